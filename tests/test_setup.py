@@ -1,0 +1,129 @@
+"""The Makefile, CI, the README and the project's metadata do not drift apart."""
+
+from __future__ import annotations
+
+import ast
+import re
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+ROOT = Path(__file__).resolve().parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+SETUP = (ROOT / "scripts" / "setup.sh").read_text()
+CI = (ROOT / ".ci" / "run").read_text()
+MAKEFILE = (ROOT / "Makefile").read_text()
+
+
+def requirements(names: list[str]) -> dict[str, Requirement]:
+    return {requirement.name: requirement for requirement in map(Requirement, names)}
+
+
+def make_targets() -> set[str]:
+    return set(re.findall(r"^([a-z]+):", MAKEFILE, flags=re.MULTILINE))
+
+
+# ---- CI, Makefile, README and metadata say the same ---------------------------------------------
+
+
+@pytest.mark.parametrize("command", ["make train", "make test"])
+def test_ci_runs_what_the_readme_names(command: str) -> None:
+    assert command in (ROOT / "README.md").read_text()
+    assert re.search(rf"^{command}\b", CI, flags=re.MULTILINE)
+    assert re.search(r"^make lint$", CI, flags=re.MULTILINE)
+
+
+@pytest.mark.parametrize("document", ["README.md", ".ci/run"])
+def test_every_make_command_has_a_target(document: str) -> None:
+    named = re.findall(r"(?:^|`)make ([a-z]+)", (ROOT / document).read_text(), flags=re.MULTILINE)
+    assert named
+    assert set(named) <= make_targets()
+
+
+def test_ci_counts_as_ci_and_stops_at_the_first_failure() -> None:
+    assert "set -euo pipefail" in CI
+    assert 'export CI="${CI:-true}"' in CI
+
+
+def test_python_range_agrees() -> None:
+    allowed = SpecifierSet(PROJECT["requires-python"])
+    accepted = re.search(
+        r"not \((\d+), (\d+)\) <= sys.version_info\[:2\] < \((\d+), (\d+)\)", SETUP
+    )
+    assert accepted is not None
+    low, high = tuple(map(int, accepted.groups()[:2])), tuple(map(int, accepted.groups()[2:]))
+    for minor in range(8, 17):
+        assert allowed.contains(f"3.{minor}") == (low <= (3, minor) < high)
+    assert f"Python {low[0]}.{low[1]}" in (ROOT / "README.md").read_text()
+
+
+def test_torch_of_the_cpu_machine_is_in_range() -> None:
+    version = re.search(r'^CPU_TORCH="([\d.]+)"', SETUP, flags=re.MULTILINE)
+    assert version is not None
+    assert requirements(PROJECT["dependencies"])["torch"].specifier.contains(version[1])
+
+
+@pytest.mark.parametrize("name", ["torch", "torch-scatter", "torch-sparse", "setuptools"])
+def test_setup_reads_its_versions_from_pyproject(name: str) -> None:
+    assert re.search(rf"requirement {name}\b", SETUP)
+    function = re.search(r"^requirement\(\).*$", SETUP, flags=re.MULTILINE)
+    assert function is not None
+    text = subprocess.check_output(
+        ["bash", "-c", f"{function[0]}\nrequirement {name}"], cwd=ROOT, text=True
+    )
+    assert Requirement(text.strip()).name == name
+    assert f'"{text.strip()}"' in (ROOT / "pyproject.toml").read_text()
+
+
+def test_compiled_extras_stay_out_of_the_plain_install() -> None:
+    compiled = {"torch-scatter", "torch-sparse"}
+    extras = PROJECT["optional-dependencies"]
+    assert not compiled & set(requirements(PROJECT["dependencies"]))
+    assert not compiled & set(requirements(extras["dev"]))
+    assert set(requirements(extras["sparse"])) == compiled
+
+
+def test_every_import_of_the_library_is_declared() -> None:
+    declared = {name.replace("-", "_") for name in requirements(PROJECT["dependencies"])}
+    declared |= {"sklearn", "mdsrec_pyg"} | {
+        name.replace("-", "_") for name in requirements(PROJECT["optional-dependencies"]["sparse"])
+    }
+    for path in (ROOT / "mdsrec_pyg").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            names: list[str] = []
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom) and node.level == 0:
+                names = [node.module or ""]
+            for top in (name.partition(".")[0] for name in names):
+                assert top in declared or top in sys.stdlib_module_names, f"{path} imports {top}"
+
+
+# ---- the library without the compiled extras ----------------------------------------------------
+
+
+def test_library_imports_without_the_compiled_extras() -> None:
+    code = """
+import importlib, pkgutil, sys
+sys.modules["torch_sparse"] = sys.modules["torch_scatter"] = None
+import mdsrec_pyg
+for module in pkgutil.walk_packages(mdsrec_pyg.__path__, "mdsrec_pyg."):
+    importlib.import_module(module.name)
+"""
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
+@pytest.mark.parametrize("script", ["scripts/setup.sh", ".ci/run"])
+def test_shell_scripts_parse_and_may_be_run(script: str) -> None:
+    subprocess.run(["bash", "-n", str(ROOT / script)], check=True)
+    assert (ROOT / script).stat().st_mode & stat.S_IXUSR

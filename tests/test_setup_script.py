@@ -1,0 +1,220 @@
+"""scripts/setup.sh, with a Python whose pip only takes notes."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+class Sandbox:
+    """A copy of what the script reads, and an environment in which nothing is really installed.
+
+    ``python -m pip`` notes its arguments and succeeds, except that wheels never build and the
+    compiled extras are never found. ``NO_TORCH``, ``FINDS_CPU`` and ``CPU_INDEX`` say what there
+    is of PyTorch.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.calls = folder / "calls"
+        (folder / "scripts").mkdir()
+        for name in ["pyproject.toml", "setup.cfg", "scripts/setup.sh", "scripts/check_sparse.py"]:
+            shutil.copy(ROOT / name, folder / name)
+        self.make_environment(".venv")
+
+    def make_environment(self, name: str) -> None:
+        python = self.folder / name / "bin" / "python"
+        python.parent.mkdir(parents=True)
+        python.write_text(
+            f"""#!/bin/sh
+echo "$* FORCE_ONLY_CPU=$FORCE_ONLY_CPU" >> '{self.calls}'
+case "$*" in
+*" wheel "*)
+    cat "$DIST_EXTRA_CONFIG" >> '{self.calls}'
+    ninja --version || echo "ninja is hidden" >> '{self.calls}'
+    exit 1 ;;
+*--no-index* | *check_sparse*) exit 1 ;;
+*" index versions "*) if [ -n "$FINDS_CPU" ]; then echo "torch 2.14.0, 2.13.0+cpu"; fi ;;
+*--index-url*) test -n "$CPU_INDEX"; exit ;;
+"- torch>="*) if [ -n "$NO_TORCH" ]; then exit 1; fi ;;
+esac
+case "$*" in
+-m*) exit 0 ;;
+esac
+exec '{sys.executable}' "$@"
+"""
+        )
+        python.chmod(0o755)
+
+    def run(self, **settings: str) -> subprocess.CompletedProcess[str]:
+        self.calls.write_text("")
+        names = ["CI", "PYTHON", "VENV", "FORCE_ONLY_CPU"]
+        names += ["MDSREC_SKIP_SPARSE", "MDSREC_REQUIRE_SPARSE"]
+        environment = {key: value for key, value in os.environ.items() if key not in names}
+        environment |= {"XDG_CACHE_HOME": str(self.folder / "cache"), "CXX": "true"} | settings
+        return subprocess.run(
+            ["bash", "scripts/setup.sh"],
+            cwd=self.folder,
+            env=environment,
+            capture_output=True,
+            text=True,
+        )
+
+    def called(self, words: str) -> bool:
+        return words in self.calls.read_text()
+
+
+@pytest.fixture
+def sandbox(tmp_path: Path) -> Sandbox:
+    return Sandbox(tmp_path)
+
+
+def test_second_run_installs_nothing(sandbox: Sandbox) -> None:
+    first = sandbox.run(MDSREC_SKIP_SPARSE="1")
+    assert first.returncode == 0, first.stderr
+    assert sandbox.called("--no-build-isolation -e .[dev]")
+    second = sandbox.run(MDSREC_SKIP_SPARSE="1")
+    assert second.returncode == 0, second.stderr
+    assert not sandbox.called("pip install")
+
+
+@pytest.mark.parametrize("changed", ["pyproject.toml", "setup.cfg", "scripts/setup.sh"])
+def test_changed_files_are_noticed(sandbox: Sandbox, changed: str) -> None:
+    sandbox.run(MDSREC_SKIP_SPARSE="1")
+    with (sandbox.folder / changed).open("a") as file:
+        file.write("\n# changed\n")
+    sandbox.run(MDSREC_SKIP_SPARSE="1")
+    assert sandbox.called("-e .[dev]")
+
+
+def test_extras_are_attempted_unless_skipped(sandbox: Sandbox) -> None:
+    sandbox.run(MDSREC_SKIP_SPARSE="1")
+    assert not sandbox.called("pip wheel")
+    sandbox.run()
+    assert sandbox.called("pip wheel")
+
+
+def test_extras_build_in_parallel_which_ninja_would_break(sandbox: Sandbox) -> None:
+    sandbox.run()
+    assert re.search(r"\[build_ext\]\nparallel=[1-9]", sandbox.calls.read_text())
+    assert sandbox.called("ninja is hidden")
+
+
+def test_cuda_kernels_are_asked_for_and_kept_apart(sandbox: Sandbox) -> None:
+    sandbox.run()
+    assert sandbox.called("FORCE_ONLY_CPU=1")
+    assert not sandbox.called("-cuda/torch_sparse")
+    sandbox.run(FORCE_ONLY_CPU="0")
+    assert sandbox.called("FORCE_ONLY_CPU=0")
+    assert sandbox.called("-cuda/torch_sparse")
+
+
+def test_without_a_compiler_it_warns_and_goes_on(sandbox: Sandbox) -> None:
+    run = sandbox.run(CXX="false")
+    assert run.returncode == 0
+    assert "warning: going on without torch-scatter and torch-sparse: no working C++" in run.stderr
+    assert not sandbox.called("pip wheel")
+    sandbox.run()  # with a compiler
+    assert sandbox.called("pip wheel")
+
+
+def test_a_failed_build_is_not_tried_again_until_required(sandbox: Sandbox) -> None:
+    run = sandbox.run()
+    assert run.returncode == 0
+    assert "warning: going on without torch-scatter and torch-sparse: they failed" in run.stderr
+    assert sandbox.called("pip wheel")
+    sandbox.run()
+    assert not sandbox.called("pip wheel")
+    assert sandbox.run(MDSREC_REQUIRE_SPARSE="1").returncode == 1
+    assert sandbox.called("pip wheel")
+
+
+@pytest.mark.parametrize("settings", [{"CI": "true"}, {"MDSREC_REQUIRE_SPARSE": "1"}])
+@pytest.mark.parametrize("compiler", ["true", "false"])
+def test_missing_extras_fail_where_required(
+    sandbox: Sandbox, settings: dict[str, str], compiler: str
+) -> None:
+    run = sandbox.run(CXX=compiler, **settings)
+    assert run.returncode == 1
+    assert "error: torch-scatter and torch-sparse are required" in run.stderr
+
+
+needs_no_gpu = pytest.mark.skipif(Path("/dev/nvidia0").exists(), reason="the machine has a GPU")
+
+
+def test_a_torch_in_range_is_kept(sandbox: Sandbox) -> None:
+    sandbox.run(MDSREC_SKIP_SPARSE="1")
+    assert not sandbox.called("torch==")
+    assert not sandbox.called("index")
+
+
+@needs_no_gpu
+@pytest.mark.parametrize(
+    ("settings", "called"),
+    [
+        ({"FINDS_CPU": "1", "CPU_INDEX": "1"}, ["torch==2.13.0+cpu"]),
+        ({"CPU_INDEX": "1"}, ["--index-url https://download.pytorch.org/whl/cpu torch==2.13.0"]),
+        ({}, ["/whl/cpu torch==2.13.0", "pip install torch==2.13.0"]),
+    ],
+    ids=["pip finds a CPU build", "PyTorch's CPU index", "neither"],
+)
+def test_without_a_gpu_the_cpu_build_comes_first(
+    sandbox: Sandbox, settings: dict[str, str], called: list[str]
+) -> None:
+    run = sandbox.run(NO_TORCH="1", MDSREC_SKIP_SPARSE="1", **settings)
+    assert run.returncode == 0, run.stderr
+    calls = [line for line in sandbox.calls.read_text().splitlines() if "torch==" in line]
+    assert len(calls) == len(called)
+    assert all(words in line for words, line in zip(called, calls, strict=True))
+    assert ("taking the default build" in run.stdout) == (not settings)
+
+
+def test_with_a_gpu_the_default_build_is_taken(sandbox: Sandbox) -> None:
+    smi = sandbox.folder / "programs" / "nvidia-smi"
+    smi.parent.mkdir()
+    smi.write_text("#!/bin/sh\n")
+    smi.chmod(0o755)
+    path = f"{smi.parent}:{os.environ['PATH']}"
+    sandbox.run(NO_TORCH="1", FINDS_CPU="1", PATH=path, MDSREC_SKIP_SPARSE="1")
+    assert sandbox.called("pip install torch>=2.11,<2.14")
+    assert not sandbox.called("2.13.0")
+
+
+def test_venv_names_the_environment(sandbox: Sandbox) -> None:
+    sandbox.make_environment("other")
+    assert "other/bin/python" in sandbox.run(VENV="other", MDSREC_SKIP_SPARSE="1").stdout
+    assert (sandbox.folder / "other" / ".mdsrec-setup").exists()
+    assert not (sandbox.folder / ".venv" / ".mdsrec-setup").exists()
+
+
+def test_a_folder_that_is_no_environment_is_left_alone(sandbox: Sandbox) -> None:
+    (sandbox.folder / "mine").mkdir()
+    (sandbox.folder / "mine" / "thesis.tex").write_text("precious")
+    run = sandbox.run(VENV="mine")
+    assert run.returncode == 1
+    assert "VENV must be a virtual environment or not exist yet, got 'mine'" in run.stderr
+    assert (sandbox.folder / "mine" / "thesis.tex").read_text() == "precious"
+
+
+def test_unfit_python_is_named(sandbox: Sandbox) -> None:
+    run = sandbox.run(PYTHON="false", VENV="new")
+    assert run.returncode == 1
+    assert "error: PYTHON must be a Python 3.10 to 3.13, got 'false'" in run.stderr
+    assert not (sandbox.folder / "new").exists()
+
+
+def test_python_must_be_the_environments(sandbox: Sandbox, tmp_path: Path) -> None:
+    other = tmp_path / "python-other"
+    other.write_text('#!/bin/sh\ncase "$*" in *platform*) echo 3.99.0 ;; esac\n')
+    other.chmod(0o755)
+    run = sandbox.run(PYTHON=str(other))
+    assert run.returncode == 1
+    assert f"not PYTHON={other}; remove it or choose another VENV" in run.stderr
