@@ -1,0 +1,76 @@
+"""Feature files of a modality."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from mdsrec_pyg.data.features import ModalFeature
+
+# Values converted at a time: 16 MB of float32.
+BLOCK = 4_000_000
+
+
+def read_feature(root: Path, name: str, num_items: int) -> tuple[ModalFeature, list[str]]:
+    """Reads ``<name>.npy`` and ``<name>_mask.npy``; also says how many items lack it."""
+    mask_path = root / f"{name}_mask.npy"
+    mask = np.ones(num_items, bool)
+    if mask_path.exists():
+        mask = np.array(_load(mask_path))
+        if mask.dtype != np.bool_ or mask.shape != (num_items,):
+            raise ValueError(
+                f"{mask_path}: expected bool of shape ({num_items},), one value an item, got "
+                f"{mask.dtype} of shape {mask.shape}"
+            )
+    path = root / f"{name}.npy"
+    array = _load(path)
+    if array.dtype.kind != "f" or array.dtype.itemsize > 8:
+        raise ValueError(f"{path}: expected float16, float32 or float64, got {array.dtype}")
+    if array.ndim != 2 or array.shape[0] != num_items or array.shape[1] < 1:
+        raise ValueError(
+            f"{path}: expected shape ({num_items}, F), a row for each of the {num_items} items of "
+            f"the items file, got shape {array.shape}"
+        )
+    x, ignored, zero = _convert(path, array, mask)
+    notes = [f"{(~mask).sum():,} items have no {name}"]
+    if ignored:
+        notes.append(f"{ignored:,} of these have a row that is not zero in {path.name}: ignored")
+    if zero:
+        notes.append(f"{zero:,} items have a {name} that is all zeros")
+    return ModalFeature(torch.from_numpy(x), torch.from_numpy(mask)), notes
+
+
+def _load(path: Path) -> NDArray[Any]:
+    try:
+        return np.load(path, mmap_mode="r", allow_pickle=False)
+    except (ValueError, EOFError) as error:
+        raise ValueError(f"{path}: expected an array of numbers in .npy form ({error})") from error
+
+
+def _convert(
+    path: Path, array: NDArray[Any], mask: NDArray[np.bool_]
+) -> tuple[NDArray[np.float32], int, int]:
+    """The array in float32, blocks at a time; numbers of ignored and of all-zero rows."""
+    x = np.empty(array.shape, np.float32)
+    ignored = zero = 0
+    step = max(1, BLOCK // array.shape[1])
+    for start in range(0, len(array), step):
+        given, present = array[start : start + step], mask[start : start + step]
+        with np.errstate(over="ignore"):  # reported below, with its place
+            block = given.astype(np.float32)
+        bad = ~np.isfinite(block) & present[:, None]
+        if bad.any():
+            row, column = np.argwhere(bad)[0]
+            raise ValueError(
+                f"{path}, row {start + row} (item {start + row}), column {column}: expected a "
+                f"finite float32 number, got {given[row, column]}"
+            )
+        filled = (block != 0).any(1)
+        ignored += int((filled & ~present).sum())
+        zero += int((~filled & present).sum())
+        x[start : start + step] = block
+    return x, ignored, zero

@@ -1,0 +1,287 @@
+"""Tables of text and parquet files, read whole columns at a time, with errors that point at a line.
+
+Arrow's readers and kernels look at all rows at once. Only when something is wrong does Python go
+through the lines, to say which.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+import pyarrow.json
+import pyarrow.parquet
+from numpy.typing import NDArray
+
+INTEGER = r"^-?[0-9]+$"
+# As int(...) would print it, and short enough for int64: 007 is not 7.
+PLAIN_INTEGER = r"^(0|-?[1-9][0-9]{0,17})$"
+NUMBER = r"^-?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
+# Year 5138 in seconds, March 1973 in milliseconds.
+LARGEST_SECONDS = 100_000_000_000
+
+
+@dataclass(frozen=True)
+class Table:
+    """Columns of one file, and where its rows stand in it."""
+
+    path: Path
+    columns: dict[str, Any]
+
+    def __len__(self) -> int:
+        """Number of rows."""
+        return len(next(iter(self.columns.values())))
+
+    def where(self, row: int) -> str:
+        """File and line of a row counted from 0 (parquet has no lines: the row counted from 1)."""
+        if self.path.suffix == ".parquet":
+            return f"{self.path}, row {row + 1}"
+        if self.path.suffix != ".jsonl":
+            return f"{self.path}, line {row + 2}"
+        with self.path.open(encoding="utf-8") as lines:
+            filled = [number for number, line in enumerate(lines, 1) if line.strip()]
+        return f"{self.path}, line {filled[row]}"
+
+    def error(self, row: int, column: str, expected: str) -> ValueError:
+        """The error about one value."""
+        value = self.columns[column][row].as_py()
+        given = "nothing" if value is None or value == "" else repr(value)
+        return ValueError(f"{self.where(row)}, column '{column}': expected {expected}, got {given}")
+
+
+def read_table(path: Path, required: Sequence[str], optional: Sequence[str] = ()) -> Table:
+    """Reads the named columns of a ``.parquet``, ``.jsonl`` or else tab-separated file."""
+    read = {".parquet": _read_parquet, ".jsonl": _read_jsonl}.get(path.suffix, _read_tsv)
+    table = Table(path, read(path, required, optional))
+    if not len(table):
+        raise ValueError(f"{path}: expected at least one row below the column names, got none")
+    return table
+
+
+def check_columns(path: Path, names: Sequence[str], required: Sequence[str]) -> None:
+    """Raises an error if a required column is missing or a column stands there twice."""
+    for column in required:
+        if column not in names:
+            raise ValueError(
+                f"{path}, line 1: expected a column '{column}', got {', '.join(map(repr, names))}"
+            )
+    for column in names:
+        if names.count(column) > 1:
+            raise ValueError(f"{path}, line 1: column '{column}' stands there more than once")
+
+
+def tsv_header(path: Path) -> list[str]:
+    """Column names of a tab-separated file."""
+    with path.open(encoding="utf-8-sig", errors="replace") as lines:
+        header = lines.readline().rstrip("\r\n")
+    if not header:
+        raise ValueError(f"{path}, line 1: expected column names, got an empty line or file")
+    return header.split("\t")
+
+
+def _read_tsv(path: Path, required: Sequence[str], optional: Sequence[str]) -> dict[str, Any]:
+    names = tsv_header(path)
+    check_columns(path, names, required)
+    wanted = [name for name in (*required, *optional) if name in names]
+    try:
+        table = pa.csv.read_csv(
+            path,
+            # One thread: Arrow then knows the line of an error.
+            read_options=pa.csv.ReadOptions(use_threads=False),
+            parse_options=pa.csv.ParseOptions(
+                delimiter="\t", quote_char=False, ignore_empty_lines=False
+            ),
+            convert_options=pa.csv.ConvertOptions(
+                column_types=dict.fromkeys(wanted, pa.string()),
+                include_columns=wanted,
+                strings_can_be_null=False,
+            ),
+        )
+    except pa.ArrowInvalid as error:
+        found = re.search(r"Row #(\d+): (.*)", str(error), re.DOTALL)
+        where, what = (f", line {found[1]}", found[2]) if found else ("", str(error))
+        raise ValueError(f"{path}{where}: {what}") from error
+    columns = {name: _combine(table[name]) for name in wanted}
+    size = table.num_rows
+    while size and all(columns[name][size - 1].as_py() == "" for name in wanted):
+        size -= 1  # blank lines at the end of the file
+    return {name: column.slice(0, size) for name, column in columns.items()}
+
+
+def _read_parquet(path: Path, required: Sequence[str], optional: Sequence[str]) -> dict[str, Any]:
+    try:
+        names = pa.parquet.read_schema(path).names
+        for column in required:
+            if column not in names:
+                raise ValueError(
+                    f"{path}: expected a column '{column}', got {', '.join(map(repr, names))}"
+                )
+        wanted = [name for name in (*required, *optional) if name in names]
+        table = pa.parquet.read_table(path, columns=wanted)
+    except pa.ArrowInvalid as error:
+        raise ValueError(f"{path}: expected a parquet file ({error})") from error
+    return {name: _combine(table[name]) for name in wanted}
+
+
+def _read_jsonl(path: Path, required: Sequence[str], optional: Sequence[str]) -> dict[str, Any]:
+    names = [*required, *optional]
+    failure: Exception | None = None
+    for raw_id in (pa.string(), pa.int64()):
+        types = {"item": pa.int64(), "raw_id": raw_id}
+        schema = pa.schema([(name, types.get(name, pa.string())) for name in names])
+        options = pa.json.ParseOptions(explicit_schema=schema, unexpected_field_behavior="ignore")
+        try:
+            table = pa.json.read_json(path, parse_options=options)
+        except pa.ArrowInvalid as error:
+            failure = error
+        else:
+            return {name: _combine(table[name]) for name in names}
+    raise ValueError(_explain_jsonl(path, names, failure)) from failure
+
+
+def _explain_jsonl(path: Path, names: Sequence[str], failure: Exception | None) -> str:
+    """Which line Arrow could not read, and why."""
+    allowed: dict[str, tuple[type, ...]] = {"item": (int,), "raw_id": (str, int)}
+    with path.open(encoding="utf-8") as lines:
+        for number, line in enumerate(lines, 1):
+            if not line.strip():
+                continue
+            where = f"{path}, line {number}"
+            try:
+                record = json.loads(line)
+            except json.JSONDecodeError as error:
+                return f"{where}: expected a JSON object, got text that is not JSON ({error})"
+            if not isinstance(record, dict):
+                return f"{where}: expected a JSON object, got {line.strip()[:80]}"
+            for name in names:
+                types, value = allowed.get(name, (str,)), record.get(name)
+                if value is None:
+                    continue
+                if isinstance(value, bool) or not isinstance(value, types):
+                    kinds = " or ".join({int: "an integer", str: "a string"}[t] for t in types)
+                    return f"{where}, column '{name}': expected {kinds}, got {value!r}"
+                if name == "raw_id":
+                    allowed[name] = (type(value),)
+    return f"{path}: {failure}"
+
+
+def _combine(column: pa.ChunkedArray) -> Any:
+    column = column.combine_chunks()
+    return column.cast(column.type.value_type) if pa.types.is_dictionary(column.type) else column
+
+
+def _is_string(column: Any) -> bool:
+    return pa.types.is_string(column.type) or pa.types.is_large_string(column.type)
+
+
+def _first(mask: Any) -> int | None:
+    """Index of the first true value."""
+    index = pc.index(mask, True).as_py()
+    return None if index < 0 else index
+
+
+def _check_filled(table: Table, column: str, expected: str) -> None:
+    values = table.columns[column]
+    empty = pc.equal(values, "") if _is_string(values) else pc.is_null(values, nan_is_null=True)
+    row = _first(pc.fill_null(empty, True))
+    if row is not None:
+        raise table.error(row, column, expected)
+
+
+def integers(table: Table, column: str, expected: str) -> NDArray[np.int64]:
+    """A column of whole numbers."""
+    _check_filled(table, column, expected)
+    values = table.columns[column]
+    if _is_string(values):
+        row = _first(pc.invert(pc.match_substring_regex(values, INTEGER)))
+        if row is not None:
+            raise table.error(row, column, expected)
+    elif not pa.types.is_integer(values.type):
+        raise table.error(0, column, f"{expected} in an integer column (not {values.type})")
+    try:
+        return values.cast(pa.int64()).to_numpy(zero_copy_only=False)
+    except pa.ArrowInvalid:
+        number = pc.abs(values.cast(pa.float64()))
+        raise table.error(int(pc.index(number, pc.max(number)).as_py()), column, expected) from None
+
+
+def identifiers(
+    table: Table, column: str, text_as_integers: bool
+) -> tuple[NDArray[np.int64], NDArray[Any]]:
+    """Numbers a column of raw ids of any type.
+
+    Integers are numbered in ascending order, so that ``0..n-1`` stays what it is; other ids in the
+    order of their first row. With ``text_as_integers``, for files that know only text, a column of
+    text is taken for integers if all of it reads back the same (``7``, not ``007``).
+
+    Returns:
+        The number of each row ``[n]``, and the raw id of each number.
+    """
+    _check_filled(table, column, "an id")
+    values = table.columns[column]
+    if text_as_integers and _is_string(values):
+        plain = pc.all(pc.match_substring_regex(values, PLAIN_INTEGER)).as_py()
+        values = values.cast(pa.int64()) if plain else values
+    if pa.types.is_integer(values.type):
+        raw, number = np.unique(values.to_numpy(zero_copy_only=False), return_inverse=True)
+        return number.astype(np.int64), raw
+    encoded = values.dictionary_encode()
+    raw = np.empty(len(encoded.dictionary), object)
+    raw[:] = encoded.dictionary.to_pylist()
+    return encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64), raw
+
+
+def timestamps(table: Table, column: str) -> NDArray[np.int64] | None:
+    """Microseconds since 1970 UTC of a column of dates, date-times or seconds.
+
+    Returns:
+        int64 ``[n]``, or ``None`` where the column is missing or empty throughout.
+    """
+    values = table.columns.get(column)
+    if values is None or values.null_count == len(values):
+        return None
+    if _is_string(values) and pc.all(pc.equal(pc.fill_null(values, ""), "")).as_py():
+        return None
+    _check_filled(table, column, "a time in every row or in none")
+    if pa.types.is_temporal(values.type):
+        return _microseconds(pd.Series(values.to_pandas()))
+    if not _is_string(values):
+        if not (pa.types.is_integer(values.type) or pa.types.is_floating(values.type)):
+            raise table.error(0, column, f"a time or number of seconds (not {values.type})")
+        return _from_seconds(table, column, values.cast(pa.float64()))
+    number = pc.match_substring_regex(values, NUMBER)
+    if number[0].as_py():
+        row = _first(pc.invert(number))
+        if row is not None:
+            raise table.error(row, column, "a number of seconds, like the rows before")
+        return _from_seconds(table, column, values.cast(pa.float64()))
+    text = pd.Series(values.to_pandas())
+    time = pd.to_datetime(text, format="ISO8601", errors="coerce", utc=True)
+    bad = time.isna().to_numpy() | number.to_numpy(zero_copy_only=False)
+    if bad.any():
+        expected = "a date (2015-06-23), date-time (2015-06-23T10:00:00) or seconds since 1970"
+        raise table.error(int(bad.argmax()), column, expected)
+    return _microseconds(time)
+
+
+def _microseconds(time: pd.Series) -> NDArray[np.int64]:
+    index = pd.DatetimeIndex(pd.to_datetime(time, utc=True))
+    return np.asarray(index.as_unit("us").asi8, dtype=np.int64)
+
+
+def _from_seconds(table: Table, column: str, values: Any) -> NDArray[np.int64]:
+    seconds = values.to_numpy(zero_copy_only=False)
+    bad = ~(np.abs(seconds) < LARGEST_SECONDS)
+    if bad.any():
+        expected = f"seconds since 1970, below {LARGEST_SECONDS:,} (milliseconds must be divided)"
+        raise table.error(int(bad.argmax()), column, expected)
+    return np.rint(seconds * 1e6).astype(np.int64)

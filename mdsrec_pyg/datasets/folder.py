@@ -1,0 +1,152 @@
+"""A data set read from a folder."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mdsrec_pyg.data.features import ModalFeature
+from mdsrec_pyg.datasets._arrays import read_feature
+from mdsrec_pyg.datasets._clean import clean_interactions
+from mdsrec_pyg.datasets._table import Table, identifiers, integers, read_table, timestamps
+from mdsrec_pyg.datasets.dataset import RecommendationDataset
+
+__all__ = ["FolderDataset"]
+
+
+class FolderDataset(RecommendationDataset):
+    """A data set in a folder.
+
+    ====================================== =========================================================
+    ``interactions.tsv`` or ``.parquet``   columns ``user`` (any type), ``item`` (``0..N-1``) and
+                                           optionally ``timestamp``: ISO dates, date-times (without
+                                           a zone: UTC) or seconds since 1970; missing or empty
+                                           throughout: only the order of the rows is known
+    ``items.jsonl`` or ``.parquet``        ``item`` (``0..N-1``, each once), ``raw_id`` (all
+                                           different), optionally ``text``; a row each
+    ``<modality>.npy``                     float16, float32 or float64 ``[N, F]``
+    ``<modality>_mask.npy``                optional, bool ``[N]``, false where an item lacks the
+                                           modality
+    ====================================== =========================================================
+
+    Tab-separated files have their column names in the first line and know no quotes. Other
+    columns are ignored. With timestamps the rows of a user are sorted by time, ties in the order
+    of the file; without, the order of the file counts. Users that are integers are numbered in
+    ascending order (so ``0..U-1`` stay), other users in the order of their first row;
+    ``user_ids`` has the raw ids. Items keep their ids; ``item_ids`` has the raw ones.
+
+    Args:
+        root: The folder.
+        modalities: The modalities to read, in this order. Default: all, alphabetically.
+        duplicates: ``'keep'`` or ``'drop'`` further interactions of a user with the same item.
+        min_interactions: Users with fewer interactions are dropped; three are what
+            leave-last-out needs.
+
+    Raises:
+        ValueError: Something in the files is not as above. The message names the file, the line,
+            the column, what was expected and what was there.
+    """
+
+    def __init__(
+        self,
+        root: str | os.PathLike[str],
+        modalities: Sequence[str] | None = None,
+        *,
+        duplicates: str = "keep",
+        min_interactions: int = 3,
+    ) -> None:
+        root = Path(root)
+        if not root.is_dir():
+            raise ValueError(f"'root' must be a folder (got {root})")
+        item_ids, item_text = _read_items(_one_of(root, "items.jsonl", "items.parquet"))
+        path = _one_of(root, "interactions.tsv", "interactions.parquet")
+        table = read_table(path, ["user", "item"], ["timestamp"])
+        user, user_ids = identifiers(table, "user", text_as_integers=path.suffix == ".tsv")
+        interactions, users, report = clean_interactions(
+            user,
+            _known_items(table, len(item_ids)),
+            timestamps(table, "timestamp"),
+            len(item_ids),
+            duplicates=duplicates,
+            min_interactions=min_interactions,
+        )
+        features: dict[str, ModalFeature] = {}
+        for name in _modalities(root, modalities):
+            features[name], notes = read_feature(root, name, len(item_ids))
+            report += notes
+        super().__init__(
+            name=root.resolve().name,
+            interactions=interactions,
+            features=features,
+            user_ids=user_ids[users],
+            item_ids=item_ids,
+            item_text=item_text,
+            report=report,
+        )
+        self.root = root
+
+
+def _one_of(root: Path, *names: str) -> Path:
+    found = [root / name for name in names if (root / name).is_file()]
+    if len(found) != 1:
+        given = "both" if found else "neither"
+        raise ValueError(f"'root' must hold one of {' and '.join(names)} (got {given} in {root})")
+    return found[0]
+
+
+def _read_items(path: Path) -> tuple[NDArray[Any], list[str] | None]:
+    """Raw ids ``[N]`` and texts, in the order of the items."""
+    table = read_table(path, ["item", "raw_id"], ["text"])
+    size = len(table)
+    expected = f"each of 0..{size - 1} once (the file has {size} items)"
+    item = integers(table, "item", expected)
+    bad = (item < 0) | (item >= size)
+    if not bad.any():
+        bad = np.ones(size, bool)
+        bad[np.unique(item, return_index=True)[1]] = False
+    if bad.any():
+        raise table.error(int(bad.argmax()), "item", expected)
+    number, raw_ids = identifiers(table, "raw_id", text_as_integers=False)
+    if len(raw_ids) < size:
+        bad = np.ones(size, bool)
+        bad[np.unique(number, return_index=True)[1]] = False
+        raise table.error(int(bad.argmax()), "raw_id", "an id that no other item has")
+    order = np.argsort(item)
+    text = table.columns.get("text")
+    if text is None or text.null_count == size:
+        return raw_ids[number[order]], None
+    texts = ["" if value is None else value for value in text.to_pylist()]
+    return raw_ids[number[order]], [texts[row] for row in order]
+
+
+def _known_items(table: Table, num_items: int) -> NDArray[np.int64]:
+    expected = f"an item of the items file (0..{num_items - 1})"
+    item = integers(table, "item", expected)
+    bad = (item < 0) | (item >= num_items)
+    if bad.any():
+        raise table.error(int(bad.argmax()), "item", expected)
+    return item
+
+
+def _modalities(root: Path, names: Sequence[str] | None) -> list[str]:
+    stems = {path.stem for path in root.glob("*.npy")}
+    masks = {stem for stem in stems if stem.endswith("_mask")}
+    alone = sorted(mask for mask in masks if mask.removesuffix("_mask") not in stems)
+    if alone:
+        raise ValueError(f"{root / alone[0]}.npy: expected {alone[0][:-5]}.npy beside it, got none")
+    found = sorted(stems - masks)
+    if names is None:
+        return found
+    if isinstance(names, str):
+        raise ValueError(f"'modalities' must be a sequence of names (got the string {names!r})")
+    for name in names:
+        if name not in found:
+            raise ValueError(f"'modalities' must be among {found} (got {name!r})")
+    if len(set(names)) < len(names):
+        raise ValueError(f"'modalities' must all differ (got {list(names)})")
+    return list(names)
