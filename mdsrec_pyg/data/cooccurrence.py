@@ -1,0 +1,107 @@
+"""Sparse counts of the training sequences in which two items occur together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from mdsrec_pyg.data.interactions import Interactions
+
+__all__ = ["count_cooccurrences"]
+
+# Pairs held at once, before those that a user repeats are dropped.
+_PAIRS = 2**22
+
+
+def count_cooccurrences(
+    interactions: Interactions, window: int | None = None, *, max_sequence_length: int = 200
+) -> sp.csr_matrix:
+    r"""Counts :math:`C_{ij}`, the sequences in which items *i* and *j* occur within a window.
+
+    A pair counts once a user, however often it repeats. A user of *L* rows costs :math:`O(L^2)`
+    without a window; sequences longer than ``max_sequence_length`` are therefore counted with a
+    window of that many steps, and the whole costs at most :math:`O(n W)` for *n* interactions and
+    :math:`W` the window or ``max_sequence_length``.
+
+    Args:
+        interactions: Training interactions.
+        window: Most steps between the two items, at least 1; 1 means next to each other. Default:
+            anywhere in the sequence.
+        max_sequence_length: Longest sequence that is counted whole where ``window`` is ``None``.
+            With a window it has no effect.
+
+    Returns:
+        int32 ``[N, N]``, symmetric, zero diagonal, sorted indices.
+
+    Raises:
+        ValueError: ``window`` or ``max_sequence_length`` is below 1.
+    """
+    for name, value in (("window", window), ("max_sequence_length", max_sequence_length)):
+        if value is not None and value < 1:
+            raise ValueError(f"'{name}' must be at least 1 (got {value})")
+    num_items = interactions.num_items
+    if window is not None:
+        counts = _count_window(interactions, window)
+    else:
+        length = np.diff(interactions.user_ptr)
+        long = (length > max_sequence_length)[interactions.user_id]
+        whole = interactions.select(~long).to_csr().astype(np.int32)
+        counts = _upper(whole.T @ whole)
+        if long.any():
+            counts = counts + _count_window(interactions.select(long), max_sequence_length)
+    counts = sp.csr_matrix(counts + counts.T, shape=(num_items, num_items), dtype=np.int32)
+    counts.sort_indices()
+    return counts
+
+
+def _upper(matrix: sp.spmatrix) -> sp.csr_matrix:
+    return sp.csr_matrix(sp.triu(matrix, k=1))
+
+
+def _chunks(user_ptr: NDArray[np.int64], window: int, num_items: int) -> Iterator[tuple[int, int]]:
+    """Ranges of users with a bounded number of pairs and of (user, item, item) keys in int64."""
+    length = np.diff(user_ptr)
+    pairs = np.concatenate([[0], np.cumsum(length * np.minimum(length, window))])
+    most_users = max(1, 2**62 // max(num_items, 1) ** 2)
+    first = 0
+    while first < len(length):
+        last = int(np.searchsorted(pairs, pairs[first] + _PAIRS, side="right")) - 1
+        last = min(max(last, first + 1), first + most_users)
+        yield first, min(last, len(length))
+        first = last
+
+
+def _count_window(interactions: Interactions, window: int) -> sp.csr_matrix:
+    """Upper triangle of the counts of items at most ``window`` steps apart."""
+    num_items, ptr = interactions.num_items, interactions.user_ptr
+    shape, empty = (num_items, num_items), np.empty(0, np.int32)
+    counts: Any = sp.csr_matrix((empty, (empty, empty)), shape=shape)
+    for first, last in _chunks(ptr, window, num_items):
+        rows = slice(ptr[first], ptr[last])
+        user = interactions.user_id[rows] - first
+        pair = _user_pairs(user, interactions.item_id[rows], window, num_items) % num_items**2
+        low, high = np.divmod(pair, num_items)
+        one = np.ones(len(pair), np.int32)
+        counts = counts + sp.csr_matrix((one, (low, high)), shape=shape)
+    return counts
+
+
+def _user_pairs(
+    user: NDArray[np.int64], item: NDArray[np.int64], window: int, num_items: int
+) -> NDArray[np.int64]:
+    """Distinct keys ``(user * N + low) * N + high`` of the pairs ``low < high`` in the window."""
+    seen = np.empty(0, np.int64)
+    fresh: list[NDArray[np.int64]] = []
+    longest = int(np.bincount(user).max(initial=1))
+    for step in range(1, min(window, longest - 1) + 1):
+        same = user[step:] == user[:-step]
+        a, b = item[step:][same], item[:-step][same]
+        key = (user[step:][same] * num_items + np.minimum(a, b)) * num_items + np.maximum(a, b)
+        fresh.append(key[a != b])
+        if sum(map(len, fresh)) > _PAIRS:
+            seen, fresh = np.unique(np.concatenate([seen, *fresh])), []
+    return np.unique(np.concatenate([seen, *fresh]))

@@ -1,0 +1,85 @@
+"""Item graphs on disk, found again by the content they were made from."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+from torch_geometric.data import Data
+
+from mdsrec_pyg.data.features import ModalFeature
+from mdsrec_pyg.data.interactions import Interactions
+from mdsrec_pyg.data.item_graph import build_item_graph, graph_options
+from mdsrec_pyg.data.neighbors import as_feature
+from mdsrec_pyg.io import atomic_write
+
+__all__ = ["cached_item_graph"]
+
+# Raise it whenever the same input gives another graph than before.
+_VERSION = 1
+
+
+def cached_item_graph(
+    directory: str | os.PathLike[str],
+    x: Any,
+    interactions: Interactions | sp.spmatrix,
+    *,
+    weighting: Literal["product", "ridge"] = "product",
+    mask: Any = None,
+    **options: Any,
+) -> Data:
+    """Loads the graph of :func:`~mdsrec_pyg.data.build_item_graph`, or builds and saves it.
+
+    The name of the file holds a hash of the content of every input and of every option, defaults
+    included: whatever changes makes another file, and nothing stale is ever served. The features
+    are not saved again.
+
+    Args:
+        directory: Folder of the graphs; made if missing.
+        x: Features ``[N, F]`` or a ModalFeature.
+        interactions: Training interactions, or counts for ``weighting='product'``.
+        weighting: ``'product'`` or ``'ridge'``.
+        mask: True where the item has the modality, bool ``[N]``. Default: all have it.
+        **options: Those of :func:`~mdsrec_pyg.data.build_item_graph`.
+
+    Returns:
+        Data as :func:`~mdsrec_pyg.data.build_item_graph` makes it.
+    """
+    feature = as_feature(x, mask)
+    name = _digest(feature, interactions, graph_options(weighting, options))
+    path = Path(directory) / f"item_graph_{weighting}_{name}.pt"
+    if path.exists():
+        saved = torch.load(path, weights_only=True)
+        return Data(**saved, x=feature.x, mask=feature.mask)
+    graph = build_item_graph(feature, interactions, weighting=weighting, **options)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    saved = {key: value for key, value in graph.to_dict().items() if key not in ("x", "mask")}
+    with atomic_write(path) as temporary:
+        torch.save(saved, temporary)
+    return graph
+
+
+def _digest(feature: ModalFeature, interactions: Any, options: dict[str, Any]) -> str:
+    inputs = {"x": feature.x.numpy(), "mask": feature.mask.numpy()}
+    if isinstance(interactions, Interactions):
+        inputs["user_id"], inputs["item_id"] = interactions.user_id, interactions.item_id
+        options = options | {"num_items": interactions.num_items}
+    elif sp.issparse(interactions):
+        matrix: Any = interactions
+        counts: Any = sp.csr_matrix(matrix, copy=True)
+        counts.sum_duplicates()
+        inputs |= {"indptr": counts.indptr, "indices": counts.indices, "data": counts.data}
+        options = options | {"shape": counts.shape}
+    digest = hashlib.blake2b(digest_size=10)
+    # The rows of a user stand in time order, so the timestamps themselves change no graph.
+    for name, array in inputs.items():
+        digest.update(f"{name} {array.dtype.str} {array.shape} ".encode())
+        digest.update(np.ascontiguousarray(array).data)
+    digest.update(json.dumps([_VERSION, options], sort_keys=True, default=str).encode())
+    return digest.hexdigest()

@@ -1,0 +1,212 @@
+"""Exact nearest neighbors and largest entries of a row, in blocks: never an N x N matrix."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch_geometric.data import Data
+
+from mdsrec_pyg.data.features import ModalFeature
+
+__all__ = [
+    "affinity",
+    "as_feature",
+    "nearest",
+    "row_blocks",
+    "sorted_graph",
+    "top_blocks",
+    "top_entries",
+    "top_per_row",
+    "unit_rows",
+]
+
+# Rounding of a float32 inner product of unit vectors stays well below this.
+_MARGIN = 1e-5
+
+
+def as_feature(x: Any, mask: Any = None) -> ModalFeature:
+    """Makes a checked feature of an array ``[N, F]`` and a mask ``[N]``; a feature passes through.
+
+    Raises:
+        ValueError: ``x`` is a feature, which has its own mask, and ``mask`` is given too.
+    """
+    if not isinstance(x, ModalFeature):
+        return ModalFeature(torch.as_tensor(x).detach().cpu(), mask)
+    if mask is not None:
+        raise ValueError("'mask' must be left out where 'x' is a ModalFeature, which has its own")
+    return x
+
+
+def unit_rows(feature: ModalFeature) -> tuple[Tensor, Tensor]:
+    """Scales the rows to length one, so that an inner product is a cosine.
+
+    A row of zeros has no direction: it counts as missing.
+
+    Returns:
+        Unit rows, float32 ``[N, F]``, zero where missing, and who has one, bool ``[N]``.
+    """
+    # Lengths in float64: the squares of large features overflow float32.
+    length = torch.linalg.vector_norm(feature.x, dim=1, dtype=torch.float64)
+    present = feature.mask & (length > 0)
+    scale = torch.where(present, length, 1.0)[:, None]
+    return (feature.x / scale).float(), present
+
+
+def affinity(unit: Tensor, row: Tensor, column: Tensor, block_size: int = 2**9) -> Tensor:
+    r"""Sampled cosines :math:`s_{ij} = \max(\hat{x}_i^{\top} \hat{x}_j, 0)` of the pairs given.
+
+    Summed in float64 and rounded to float32, so that the same pair, or a copy of an item, gets the
+    same number whatever the order of the sum.
+
+    Args:
+        unit: Unit rows ``[N, F]``.
+        row: First item of each pair ``[E]``.
+        column: Second item of each pair ``[E]``.
+        block_size: Pairs computed at once; changes memory, not the result.
+
+    Returns:
+        float32 ``[E]``.
+    """
+    parts = [
+        (unit[i].double() * unit[j]).sum(dim=1).clamp(min=0).float()
+        for i, j in zip(row.split(block_size), column.split(block_size), strict=True)
+    ]
+    return torch.cat(parts)
+
+
+def top_per_row(values: Tensor, k: int, above: float = 0.0) -> Tensor:
+    """Marks the ``k`` largest entries of each row; equal ones go by the lower column.
+
+    Args:
+        values: Scores ``[R, N]``.
+        k: Entries kept a row.
+        above: What an entry must exceed.
+
+    Returns:
+        bool ``[R, N]``, at most ``k`` true a row.
+    """
+    if k >= values.size(1):
+        return values > above
+    # torch.topk is exact in its values, but chooses freely among equal ones.
+    kth = values.topk(k, dim=1).values[:, -1:]
+    larger = values > kth
+    short = k - larger.sum(dim=1, keepdim=True)
+    tied = values == kth
+    return (larger | (tied & (tied.cumsum(dim=1, dtype=torch.int32) <= short))) & (values > above)
+
+
+def top_entries(
+    row: NDArray[np.int64],
+    column: NDArray[np.int64],
+    value: NDArray[Any],
+    k: int | NDArray[np.int64],
+) -> NDArray[np.int64]:
+    """Finds the ``k`` largest entries of each row of a sparse matrix, ties by the lower column.
+
+    Args:
+        row: Row of each entry ``[E]``.
+        column: Column of each entry ``[E]``.
+        value: Value of each entry ``[E]``.
+        k: Entries kept a row, one number or one for each row of the matrix.
+
+    Returns:
+        Positions of the entries kept, by row and within a row from the largest down.
+    """
+    order = np.lexsort((column, -value, row))
+    ordered = row[order]
+    rank = np.arange(len(order)) - np.searchsorted(ordered, ordered, side="left")
+    return order[rank < (k if isinstance(k, int) else k[ordered])]
+
+
+def sorted_graph(source: Tensor, target: Tensor, weight: Tensor, num_nodes: int) -> Data:
+    """Edges sorted by target and source, so that a CSR matrix of them needs no sorting."""
+    order = torch.argsort(target * num_nodes + source)
+    return Data(
+        edge_index=torch.stack([source[order], target[order]]),
+        edge_weight=weight[order].float(),
+        num_nodes=num_nodes,
+    )
+
+
+def row_blocks(num_rows: int, row_size: int, block_size: int | None) -> Iterator[slice]:
+    """Cuts rows of ``row_size`` numbers into blocks, by default of about 64 MB in float32."""
+    step = max(1, 2**24 // max(row_size, 1)) if block_size is None else block_size
+    if step < 1:
+        raise ValueError(f"'block_size' must be at least 1 (got {block_size})")
+    for start in range(0, num_rows, step):
+        yield slice(start, min(start + step, num_rows))
+
+
+def top_blocks(
+    score: Callable[[slice], Tensor],
+    num_rows: int,
+    num_columns: int,
+    k: int,
+    block_size: int | None,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Largest positive entries of a matrix that exists only one block of rows at a time.
+
+    Args:
+        score: Gives the scores ``[R, num_columns]`` of a slice of rows.
+        num_rows: Rows of the whole matrix.
+        num_columns: Columns of the matrix.
+        k: Entries kept a row, ties by the lower column.
+        block_size: Rows a block.
+
+    Returns:
+        Row, column and value of the entries kept, sorted by row and column.
+    """
+    rows, columns, values = [], [], []
+    for block in row_blocks(num_rows, num_columns, block_size):
+        scores = score(block)
+        row, column = top_per_row(scores, k).nonzero(as_tuple=True)
+        rows.append(row + block.start)
+        columns.append(column)
+        values.append(scores[row, column])
+    return torch.cat(rows), torch.cat(columns), torch.cat(values)
+
+
+def nearest(
+    unit: Tensor,
+    query: Tensor,
+    k: int,
+    exclude: Callable[[Tensor], tuple[Tensor, Tensor]] | None = None,
+    block_size: int | None = None,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Exact nearest items by positive cosine, the item itself left out, ties by the lower id.
+
+    Args:
+        unit: Unit rows ``[N, F]``, zero for items that lack the modality: they are never found.
+        query: Items whose neighbors are wanted ``[R]``.
+        k: Neighbors an item.
+        exclude: Gives, for a part of ``query`` ``[r]``, positions in that part and items that must
+            not be found. Default: none.
+        block_size: Queries at once; changes memory, not the result.
+
+    Returns:
+        Query item, neighbor and affinity, by query and from the nearest down.
+    """
+    items, neighbors, values = [], [], []
+    for block in row_blocks(len(query), len(unit), block_size):
+        part = query[block]
+        cosine = unit[part] @ unit.T  # [r, F] @ [F, N] -> [r, N]
+        cosine[torch.arange(len(part)), part] = 0.0
+        if exclude is not None:
+            cosine[exclude(part)] = 0.0
+        # All that rounding may have kept from the first k; their exact affinity then decides.
+        kth = cosine.topk(min(k, len(unit)), dim=1).values[:, -1:]
+        row, column = (cosine > (kth - _MARGIN).clamp(min=0)).nonzero(as_tuple=True)
+        value = affinity(unit, part[row], column)
+        keep = torch.from_numpy(top_entries(row.numpy(), column.numpy(), value.numpy(), k))
+        keep = keep[value[keep] > 0]
+        items.append(part[row[keep]])
+        neighbors.append(column[keep])
+        values.append(value[keep])
+    if not items:
+        return query, query, unit.new_empty(0)
+    return torch.cat(items), torch.cat(neighbors), torch.cat(values)

@@ -1,0 +1,167 @@
+"""Sparse times dense over one graph again and again: kernel, gradient, what is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+from torch.utils.weak import WeakTensorKeyDictionary
+
+T = TypeVar("T")
+
+
+class TensorCache:
+    """Keeps what was derived from a tensor until the tensor changes or is gone.
+
+    An entry is valid for the same tensor object at the same version and address, so that a new
+    tensor, an in-place change and a swapped storage are all noticed. It does not keep the tensor
+    alive. A write that PyTorch does not see (through NumPy, or ``tensor.data``) goes unnoticed.
+    """
+
+    def __init__(self) -> None:
+        """Starts empty."""
+        self._entries: WeakTensorKeyDictionary = WeakTensorKeyDictionary()
+
+    def __len__(self) -> int:
+        """Number of tensors alive with an entry."""
+        return len(self._entries)
+
+    def __reduce__(self) -> tuple[type[TensorCache], tuple[()]]:
+        """Copies and pickles start empty: weak references belong to one process."""
+        return TensorCache, ()
+
+    def get(self, key: Tensor, options: Hashable, build: Callable[[], T]) -> T:
+        """Returns the entry of ``key`` for these ``options``, built if there is no valid one."""
+        if key.is_inference():  # has no version
+            return build()
+        pointer = key.data_ptr() if key.layout == torch.strided else 0
+        stamp = (key._version, pointer, options)
+        entry: tuple[Any, T] | None = self._entries.get(key)
+        if entry is None or entry[0] != stamp:
+            entry = (stamp, build())
+            self._entries[key] = entry
+        return entry[1]
+
+
+@dataclass(eq=False)
+class Adjacency:
+    """The sparsity of a matrix and of its transpose in CSR form, in int32 where that is enough.
+
+    Args:
+        rowptr: Where each row's entries start ``[rows + 1]``.
+        col: Column of each entry ``[E]``.
+        perm: Entry of the input that stands at each position ``[E]``. ``None``: unchanged.
+        num_cols: Number of columns.
+    """
+
+    rowptr: Tensor
+    col: Tensor
+    perm: Tensor | None
+    num_cols: int
+    colptr: Tensor = field(init=False)
+    row: Tensor = field(init=False)
+    perm_t: Tensor = field(init=False)
+    weights: TensorCache = field(init=False, default_factory=TensorCache)
+
+    def __post_init__(self) -> None:
+        """Transposes."""
+        num_rows = self.rowptr.numel() - 1
+        row = torch.repeat_interleave(
+            torch.arange(num_rows, device=self.col.device), self.rowptr.diff()
+        )
+        self.perm_t = torch.argsort(self.col, stable=True)
+        small = max(self.col.numel(), num_rows, self.num_cols) < 2**31
+        dtype = torch.int32 if small else torch.int64
+        self.colptr = _pointers(self.col, self.num_cols).to(dtype)
+        self.row = row[self.perm_t].to(dtype)
+        # Copies: a view would keep the tensor it was made from, and its cache entry, alive.
+        self.rowptr = self.rowptr.to(dtype, copy=True)
+        self.col = self.col.to(dtype, copy=True)
+
+    @classmethod
+    def from_edges(cls, row: Tensor, col: Tensor, num_nodes: int) -> Adjacency:
+        """Sorts edges by row; edges that are sorted already stay where they are."""
+        for index in (row, col):
+            if index.numel() and not 0 <= int(index.min()) <= int(index.max()) < num_nodes:
+                raise ValueError(
+                    f"'edge_index' must lie in 0..{num_nodes - 1}, the rows of 'x' "
+                    f"(got {int(index.min())} to {int(index.max())})"
+                )
+        perm = None
+        if bool((row[1:] < row[:-1]).any()):
+            perm = torch.argsort(row, stable=True)
+            col = col[perm]
+        return cls(_pointers(row, num_nodes), col, perm, num_nodes)
+
+    def weight(self, edge_weight: Tensor, key: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        """Fixed weights in the order of the rows and of the columns, kept while ``key`` lasts."""
+
+        def build() -> tuple[Tensor, Tensor]:
+            value = edge_weight.detach().to(dtype, copy=True)
+            value = value if self.perm is None else value[self.perm]
+            return value, value[self.perm_t]
+
+        return self.weights.get(key, dtype, build)
+
+
+def _pointers(index: Tensor, size: int) -> Tensor:
+    count = torch.bincount(index, minlength=size)
+    return F.pad(count.cumsum(0), (1, 0))
+
+
+class Propagate(torch.autograd.Function):
+    r"""Computes :math:`\mathbf{A} \mathbf{x}`, and :math:`\mathbf{A}^{\top} \mathbf{g}` backward.
+
+    The gradient with respect to :math:`A_{ij}` is :math:`\mathbf{g}_i^{\top} \mathbf{x}_j`,
+    sampled at the edges, and only where it is asked for.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, value: Tensor | None, value_t: Tensor | None, adj: Adjacency
+    ) -> Tensor:
+        """Multiplies; ``value`` in the order of the rows, ``None`` for ones."""
+        ctx.adj = adj
+        ctx.save_for_backward(x if ctx.needs_input_grad[1] else None, value, value_t)
+        return multiply(adj.rowptr, adj.col, value, x)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
+        """Multiplies by the transpose."""
+        adj: Adjacency = ctx.adj
+        x, value, value_t = ctx.saved_tensors
+        grad = grad.contiguous()
+        grad_x = grad_value = None
+        if ctx.needs_input_grad[0]:
+            if value is not None and value_t is None:
+                value_t = value[adj.perm_t]
+            grad_x = multiply(adj.colptr, adj.row, value_t, grad)
+        if ctx.needs_input_grad[1]:
+            empty = _csr(adj.rowptr, adj.col, torch.zeros_like(value), x.size(0))
+            grad_value = torch.sparse.sampled_addmm(empty, grad, x.t()).values()
+        return grad_x, grad_value, None, None
+
+
+def multiply(rowptr: Tensor, col: Tensor, value: Tensor | None, x: Tensor) -> Tensor:
+    """A CSR matrix times ``x``, without a buffer of one row an edge."""
+    x = x.contiguous()
+    if x.device.type == "cpu":
+        # Several times faster than the CSR product of PyTorch, see benchmarks/propagation.py.
+        return F.embedding_bag(
+            col, x, rowptr, mode="sum", per_sample_weights=value, include_last_offset=True
+        )
+    value = x.new_ones(col.numel()) if value is None else value
+    with torch.autocast(x.device.type, enabled=False):
+        product: Tensor = _csr(rowptr, col, value, x.size(0)) @ x
+    return product
+
+
+def _csr(rowptr: Tensor, col: Tensor, value: Tensor, num_cols: int) -> Tensor:
+    size = (rowptr.numel() - 1, num_cols)
+    return torch.sparse_csr_tensor(rowptr, col, value, size, check_invariants=False)

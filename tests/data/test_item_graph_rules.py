@@ -1,0 +1,196 @@
+"""Rules of the item graphs beside their numbers: leaks, ties, fill, normalization, errors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+from torch_geometric.data import Data
+from torch_geometric.nn.conv.gcn_conv import gcn_norm
+
+from mdsrec_pyg.data import (
+    Interactions,
+    ModalFeature,
+    build_item_graph,
+    count_cooccurrences,
+    leave_last_out,
+)
+
+NUM_ITEMS = 16
+
+
+def make_interactions(seed: int = 0, num_users: int = 12) -> Interactions:
+    rng = np.random.default_rng(seed)
+    length = rng.integers(3, 8, num_users)
+    user = np.repeat(np.arange(num_users), length)
+    # The last three items are cold.
+    return Interactions.from_arrays(
+        user, rng.integers(0, NUM_ITEMS - 3, len(user)), num_items=NUM_ITEMS
+    )
+
+
+def make_feature(seed: int = 0) -> ModalFeature:
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(NUM_ITEMS, 6)) + 0.7
+    x[[5, 9, 14]] = x[2]  # copies: their affinities tie
+    mask = np.ones(NUM_ITEMS, bool)
+    mask[[3, 7, 15]] = False
+    return ModalFeature(torch.from_numpy(x), torch.from_numpy(mask))
+
+
+def dense(graph: Data) -> Tensor:
+    """A[i, j], i the target."""
+    matrix = torch.zeros(graph.num_nodes, graph.num_nodes, dtype=torch.float64)
+    source, target = graph.edge_index
+    matrix[target, source] = graph.edge_weight.double()
+    return matrix
+
+
+@pytest.mark.parametrize("block_size", [1, 3, 100])
+@pytest.mark.parametrize("weighting", ["product", "ridge"])
+def test_block_size_changes_nothing(block_size: int, weighting: Any) -> None:
+    args, options = (make_feature(), make_interactions()), {"weighting": weighting}
+    expected = build_item_graph(*args, **options)
+    graph = build_item_graph(*args, **options, block_size=block_size)
+    assert torch.equal(graph.edge_index, expected.edge_index)
+    torch.testing.assert_close(graph.edge_weight, expected.edge_weight)
+
+
+def test_fill_is_weaker_than_behavior_but_not_nothing() -> None:
+    feature, interactions = make_feature(), make_interactions()
+    options: dict[str, Any] = {"normalization": None, "num_neighbors": 12}
+    behavior = dense(build_item_graph(feature, interactions, fill=None, **options))
+    filled = dense(build_item_graph(feature, interactions, **options))
+    assert torch.equal(filled[behavior > 0], behavior[behavior > 0])
+    checked = 0
+    for i in range(NUM_ITEMS):
+        new = filled[i][(filled[i] > 0) & (behavior[i] == 0)]
+        old = behavior[i][behavior[i] > 0]
+        if len(new) and len(old):
+            assert float(new.max()) == pytest.approx(0.5 * float(old.min()), rel=1e-6)
+            checked += 1
+    assert checked > 3
+    assert (filled[13] > 0).sum() > 5  # a cold item has neighbors
+    assert (filled[15] > 0).sum() == 0  # one without behavior and modality cannot
+
+
+def test_ties_go_to_the_lower_id() -> None:
+    x = np.ones((8, 3))
+    interactions = Interactions.from_arrays(
+        [0, 0, 1, 1, 2, 2, 3, 3], [7, 5, 7, 6, 7, 2, 7, 4], num_items=8
+    )
+    graph = build_item_graph(x, interactions, num_neighbors=2, fill=None)
+    assert graph.edge_index[0][graph.edge_index[1] == 7].tolist() == [2, 4]
+    graph = build_item_graph(x, interactions, num_neighbors=3)
+    assert graph.edge_index[0][graph.edge_index[1] == 6].tolist() == [0, 1, 7]
+
+
+def test_row_of_zeros_counts_as_missing() -> None:
+    feature, interactions = make_feature(), make_interactions()
+    x = feature.x.clone()
+    x[4] = 0
+    with_mask = ModalFeature(x, feature.mask & (torch.arange(NUM_ITEMS) != 4))
+    graph = build_item_graph(ModalFeature(x, feature.mask), interactions)
+    assert torch.equal(dense(graph), dense(build_item_graph(with_mask, interactions)))
+
+
+def test_no_modality_at_all_is_behavior_alone() -> None:
+    mask = np.zeros(NUM_ITEMS, bool)
+    interactions = make_interactions()
+    graph = build_item_graph(
+        np.ones((NUM_ITEMS, 2)),
+        interactions,
+        mask=mask,
+        behavior="count",
+        normalization=None,
+        num_neighbors=NUM_ITEMS,
+    )
+    counts = count_cooccurrences(interactions).toarray()
+    assert (dense(graph).numpy() == counts).all()
+
+
+def test_in_normalization_is_gcn_norm() -> None:
+    args: tuple[Any, ...] = (make_feature(), make_interactions())
+    raw = build_item_graph(*args, num_neighbors=3, normalization=None)
+    graph = build_item_graph(*args, num_neighbors=3, normalization="in")
+    _, expected = gcn_norm(raw.edge_index, raw.edge_weight, raw.num_nodes, add_self_loops=False)
+    torch.testing.assert_close(graph.edge_weight, expected)
+
+
+def test_sym_normalization_is_bounded() -> None:
+    # Both degrees by their own role: the largest singular value is 1, whatever the direction.
+    graph = build_item_graph(make_feature(), make_interactions(), num_neighbors=3)
+    assert torch.linalg.matrix_norm(dense(graph), 2) <= 1 + 1e-6
+
+
+@pytest.mark.parametrize("weighting", ["product", "ridge"])
+def test_held_out_targets_change_no_edge(weighting: Any) -> None:
+    interactions = make_interactions()
+    item = interactions.item_id.copy()
+    last = interactions.user_ptr[1:] - 1
+    held_out = np.concatenate([last, last - 1])
+    item[held_out] = (item[held_out] + 5) % NUM_ITEMS
+    changed = Interactions(interactions.user_id, item, None, interactions.num_users, NUM_ITEMS)
+    graphs = [
+        build_item_graph(make_feature(), leave_last_out(part).train, weighting=weighting)
+        for part in (interactions, changed)
+    ]
+    assert torch.equal(graphs[0].edge_index, graphs[1].edge_index)
+    assert torch.equal(graphs[0].edge_weight, graphs[1].edge_weight)
+    # The whole interactions would have given something else.
+    assert not torch.equal(
+        *(
+            dense(build_item_graph(make_feature(), part, weighting=weighting))
+            for part in (interactions, changed)
+        )
+    )
+
+
+def test_large_catalog_needs_no_square_matrix() -> None:
+    n = 300_000  # N x N bits would be 11 GB
+    rng = np.random.default_rng(0)
+    interactions = Interactions.from_arrays(
+        np.repeat(np.arange(2000), 5), rng.integers(0, n, 10_000), num_items=n
+    )
+    graph = build_item_graph(rng.random((n, 4)), interactions, fill=None, num_neighbors=99)
+    assert graph.num_edges == count_cooccurrences(interactions).nnz
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"num_neighbors": 0}, "'num_neighbors' must be at least 1"),
+        ({"behavior": "sqrt"}, "'behavior' must be one of"),
+        ({"fill": "random"}, "'fill' must be"),
+        ({"fill_weight": 1.0}, "'fill_weight' must lie between"),
+        ({"normalization": "both"}, "'normalization' must be"),
+        ({"window": 0}, "'window' must be at least 1"),
+        ({"block_size": 0}, "'block_size' must be at least 1"),
+        ({"weighting": "cosine"}, "'weighting' must be one of"),
+        ({"l2": 3.0}, r"weighting='product' has no option \['l2'\]"),
+        ({"weighting": "ridge", "fill": None}, r"weighting='ridge' has no option \['fill'\]"),
+        ({"mask": np.ones(NUM_ITEMS, bool)}, "'mask' must be left out"),
+    ],
+)
+def test_errors(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        build_item_graph(make_feature(), make_interactions(), **options)
+
+
+def test_errors_of_the_inputs() -> None:
+    feature, interactions = make_feature(), make_interactions()
+    counts = count_cooccurrences(interactions)
+    with pytest.raises(ValueError, match="one row an item"):
+        build_item_graph(feature.take(torch.arange(5)), interactions)
+    split: Any = leave_last_out(interactions)  # whole, with its targets
+    with pytest.raises(ValueError, match="must be the training Interactions"):
+        build_item_graph(feature, split)
+    with pytest.raises(ValueError, match="must be the training Interactions"):
+        build_item_graph(feature, counts, weighting="ridge")
+    with pytest.raises(ValueError, match="'window' has no effect"):
+        build_item_graph(feature, counts, window=2)
+    with pytest.raises(ValueError, match="symmetric counts"):
+        build_item_graph(feature, interactions.to_csr())

@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+from torch_geometric.data import Data
+from torch_geometric.nn import (
+    GATConv,
+    GATv2Conv,
+    GCNConv,
+    GraphConv,
+    MessagePassing,
+    SAGEConv,
+    SimpleConv,
+)
+
+from mdsrec_pyg.nn.conv import LightGraphConv
+from mdsrec_pyg.nn.item_encoder import ItemGraphEncoder
+
+N, D = 10, 6
+
+
+class OwnConv(MessagePassing):
+    """A layer as a user would write it."""
+
+    def __init__(self) -> None:
+        super().__init__(aggr="max")
+        self.lin = torch.nn.Linear(D, D)
+
+    def reset_parameters(self) -> None:
+        self.lin.reset_parameters()
+
+    def forward(self, x: Tensor, edge_index: Tensor, edge_weight: Tensor) -> Tensor:
+        return self.propagate(edge_index, x=self.lin(x), edge_weight=edge_weight)
+
+    def message(self, x_j: Tensor, edge_weight: Tensor) -> Tensor:
+        return edge_weight[:, None] * x_j
+
+
+@pytest.fixture
+def graph() -> Data:
+    generator = torch.Generator().manual_seed(0)
+    return Data(
+        edge_index=torch.randint(0, N, (2, 30), generator=generator),
+        edge_weight=torch.rand(30, generator=generator),
+        num_nodes=N,
+    )
+
+
+@pytest.fixture
+def x() -> Tensor:
+    return torch.randn(N, D, generator=torch.Generator().manual_seed(1))
+
+
+def dense(graph: Data) -> Tensor:
+    matrix = torch.zeros(N, N)
+    source, target = graph.edge_index
+    return matrix.index_put_((target, source), graph.edge_weight, accumulate=True)
+
+
+def test_one_layer_is_the_product(graph: Data, x: Tensor) -> None:
+    torch.testing.assert_close(ItemGraphEncoder()(x, graph), dense(graph) @ x)
+
+
+def test_mean_over_propagated_layers(graph: Data, x: Tensor) -> None:
+    a = dense(graph)
+    expected = (a @ x + a @ a @ x + a @ a @ a @ x) / 3
+    for conv in (None, LightGraphConv, LightGraphConv()):
+        encoder = ItemGraphEncoder(num_layers=3, conv=conv)
+        torch.testing.assert_close(encoder(x, graph), expected)
+
+
+# Layer and whether the weights of the graph reach it.
+CONVS: list[tuple[Callable[[], MessagePassing], bool]] = [
+    (lambda: GCNConv(D, D), True),
+    (lambda: GraphConv(D, D), True),
+    (lambda: GATConv(D, D), False),
+    (lambda: GATConv(D, D, edge_dim=1), True),
+    (lambda: GATv2Conv(D, D), False),
+    (lambda: GATv2Conv(D, D, edge_dim=1), True),
+    (lambda: SAGEConv(D, D), False),
+    (lambda: SimpleConv(), True),
+    (OwnConv, True),
+]
+
+
+@pytest.mark.parametrize(("conv", "weighted"), CONVS)
+def test_any_layer(
+    conv: Callable[[], MessagePassing], weighted: bool, graph: Data, x: Tensor
+) -> None:
+    torch.manual_seed(0)
+    encoder = ItemGraphEncoder(num_layers=2, conv=conv)
+    x.requires_grad_()
+    out = encoder(x, graph)
+    assert out.shape == (N, D)
+    out.square().sum().backward()
+    assert x.grad is not None
+    assert all(p.grad is not None for p in encoder.parameters())
+    assert torch.equal(out, encoder(x, graph.edge_index, graph.edge_weight))
+    half = graph.clone()
+    half.edge_weight = half.edge_weight * torch.linspace(0.1, 0.9, 30)
+    assert torch.equal(out, encoder(x, half)) is not weighted
+
+
+@pytest.mark.parametrize(("conv", "weighted"), CONVS)
+def test_one_layer_is_that_layer(
+    conv: Callable[[], MessagePassing], weighted: bool, graph: Data, x: Tensor
+) -> None:
+    layer = conv()
+    out = ItemGraphEncoder(conv=layer)(x, graph)
+    if not weighted:
+        expected = layer(x, graph.edge_index)
+    elif getattr(layer, "edge_dim", None) == 1:
+        expected = layer(x, graph.edge_index, edge_attr=graph.edge_weight[:, None])
+    else:
+        expected = layer(x, graph.edge_index, edge_weight=graph.edge_weight)
+    assert torch.equal(out, expected)
+
+
+def test_without_weights(graph: Data, x: Tensor) -> None:
+    ones = torch.ones(30)
+    encoder = ItemGraphEncoder()
+    assert torch.equal(encoder(x, graph.edge_index), encoder(x, graph.edge_index, ones))
+
+
+def test_layers_have_their_own_parameters(graph: Data, x: Tensor) -> None:
+    encoder = ItemGraphEncoder(num_layers=2, conv=OwnConv)
+    first, second = (conv for conv in encoder.convs if isinstance(conv, OwnConv))
+    assert not torch.equal(first.lin.weight, second.lin.weight)
+    before = first.lin.weight.clone()
+    encoder.reset_parameters()
+    assert not torch.equal(first.lin.weight, before)
+
+
+def test_errors(graph: Data, x: Tensor) -> None:
+    with pytest.raises(ValueError, match="'num_layers' must be at least 1"):
+        ItemGraphEncoder(num_layers=0)
+    with pytest.raises(ValueError, match="'conv' must be a callable that makes a layer"):
+        ItemGraphEncoder(num_layers=2, conv=GCNConv(D, D))
+    with pytest.raises(ValueError, match=r"'conv' must make a MessagePassing \(got Linear\)"):
+        ItemGraphEncoder(conv=lambda: torch.nn.Linear(D, D))
+    with pytest.raises(ValueError, match="edge_dim=1 or None"):
+        ItemGraphEncoder(conv=GATConv(D, D, edge_dim=3))
+    with pytest.raises(ValueError, match=r"expected \[10, 6\], .*gave \[10, 12\]"):
+        ItemGraphEncoder(conv=lambda: GATv2Conv(D, D, heads=2))(x, graph)
+    with pytest.raises(ValueError, match="'edge_weight' must be left out"):
+        ItemGraphEncoder()(x, graph, graph.edge_weight)
