@@ -1,0 +1,51 @@
+"""Random number generators: seeding them all, and their states for checkpoints."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import numpy as np
+import torch
+
+
+def seed_everything(seed: int) -> None:
+    """Seeds ``random``, NumPy's global generator and torch on all devices.
+
+    Args:
+        seed: From 0 to :math:`2^{32} - 1`, the range that NumPy takes.
+    """
+    if not 0 <= seed < 2**32:
+        raise ValueError(f"'seed' must be from 0 to 2**32 - 1 (got {seed})")
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.manual_seed(seed)
+
+
+def random_state(device: torch.device) -> dict[str, Any]:
+    """States of the generators that :func:`seed_everything` seeds.
+
+    Args:
+        device: Its generator is included if it is a CUDA device.
+
+    Returns:
+        Tensors and plain Python values only, so that ``torch.load(weights_only=True)`` reads it.
+    """
+    name, keys, *rest = np.random.get_state(legacy=True)
+    return {
+        "python": random.getstate(),
+        "numpy": [str(name), torch.from_numpy(np.asarray(keys, dtype=np.int64)), *rest],
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state(device) if device.type == "cuda" else None,
+    }
+
+
+def set_random_state(state: dict[str, Any], device: torch.device) -> None:
+    """Puts the generators back into a state that :func:`random_state` returned."""
+    version, internal, gauss = state["python"]
+    random.setstate((version, tuple(internal), gauss))
+    name, keys, *rest = state["numpy"]
+    np.random.set_state((name, keys.numpy().astype(np.uint32), *rest))
+    torch.set_rng_state(state["torch"])
+    if device.type == "cuda":
+        torch.cuda.set_rng_state(state["cuda"], device)
