@@ -1,0 +1,171 @@
+"""Interest centers: k-means on a modality's features, and what the attention sees of them."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from sklearn.cluster import KMeans
+from torch import Tensor, nn
+
+CENTER_FORMS = ("mean", "projected", "soft", "embedding")
+
+
+class InterestCenters:
+    r"""k-means centers of a modality's features (MDSRec, interest centers).
+
+    Args:
+        num_centers: K. (default: ``32``)
+        random_state: Seed of k-means. (default: ``0``)
+        n_init: Restarts of k-means, the best is kept. (default: ``3``)
+
+    Attributes:
+        centers_: Float tensor [K, F].
+        labels_: Long tensor [N], the center of each item; ``num_centers`` (one more than the
+            last center) where the item lacks the modality.
+    """
+
+    centers_: Tensor
+    labels_: Tensor
+
+    def __init__(self, num_centers: int = 32, random_state: int = 0, *, n_init: int = 3) -> None:
+        if num_centers < 1:
+            raise ValueError(f"'num_centers' must be at least 1 (got {num_centers})")
+        self.num_centers = num_centers
+        self.random_state = random_state
+        self.n_init = n_init
+
+    def fit(
+        self, x: Tensor, mask: Tensor | None = None, items: Tensor | None = None
+    ) -> InterestCenters:
+        """Fits the centers and labels every item.
+
+        Args:
+            x: Features [N, F].
+            mask: Bool tensor [N], False where the item lacks the modality.
+            items: Bool tensor [N]: the items that the centers may be fitted on (those of the
+                training part); the others are only labeled. All by default.
+        """
+        present = torch.ones(len(x), dtype=torch.bool) if mask is None else mask
+        fit_on = present if items is None else present & items
+        num_fit = int(fit_on.sum())
+        if num_fit < self.num_centers:
+            raise ValueError(
+                f"'num_centers' must not exceed the number of items with the modality "
+                f"(got num_centers={self.num_centers}, items={num_fit})"
+            )
+        kmeans = KMeans(self.num_centers, n_init=self.n_init, random_state=self.random_state)
+        values = np.ascontiguousarray(x.detach().cpu().numpy(), dtype=np.float32)
+        kmeans.fit(values[fit_on.cpu().numpy()])
+        self.centers_ = torch.from_numpy(kmeans.cluster_centers_).float()
+        self.labels_ = torch.full((len(x),), self.num_centers, dtype=torch.long)
+        labels = kmeans.predict(values[present.cpu().numpy()])
+        self.labels_[present.cpu()] = torch.from_numpy(labels).long()
+        used = len(np.unique(kmeans.labels_))
+        if used < self.num_centers:
+            warnings.warn(
+                f"only {used} of {self.num_centers} centers hold items: "
+                "the features have too few distinct rows",
+                stacklevel=2,
+            )
+        return self
+
+    def __repr__(self) -> str:
+        """Shows the settings."""
+        return f"InterestCenters(num_centers={self.num_centers}, random_state={self.random_state})"
+
+
+class CenterEncoder(nn.Module):
+    r"""What the attention sees of an item's interest center.
+
+    With :math:`a(i)` the center of item :math:`i`:
+
+    - ``'mean'``: :math:`\mathbf{c}_i` is the mean of :math:`\mathbf{e}_j` over the items
+      :math:`j` of the same center; it is differentiable and follows training.
+    - ``'projected'``: :math:`\mathbf{W} \boldsymbol{\mu}_{a(i)}`, the k-means center itself.
+    - ``'soft'``: :math:`\sum_k \pi_{ik} \mathbf{W} \boldsymbol{\mu}_k` with :math:`\pi_i` the
+      softmax of the cosine affinities to all centers, divided by ``softness``.
+    - ``'embedding'``: a free vector for each center.
+
+    Items without the modality share one center of their own.
+
+    Args:
+        centers: A fitted :class:`InterestCenters`.
+        channels: D.
+        form: One of the four above. (default: ``'mean'``)
+        softness: Temperature of ``'soft'``. (default: ``0.1``)
+        x: Features [N, F]; only ``'soft'`` needs them.
+
+    Shapes:
+        - **input:** item embeddings :math:`(N, D)` (read by ``'mean'`` only)
+        - **output:** center embedding of every item :math:`(N, D)`
+    """
+
+    labels: Tensor
+    features: Tensor
+    assignment: Tensor
+
+    def __init__(
+        self,
+        centers: InterestCenters,
+        channels: int,
+        form: str = "mean",
+        *,
+        softness: float = 0.1,
+        x: Tensor | None = None,
+    ) -> None:
+        super().__init__()
+        if form not in CENTER_FORMS:
+            raise ValueError(f"'form' must be one of {CENTER_FORMS} (got {form!r})")
+        self.form = form
+        self.num_groups = centers.num_centers + 1  # the last one: items without the modality
+        self.register_buffer("labels", centers.labels_.clone())
+        if form in ("projected", "soft"):
+            mean = centers.centers_.mean(0)
+            features = F.normalize(centers.centers_ - mean, dim=-1)
+            features = torch.cat([features, torch.zeros_like(features[:1])])  # [K + 1, F]
+            self.register_buffer("features", features, persistent=False)
+            self.projection = nn.Linear(features.size(1), channels)
+        if form == "soft":
+            if x is None:
+                raise ValueError("'x' is needed for form='soft' (got None)")
+            present = self.labels < centers.num_centers
+            affinity = F.normalize(x - mean, dim=-1) @ features.t()  # [N, F] @ [F, K + 1]
+            affinity[:, -1] = float("-inf")
+            assignment = torch.softmax(affinity / softness, dim=-1)
+            missing = F.one_hot(self.labels, self.num_groups).to(assignment.dtype)
+            assignment = torch.where(present[:, None], assignment, missing)
+            self.register_buffer("assignment", assignment, persistent=False)
+        if form == "embedding":
+            self.weight = nn.Parameter(torch.empty(self.num_groups, channels))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Small random vectors, as for the item embeddings."""
+        if self.form in ("projected", "soft"):
+            self.projection.reset_parameters()
+        if self.form == "embedding":
+            nn.init.normal_(self.weight, std=0.02)
+
+    def table(self, x: Tensor) -> Tensor:
+        """Embeddings of the centers themselves, [K + 1, D]."""
+        if self.form == "embedding":
+            return self.weight
+        if self.form in ("projected", "soft"):
+            return self.projection(self.features)
+        total = x.new_zeros(self.num_groups, x.size(1)).index_add(0, self.labels, x)
+        count = torch.bincount(self.labels, minlength=self.num_groups).clamp(min=1)
+        return total / count[:, None].to(x.dtype)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Center embedding of every item, [N, D]."""
+        table = self.table(x)
+        if self.form == "soft":
+            return self.assignment.to(table.dtype) @ table  # [N, K + 1] @ [K + 1, D]
+        return table[self.labels]
+
+    def extra_repr(self) -> str:
+        """Shows the settings."""
+        return f"form={self.form!r}, num_groups={self.num_groups}"

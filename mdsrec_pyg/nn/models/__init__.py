@@ -1,0 +1,19 @@
+"""The model and its baselines."""
+
+from mdsrec_pyg.nn.models.base import Recommender, SequentialRecommender
+from mdsrec_pyg.nn.models.ease import EASE
+from mdsrec_pyg.nn.models.gru4rec import GRU4Rec
+from mdsrec_pyg.nn.models.mdsrec import MDSRec, MDSRecItems
+from mdsrec_pyg.nn.models.popularity import Popularity
+from mdsrec_pyg.nn.models.sasrec import SASRec
+
+__all__ = [
+    "EASE",
+    "GRU4Rec",
+    "MDSRec",
+    "MDSRecItems",
+    "Popularity",
+    "Recommender",
+    "SASRec",
+    "SequentialRecommender",
+]

@@ -1,0 +1,177 @@
+"""What every model offers to the trainer, the evaluation and the recommendations."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mdsrec_pyg.data import SequenceBatch
+from mdsrec_pyg.nn.history_bias import HistoryBias
+from mdsrec_pyg.nn.losses import (
+    SampledCandidates,
+    cross_entropy_sum,
+    full_cross_entropy,
+    masked_target,
+)
+
+__all__ = ["Recommender", "SequentialRecommender"]
+
+
+class Recommender(nn.Module):
+    """A model that scores every item for a history.
+
+    Args:
+        num_items: N.
+        max_length: Number of history steps that the model reads.
+    """
+
+    #: False for models that are fitted when they are made (popularity, EASE).
+    supports_training: bool = True
+
+    def __init__(self, num_items: int, max_length: int) -> None:
+        super().__init__()
+        if num_items < 1 or max_length < 1:
+            raise ValueError(
+                "'num_items' and 'max_length' must be at least 1 "
+                f"(got num_items={num_items}, max_length={max_length})"
+            )
+        self.num_items = num_items
+        self.max_length = max_length
+
+    def encode_items(self) -> Any:
+        """Everything that does not depend on the user; computed once an evaluation."""
+        return None
+
+    def score(self, batch: SequenceBatch, items: Any = None) -> Tensor:
+        """Scores of every item as the next one, [B, N].
+
+        Args:
+            batch: Histories.
+            items: Result of :meth:`encode_items`; computed here by default.
+        """
+        raise NotImplementedError
+
+
+class SequentialRecommender(Recommender):
+    r"""Scores are inner products of user and item vectors, plus the history bias.
+
+    .. math::
+        s(u, j) = \mathbf{h}_u^{\top} \mathbf{e}_j
+        + \sum_{i \in \mathcal{H}_u : i = j} \gamma_{d(i)}
+
+    A model of this kind gives item vectors (:meth:`encode_items`) and one user vector a step
+    (:meth:`encode_users`). The loss is full cross-entropy over the catalog at every position, in
+    blocks where the scores are many, or a sampled softmax.
+
+    Args:
+        num_items: N.
+        max_length: Largest number of history steps.
+        history_bias: Learn :class:`~mdsrec_pyg.nn.HistoryBias`. (default: ``True``)
+        num_negatives: Draw so many items for a sampled softmax with log-Q correction instead of
+            full cross-entropy. (default: ``None``)
+        max_scores: Most scores that the loss holds at once. (default: ``2**27``)
+        bias_lr: Step of the history bias (and of other scalars), as a multiple of the trainer's
+            learning rate. (default: ``5.0``)
+    """
+
+    item_probability: Tensor
+
+    def __init__(
+        self,
+        num_items: int,
+        max_length: int,
+        *,
+        history_bias: bool = True,
+        num_negatives: int | None = None,
+        max_scores: int = 2**27,
+        bias_lr: float = 5.0,
+    ) -> None:
+        super().__init__(num_items, max_length)
+        self.history_bias = HistoryBias(max_length) if history_bias else None
+        self.num_negatives = num_negatives
+        self.max_scores = max_scores
+        self.bias_lr = bias_lr
+        uniform = torch.full((num_items,), 1.0 / num_items)
+        self.register_buffer("item_probability", uniform, persistent=False)
+
+    def set_item_counts(self, counts: Tensor) -> None:
+        """Draws the negatives of a sampled softmax by popularity instead of uniformly.
+
+        Args:
+            counts: Training interactions of each item, [N]; one is added to each.
+        """
+        if counts.shape != (self.num_items,):
+            raise ValueError(f"'counts' must have shape [{self.num_items}] (got {counts.shape})")
+        weight = counts.to(self.item_probability) + 1
+        self.item_probability.copy_(weight / weight.sum())
+
+    def encode_items(self) -> Any:
+        """Item vectors [N, C], or an object with the vectors as its attribute ``table``."""
+        raise NotImplementedError
+
+    def encode_users(self, batch: SequenceBatch, items: Any, newest_only: bool) -> Tensor:
+        """User vectors [B, T, C]: one a step (T = L), or for the newest step (T = 1)."""
+        raise NotImplementedError
+
+    def item_table(self, items: Any) -> Tensor:
+        """The item vectors [N, C] in the result of :meth:`encode_items`."""
+        return items if isinstance(items, Tensor) else items.table
+
+    def step_scores(self, batch: SequenceBatch, items: Any, newest_only: bool) -> Tensor:
+        """Scores [B, T, N] of every item after every step, or after the newest."""
+        users = self.encode_users(batch, items, newest_only)
+        scores = users @ self.item_table(items).t()  # [B, T, C] @ [C, N] -> [B, T, N]
+        if self.history_bias is not None:
+            scores = self.history_bias(scores, batch.item_id, batch.mask)
+        return scores
+
+    def score(self, batch: SequenceBatch, items: Any = None) -> Tensor:
+        """Scores of every item as the next one, [B, N]."""
+        items = self.encode_items() if items is None else items
+        return self.step_scores(batch, items, newest_only=True)[:, -1]
+
+    def loss(self, batch: SequenceBatch) -> Tensor:
+        """Mean loss over the positions of the batch that count."""
+        items = self.encode_items()
+        if self.num_negatives is not None:
+            return self._sampled_loss(batch, items)
+        return full_cross_entropy(
+            lambda part: self.loss_sum(part, items), batch, self.num_items, self.max_scores
+        )
+
+    def loss_sum(self, batch: SequenceBatch, items: Any) -> Tensor:
+        """Sum of the cross-entropy over the positions of a block."""
+        scores = self.step_scores(batch, items, newest_only=False)
+        return cross_entropy_sum(scores, masked_target(batch))
+
+    def _sampled_loss(self, batch: SequenceBatch, items: Any) -> Tensor:
+        assert self.num_negatives is not None
+        target = masked_target(batch)
+        sample = SampledCandidates(target, self.num_negatives, self.item_probability)
+        users = self.encode_users(batch, items, newest_only=False)
+        scores = users @ self.item_table(items)[sample.item_id].t()  # [B, L, C]
+        if self.history_bias is not None:
+            # One more column takes the bias of history items that are no candidates.
+            column = sample.column[batch.item_id]
+            column = torch.where(column < 0, scores.size(2), column)
+            scores = self.history_bias(nn.functional.pad(scores, (0, 1)), column, batch.mask)
+            scores = scores[..., :-1]
+        return cross_entropy_sum(sample.correct(scores), sample.target) / batch.num_positions
+
+    def fast_parameters(self) -> list[nn.Parameter]:
+        """Parameters that take ``bias_lr`` times the learning rate, and no weight decay."""
+        return [] if self.history_bias is None else [self.history_bias.weight]
+
+    def param_groups(self, lr: float, weight_decay: float) -> list[dict[str, Any]]:
+        """Parameter groups for AdamW: matrices, vectors (never decayed), fast scalars."""
+        fast = self.fast_parameters()
+        fast_ids = {id(parameter) for parameter in fast}
+        rest = [p for p in self.parameters() if p.requires_grad and id(p) not in fast_ids]
+        groups = [
+            {"params": [p for p in rest if p.dim() > 1], "lr": lr, "weight_decay": weight_decay},
+            {"params": [p for p in rest if p.dim() <= 1], "lr": lr, "weight_decay": 0.0},
+            {"params": fast, "lr": lr * self.bias_lr, "weight_decay": 0.0},
+        ]
+        return [group for group in groups if group["params"]]

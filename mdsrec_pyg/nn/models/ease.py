@@ -1,0 +1,77 @@
+"""EASE: linear item-item regression in closed form, without and with item features."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mdsrec_pyg.data import Interactions, ModalFeature, SequenceBatch
+from mdsrec_pyg.data.ridge import ridge_precision
+from mdsrec_pyg.nn.models.base import Recommender
+
+__all__ = ["EASE"]
+
+
+class EASE(Recommender):
+    r"""Embarrassingly shallow autoencoder (Steck, 2019, arXiv 1905.03375).
+
+    .. math::
+        \mathbf{P} = (\mathbf{X}^{\top} \mathbf{X} + a \textstyle\sum_m \mathbf{K}_m
+        + l \mathbf{I})^{-1}, \quad S_{ij} = -P_{ij} / P_{jj}, \quad
+        s(u, j) = \sum_{i \in \mathcal{H}_u} \rho^{d(i)} S_{ij} + \gamma [j \in \mathcal{H}_u]
+
+    With features, their cosine Gram matrices :math:`\mathbf{K}_m` enter the regression as further
+    rows of X (side information in closed form, Jeunen et al. 2020). Two additions that keep the
+    comparison fair, each off at its default: recency decay :math:`\rho` and a history bias
+    :math:`\gamma`, as the other models have them.
+
+    Args:
+        interactions: The training part.
+        features: Features of the modalities. (default: none)
+        l2: l. (default: ``300.0``)
+        feature_weight: a. (default: ``30.0``)
+        decay: :math:`\rho` in (0, 1], by steps back. (default: ``1.0``)
+        history_bias: :math:`\gamma`, in units of S. (default: ``0.0``)
+        max_length: Number of history steps that vote. (default: ``50``)
+    """
+
+    supports_training = False
+    weight: Tensor
+
+    def __init__(
+        self,
+        interactions: Interactions,
+        features: Sequence[ModalFeature] = (),
+        *,
+        l2: float = 300.0,
+        feature_weight: float = 30.0,
+        decay: float = 1.0,
+        history_bias: float = 0.0,
+        max_length: int = 50,
+    ) -> None:
+        super().__init__(interactions.num_items, max_length)
+        if not 0 < decay <= 1:
+            raise ValueError(f"'decay' must lie in (0, 1] (got {decay})")
+        precision = ridge_precision(
+            interactions,
+            [feature.x for feature in features] or None,
+            [feature.mask for feature in features] or None,
+            feature_weight=feature_weight,
+            l2=l2,
+        )
+        weight = -precision / precision.diagonal()
+        self.register_buffer("weight", weight.fill_diagonal_(0.0))
+        self.decay, self.history_bias = decay, history_bias
+
+    def score(self, batch: SequenceBatch, items: Any = None) -> Tensor:
+        """Scores of every item as the next one, [B, N]."""
+        length = batch.item_id.size(1)
+        step = torch.arange(length - 1, -1, -1, device=batch.mask.device)
+        vote = torch.pow(self.decay, step) * batch.mask  # [B, L]
+        history = self.weight.new_zeros(len(batch), self.num_items)
+        history.scatter_add_(1, batch.item_id, vote.to(history.dtype))
+        bias = self.history_bias * (history > 0)
+        return history @ self.weight + bias

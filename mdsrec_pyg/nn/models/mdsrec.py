@@ -1,0 +1,270 @@
+"""MDSRec: one item graph, one encoder and one set of interests a modality."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch_geometric.data import Data
+from torch_geometric.nn import MessagePassing
+
+from mdsrec_pyg.data import SequenceBatch
+from mdsrec_pyg.nn.fusion import GumbelFusion
+from mdsrec_pyg.nn.interest_centers import CenterEncoder, InterestCenters
+from mdsrec_pyg.nn.item_encoder import ItemGraphEncoder
+from mdsrec_pyg.nn.item_features import FeatureProjection, ItemIDs
+from mdsrec_pyg.nn.models.base import SequentialRecommender
+from mdsrec_pyg.nn.relation_attention import RelationAttention
+from mdsrec_pyg.nn.relation_votes import RelationVotes
+from mdsrec_pyg.nn.relations import Relations
+from mdsrec_pyg.nn.sequence_encoder import InterestTransformer
+
+__all__ = ["MDSRec", "MDSRecItems"]
+
+
+@dataclass
+class MDSRecItems:
+    """What MDSRec knows of the items before it sees a user.
+
+    Args:
+        embedding: Item vectors of each modality, [M, N, D].
+        center: What the attention sees of the items' interest centers, [M, N, D]; None without.
+        keys: What relation attention sees of the items, [N, D] a modality.
+    """
+
+    embedding: Tensor | None = None
+    center: Tensor | None = None
+    keys: list[Tensor] = field(default_factory=list)
+
+    @property
+    def table(self) -> Tensor:
+        """One vector an item: the modalities side by side, [N, M * D]."""
+        assert self.embedding is not None
+        return self.embedding.transpose(0, 1).flatten(1)
+
+
+class MDSRec(SequentialRecommender):
+    r"""Multimodal Difference Learning for Sequential Recommendation (arXiv 2412.08103).
+
+    With :math:`\mathbf{A}_m` the item graph of modality m, the paper's form is
+
+    .. math::
+        \mathbf{E}_m = \mathbf{A}_m \mathbf{E}, \qquad
+        \mathbf{h}_{u,m} = \mathrm{InterestTransformer}_m(\mathbf{E}_m, \mathbf{C}_m), \qquad
+        s(u, j) = \sum_m w_{u,m} \, \mathbf{h}_{u,m}^{\top} \mathbf{e}_{m,j}
+
+    with gate weights :math:`w_{u,m}` from :class:`~mdsrec_pyg.nn.GumbelFusion`. Ours, each with a
+    switch: the ID embedding, projected features and center embeddings added to the items, a
+    history bias, and relation attention, whose votes over learned graphs are added to the scores:
+    :math:`s(u, j) = s_{\text{votes}}(u, j) + \beta \, s_{\text{vectors}}(u, j)`. Each of the two
+    answers for the target with a cross-entropy of its own: trained on their sum, the ID embeddings
+    memorize targets and spoil the votes.
+
+    Args:
+        graphs: One item graph a modality, with ``x`` its scaled features.
+        centers: Fitted interest centers a modality; None is plain self-attention. (default: None)
+        relations: Learned graphs for relation attention. (default: ``None``, without)
+        vectors: False leaves only relation attention. (default: ``True``)
+        channels: D. (default: ``64``)
+        max_length: Largest number of history steps. (default: ``50``)
+        num_layers, num_heads, dropout: Of the sequence encoders. (default: 1, 2, 0.3)
+        conv: A ``MessagePassing`` or a callable that makes one; LightGraphConv by default.
+        num_conv_layers: Propagations. (default: ``1``)
+        center_form: See :class:`~mdsrec_pyg.nn.CenterEncoder`. (default: ``'mean'``)
+        center_mode: Queries and keys see the centers ``'only'`` or ``'add'``-ed to the items.
+        add_id, add_features, add_centers: What is added to :math:`\mathbf{E}_m`. (default: False)
+        temperature, fusion: Of the gate. (default: 1, ``'gumbel'``)
+        vote_interests: False makes every vote plain. (default: ``True``)
+        vote_dropout: Dropout of relation attention. (default: ``0.3``)
+        vector_weight: :math:`\beta`. (default: ``0.2``)
+        **kwargs: See :class:`SequentialRecommender`.
+    """
+
+    def __init__(
+        self,
+        graphs: Mapping[str, Data],
+        centers: Mapping[str, InterestCenters] | None = None,
+        relations: Relations | None = None,
+        *,
+        vectors: bool = True,
+        channels: int = 64,
+        max_length: int = 50,
+        num_layers: int = 1,
+        num_heads: int = 2,
+        dropout: float = 0.3,
+        conv: MessagePassing | Callable[[], MessagePassing] | None = None,
+        num_conv_layers: int = 1,
+        center_form: str = "mean",
+        center_mode: str = "only",
+        add_id: bool = False,
+        add_features: bool = False,
+        add_centers: bool = False,
+        temperature: float = 1.0,
+        fusion: str = "gumbel",
+        vote_interests: bool = True,
+        vote_dropout: float = 0.3,
+        vector_weight: float = 0.2,
+        **kwargs: Any,
+    ) -> None:
+        num_items = check_inputs(graphs, centers, relations, vectors)
+        super().__init__(num_items, max_length, **kwargs)
+        self.graphs, self.modalities = dict(graphs), list(graphs)
+        self.channels, self.vector_weight = channels, vector_weight
+        self.vectors, self.add_id = vectors, add_id
+        none = torch.zeros(num_items, dtype=torch.long)
+        self.labels = [centers[name].labels_ if centers else none for name in graphs]
+        if vectors:
+            self.ids = ItemIDs(num_items, channels)
+            self.propagate = nn.ModuleList(ItemGraphEncoder(num_conv_layers, conv) for _ in graphs)
+            self.encoder = nn.ModuleList(
+                InterestTransformer(
+                    channels, max_length, num_layers, num_heads, dropout, center_mode
+                )
+                for _ in graphs
+            )
+            self.fusion = GumbelFusion(channels, len(graphs), temperature, fusion)
+            self._init_item_parts(centers, center_form, add_features, add_centers)
+        self._init_votes(relations, vote_interests, vote_dropout)
+
+    def _init_item_parts(
+        self,
+        centers: Mapping[str, InterestCenters] | None,
+        form: str,
+        add_features: bool,
+        add_centers: bool,
+    ) -> None:
+        """What is added to E_m, and what the attention sees of the centers."""
+        graphs, channels = self.graphs, self.channels
+        self.project = nn.ModuleList(
+            FeatureProjection(graph.x, channels) for graph in graphs.values() if add_features
+        )
+        self.center = self.center_shift = None
+        if centers is None:
+            if add_centers:
+                raise ValueError("'add_centers' needs 'centers' (got None)")
+            return
+        self.center = nn.ModuleList(
+            CenterEncoder(centers[name], channels, form, x=graph.x)
+            for name, graph in graphs.items()
+        )
+        if add_centers:
+            self.center_shift = nn.ModuleList(
+                CenterEncoder(centers[name], channels, "embedding") for name in graphs
+            )
+
+    def _init_votes(self, relations: Relations | None, interests: bool, dropout: float) -> None:
+        """Relation attention, with a history bias of its own."""
+        self.votes = None
+        if relations is None:
+            return
+        attention = RelationAttention(
+            [graph.x for graph in self.graphs.values()],
+            self.labels,
+            max_length=self.max_length,
+            channels=self.channels,
+            dropout=dropout,
+            interests=interests,
+        )
+        graphs = [relations.graphs[name] for name in self.modalities]
+        self.votes = RelationVotes(
+            graphs,
+            attention,
+            relations.training_votes,
+            history_bias=self.history_bias is not None,
+        )
+        if not self.vectors:
+            self.history_bias = None
+
+    def encode_items(self) -> MDSRecItems:
+        r"""Item vectors of each modality, :math:`\mathbf{E}_m = \mathbf{A}_m \mathbf{E}` (+ ours)."""
+        keys = [] if self.votes is None else self.votes.attention.item_keys()
+        if not self.vectors:
+            return MDSRecItems(keys=keys)
+        ids = self.ids()  # [N, D]
+        embeddings, centers = [], []
+        for m, graph in enumerate(self.graphs.values()):
+            x = propagated = self.propagate[m](ids, graph.to(ids.device))
+            if self.add_id:
+                x = x + ids
+            if self.project:
+                x = x + self.project[m]()
+            if self.center_shift is not None:
+                x = x + self.center_shift[m](x)
+            embeddings.append(x)
+            if self.center is not None:
+                centers.append(self.center[m](propagated))
+        return MDSRecItems(torch.stack(embeddings), torch.stack(centers) if centers else None, keys)
+
+    def encode_modalities(
+        self, batch: SequenceBatch, items: MDSRecItems, newest_only: bool = True
+    ) -> tuple[Tensor, Tensor]:
+        """User vectors [B, T, M, D] and the weights [B, T, M] of their modalities."""
+        assert items.embedding is not None
+        users = []
+        for m, encoder in enumerate(self.encoder):
+            x = items.embedding[m][batch.item_id]  # [N, D] -> [B, L, D]
+            center = None if items.center is None else items.center[m][batch.item_id]
+            users.append(encoder(x, batch.mask, center))
+        stacked = torch.stack(users, dim=2)
+        if newest_only:
+            stacked = stacked[:, -1:]
+        return stacked, self.fusion(stacked)
+
+    def encode_users(self, batch: SequenceBatch, items: MDSRecItems, newest_only: bool) -> Tensor:
+        """User vectors [B, T, M * D]: the weighted modalities side by side.
+
+        The fused score is one inner product with the rows of ``items.table``, so retrieval by
+        maximum inner product is exact.
+        """
+        users, weights = self.encode_modalities(batch, items, newest_only)
+        return (users * weights[..., None]).flatten(2)
+
+    def score(self, batch: SequenceBatch, items: MDSRecItems | None = None) -> Tensor:
+        """Scores of every item as the next one, [B, N]: votes and weighted vectors."""
+        items = self.encode_items() if items is None else items
+        if self.votes is None:
+            return super().score(batch, items)
+        votes = self.votes(batch, items.keys)
+        if not self.vectors:
+            return votes
+        return votes + self.vector_weight * super().score(batch, items)
+
+    def loss_sum(self, batch: SequenceBatch, items: MDSRecItems) -> Tensor:
+        """Sum over the positions of the cross-entropy of the votes and that of the vectors."""
+        parts = []
+        if self.votes is not None:
+            parts.append(self.votes.loss_sum(batch, items.keys))
+        if self.vectors:
+            parts.append(super().loss_sum(batch, items))
+        return torch.stack(parts).sum()
+
+    def fast_parameters(self) -> list[nn.Parameter]:
+        """The history biases, the weights of the plain votes, and their base."""
+        fast = super().fast_parameters()
+        return fast if self.votes is None else [*fast, *self.votes.fast_parameters()]
+
+
+def check_inputs(
+    graphs: Mapping[str, Data],
+    centers: Mapping[str, InterestCenters] | None,
+    relations: Relations | None,
+    vectors: bool,
+) -> int:
+    """Number of items; an error where the modalities of the parts do not agree."""
+    if not graphs:
+        raise ValueError("'graphs' must hold one item graph a modality (got none)")
+    sizes = {name: int(graph.num_nodes or 0) for name, graph in graphs.items()}
+    if len(set(sizes.values())) > 1:
+        raise ValueError(f"'graphs' must all have the same items (got {sizes})")
+    for name, part in (("centers", centers), ("relations", relations and relations.graphs)):
+        if part is not None and set(part) != set(graphs):
+            raise ValueError(
+                f"'{name}' must have the modalities of 'graphs', {sorted(graphs)} "
+                f"(got {sorted(part)})"
+            )
+    if relations is None and not vectors:
+        raise ValueError("'relations' is needed where vectors=False (got None)")
+    return next(iter(sizes.values()))

@@ -1,0 +1,87 @@
+"""Named forms of MDSRec, built from a data set in one call."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from mdsrec_pyg.data import Interactions, ModalFeature, standardize
+from mdsrec_pyg.data.cooccurrence import count_cooccurrences
+from mdsrec_pyg.data.item_graph import build_item_graph
+from mdsrec_pyg.nn.interest_centers import InterestCenters
+from mdsrec_pyg.nn.models import MDSRec
+from mdsrec_pyg.nn.relations import fit_relations
+
+__all__ = ["PRESETS", "build_mdsrec"]
+
+#: The named forms. ``'paper'`` is the paper's own: E_m alone, centers in queries and keys, gate;
+#: no history bias, no relation attention. ``'best'`` is what validation chose (see README).
+PRESETS: dict[str, dict[str, Any]] = {
+    "paper": {
+        "history_bias": False,
+        "relations": False,
+        "center_form": "mean",
+        "center_mode": "only",
+    },
+    "best": {
+        "history_bias": True,
+        "relations": True,
+        "add_id": True,
+        "add_features": True,
+        "add_centers": True,
+        "center_form": "mean",
+        "center_mode": "add",
+    },
+}
+
+GRAPH_OPTIONS = ("num_neighbors", "behavior", "fill", "symmetric", "window", "normalization")
+RELATION_OPTIONS = ("feature_weight", "l2", "memory_limit", "num_candidates", "num_folds")
+
+
+def build_mdsrec(
+    features: Mapping[str, ModalFeature],
+    train: Interactions,
+    preset: str = "best",
+    *,
+    num_centers: int = 32,
+    seed: int = 0,
+    **options: Any,
+) -> MDSRec:
+    """Builds graphs, centers and learned relations from the training part, and the model.
+
+    Args:
+        features: Features of each modality, as they are; scaled here on training items.
+        train: Training interactions; nothing else enters.
+        preset: ``'best'`` or ``'paper'``.
+        num_centers: K of the interest centers; 0 for none.
+        seed: Seed of the centers and of the model's initial weights.
+        **options: Override the preset: any argument of :class:`~mdsrec_pyg.nn.MDSRec`
+            (``relations`` is True or False here), of the item graphs (``num_neighbors``,
+            ``behavior``, ``fill``, ``symmetric``, ``window``, ``normalization``) or of the learned
+            relations (``feature_weight``, ``l2``, ``memory_limit``, ``num_candidates``,
+            ``num_folds``).
+    """
+    if preset not in PRESETS:
+        raise ValueError(f"'preset' must be one of {sorted(PRESETS)} (got {preset!r})")
+    options = {**PRESETS[preset], **options}
+    graph_options = {key: options.pop(key) for key in GRAPH_OPTIONS if key in options}
+    relation_options = {key: options.pop(key) for key in RELATION_OPTIONS if key in options}
+    with_relations = options.pop("relations")
+    known = torch.from_numpy(train.item_counts() > 0)
+    counts = count_cooccurrences(train, window=graph_options.pop("window", None))
+    graphs, centers = {}, {}
+    for name, feature in features.items():
+        graphs[name] = build_item_graph(feature, counts, **graph_options)
+        # The graph's affinity is the cosine of the features as they are; projections read them
+        # scaled.
+        graphs[name].x = standardize(feature, known).x
+        if num_centers:
+            fit = InterestCenters(num_centers, random_state=seed).fit
+            centers[name] = fit(feature.x, feature.mask, items=known)
+    relations = None
+    if with_relations:
+        relations = fit_relations(features, train, seed=seed, **relation_options)
+    torch.manual_seed(seed)
+    return MDSRec(graphs, centers or None, relations, **options)
