@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -33,11 +34,21 @@ PRESETS: dict[str, dict[str, Any]] = {
         "add_centers": True,
         "center_form": "mean",
         "center_mode": "add",
+        "vote_interests": False,
+        "vector_weight": 0.1,
+        "l2": 150.0,
     },
 }
 
 GRAPH_OPTIONS = ("num_neighbors", "behavior", "fill", "symmetric", "window", "normalization")
-RELATION_OPTIONS = ("feature_weight", "l2", "memory_limit", "num_candidates", "num_folds")
+RELATION_OPTIONS = {
+    "num_votes": "num_neighbors",
+    "feature_weight": "feature_weight",
+    "l2": "l2",
+    "memory_limit": "memory_limit",
+    "num_candidates": "num_candidates",
+    "num_folds": "num_folds",
+}
 
 
 def build_mdsrec(
@@ -60,15 +71,24 @@ def build_mdsrec(
         **options: Override the preset: any argument of :class:`~mdsrec_pyg.nn.MDSRec`
             (``relations`` is True or False here), of the item graphs (``num_neighbors``,
             ``behavior``, ``fill``, ``symmetric``, ``window``, ``normalization``) or of the learned
-            relations (``feature_weight``, ``l2``, ``memory_limit``, ``num_candidates``,
-            ``num_folds``).
+            relations (``num_votes``, the targets that an item may vote for, which
+            :func:`~mdsrec_pyg.nn.fit_relations` calls ``num_neighbors``, ``feature_weight``,
+            ``l2``, ``memory_limit``, ``num_candidates``, ``num_folds``).
+
+    Raises:
+        ValueError: An unknown preset, no modality, or an option that the parts reject.
     """
+    if not features:
+        raise ValueError("'features' must hold at least one modality (got none)")
     if preset not in PRESETS:
         raise ValueError(f"'preset' must be one of {sorted(PRESETS)} (got {preset!r})")
     options = {**PRESETS[preset], **options}
     graph_options = {key: options.pop(key) for key in GRAPH_OPTIONS if key in options}
-    relation_options = {key: options.pop(key) for key in RELATION_OPTIONS if key in options}
+    given = [key for key in RELATION_OPTIONS if key in options]
+    relation_options = {RELATION_OPTIONS[key]: options.pop(key) for key in given}
     with_relations = options.pop("relations")
+    if given and not with_relations:
+        warnings.warn(f"{given} have no effect with relations=False", stacklevel=2)
     known = torch.from_numpy(train.item_counts() > 0)
     counts = count_cooccurrences(train, window=graph_options.pop("window", None))
     graphs, centers = {}, {}
@@ -83,5 +103,6 @@ def build_mdsrec(
     relations = None
     if with_relations:
         relations = fit_relations(features, train, seed=seed, **relation_options)
-    torch.manual_seed(seed)
-    return MDSRec(graphs, centers or None, relations, **options)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return MDSRec(graphs, centers or None, relations, **options)

@@ -25,10 +25,13 @@ class InterestCenters:
         centers_: Float tensor [K, F].
         labels_: Long tensor [N], the center of each item; ``num_centers`` (one more than the
             last center) where the item lacks the modality.
+        affinity_: Float tensor [N, K], cosine of each item and each center, both seen from the
+            mean of the centers; zero where the item lacks the modality.
     """
 
     centers_: Tensor
     labels_: Tensor
+    affinity_: Tensor
 
     def __init__(self, num_centers: int = 32, random_state: int = 0, *, n_init: int = 3) -> None:
         if num_centers < 1:
@@ -63,6 +66,8 @@ class InterestCenters:
         self.labels_ = torch.full((len(x),), self.num_centers, dtype=torch.long)
         labels = kmeans.predict(values[present.cpu().numpy()])
         self.labels_[present.cpu()] = torch.from_numpy(labels).long()
+        away = F.normalize(torch.from_numpy(values) - self.centers_.mean(0), dim=-1)
+        self.affinity_ = away @ self.directions().t() * present.cpu()[:, None]
         used = len(np.unique(kmeans.labels_))
         if used < self.num_centers:
             warnings.warn(
@@ -71,6 +76,10 @@ class InterestCenters:
                 stacklevel=2,
             )
         return self
+
+    def directions(self) -> Tensor:
+        """Unit vectors from the mean of the centers to each of them, [K, F]."""
+        return F.normalize(self.centers_ - self.centers_.mean(0), dim=-1)
 
     def __repr__(self) -> str:
         """Shows the settings."""
@@ -96,7 +105,6 @@ class CenterEncoder(nn.Module):
         channels: D.
         form: One of the four above. (default: ``'mean'``)
         softness: Temperature of ``'soft'``. (default: ``0.1``)
-        x: Features [N, F]; only ``'soft'`` needs them.
 
     Shapes:
         - **input:** item embeddings :math:`(N, D)` (read by ``'mean'`` only)
@@ -114,7 +122,6 @@ class CenterEncoder(nn.Module):
         form: str = "mean",
         *,
         softness: float = 0.1,
-        x: Tensor | None = None,
     ) -> None:
         super().__init__()
         if form not in CENTER_FORMS:
@@ -123,20 +130,16 @@ class CenterEncoder(nn.Module):
         self.num_groups = centers.num_centers + 1  # the last one: items without the modality
         self.register_buffer("labels", centers.labels_.clone())
         if form in ("projected", "soft"):
-            mean = centers.centers_.mean(0)
-            features = F.normalize(centers.centers_ - mean, dim=-1)
-            features = torch.cat([features, torch.zeros_like(features[:1])])  # [K + 1, F]
+            features = F.pad(centers.directions(), (0, 0, 0, 1))  # [K + 1, F]
             self.register_buffer("features", features, persistent=False)
             self.projection = nn.Linear(features.size(1), channels)
         if form == "soft":
-            if x is None:
-                raise ValueError("'x' is needed for form='soft' (got None)")
+            if softness <= 0:
+                raise ValueError(f"'softness' must be positive (got {softness})")
+            soft = F.pad(torch.softmax(centers.affinity_ / softness, dim=-1), (0, 1))
+            own = F.one_hot(self.labels, self.num_groups).to(soft.dtype)
             present = self.labels < centers.num_centers
-            affinity = F.normalize(x - mean, dim=-1) @ features.t()  # [N, F] @ [F, K + 1]
-            affinity[:, -1] = float("-inf")
-            assignment = torch.softmax(affinity / softness, dim=-1)
-            missing = F.one_hot(self.labels, self.num_groups).to(assignment.dtype)
-            assignment = torch.where(present[:, None], assignment, missing)
+            assignment = torch.where(present[:, None], soft, own)  # [N, K + 1]
             self.register_buffer("assignment", assignment, persistent=False)
         if form == "embedding":
             self.weight = nn.Parameter(torch.empty(self.num_groups, channels))

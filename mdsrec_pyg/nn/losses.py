@@ -14,11 +14,25 @@ from mdsrec_pyg.data import SequenceBatch
 IGNORED = -100  # F.cross_entropy's own mark for positions without a target
 
 
-def masked_target(batch: SequenceBatch) -> Tensor:
-    """Targets [B, L] with the positions that do not count marked as ignored."""
+def targets(batch: SequenceBatch) -> tuple[Tensor, Tensor]:
+    """Targets [B, L] and which of them count [B, L]; an error where the batch has none."""
     if batch.target is None or batch.target_mask is None:
         raise ValueError("'batch' has no targets: use a SequenceLoader, not an evaluation batch")
-    return batch.target.masked_fill(~batch.target_mask, IGNORED)
+    return batch.target, batch.target_mask
+
+
+def masked_target(batch: SequenceBatch) -> Tensor:
+    """Targets [B, L] with the positions that do not count marked as ignored."""
+    target, counts = targets(batch)
+    return target.masked_fill(~counts, IGNORED)
+
+
+def count_positions(batch: SequenceBatch) -> int:
+    """Number of positions that count; an error where there are none to take the mean over."""
+    targets(batch)
+    if batch.num_positions == 0:
+        raise ValueError("'batch' has no position that counts in the loss")
+    return batch.num_positions
 
 
 def cross_entropy_sum(scores: Tensor, target: Tensor) -> Tensor:
@@ -72,9 +86,7 @@ def full_cross_entropy(
         num_items: N.
         max_scores: Most scores held at once; 2^27 are 512 MiB in float32.
     """
-    positions = batch.num_positions
-    if positions == 0:
-        raise ValueError("'batch' has no position that counts in the loss")
+    positions = count_positions(batch)
     parts = list(blocks(batch, num_items, max_scores))
     if len(parts) == 1:
         return loss_sum(batch) / positions

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mdsrec_pyg.nn.history_bias import steps_back, visible_steps
@@ -61,7 +62,8 @@ class RelationAttention(nn.Module):
         if not interests:
             return
         for m, (x, label) in enumerate(zip(features, labels, strict=True)):
-            self.register_buffer(f"x_{m}", x, persistent=False)
+            # Of length one: scaled features of hundreds of columns overfit at once (measured).
+            self.register_buffer(f"x_{m}", F.normalize(x, dim=-1), persistent=False)
             self.register_buffer(f"label_{m}", label, persistent=False)
         self.project = nn.ModuleList(nn.Linear(x.size(1), channels, bias=False) for x in features)
         self.center = nn.ModuleList(
@@ -83,8 +85,8 @@ class RelationAttention(nn.Module):
         nn.init.zeros_(self.weight)
         if not self.interests:
             return
-        for embedding in self.center:
-            nn.init.normal_(embedding.weight, std=0.02)
+        for weight in self.center.parameters():
+            nn.init.normal_(weight, std=0.02)
         for linear in [*self.key, *self.key_bias, self.gate]:
             nn.init.zeros_(linear.weight)
             nn.init.zeros_(linear.bias)
@@ -94,12 +96,18 @@ class RelationAttention(nn.Module):
         """Weight of a plain vote d steps back, positive, [M, max_length]."""
         return self.weight.exp()
 
-    def item_keys(self) -> list[Tensor]:
-        """What the attention sees of every item, [N, D] a modality; constant at inference."""
+    def item_keys(self, item_id: Tensor | None = None) -> list[Tensor]:
+        """What the attention sees of the items, [*, D] a modality.
+
+        Args:
+            item_id: Only of these items, [*]. (default: of all, for inference)
+        """
         if not self.interests:
             return []
+        rows = slice(None) if item_id is None else item_id
         return [
-            self.project[m](getattr(self, f"x_{m}")) + self.center[m](getattr(self, f"label_{m}"))
+            self.project[m](getattr(self, f"x_{m}")[rows])
+            + self.center[m](getattr(self, f"label_{m}")[rows])
             for m in range(self.num_modalities)
         ]
 
@@ -110,14 +118,21 @@ class RelationAttention(nn.Module):
         keys: Sequence[Tensor] | None = None,
         newest_only: bool = False,
     ) -> Tensor:
-        """Weights w of the history items; zero at padded and future steps."""
+        """Weights w of the history items; zero at padded and future steps.
+
+        Args:
+            item_id: Long tensor [B, L], left-padded.
+            mask: Bool tensor [B, L].
+            keys: Result of :meth:`item_keys`; by default computed for the items of the batch.
+            newest_only: Only the newest step asks (T = 1).
+        """
         distance = steps_back(mask.size(1), newest_only, mask.device)
         visible = visible_steps(mask, distance)[:, None]  # [B, 1, T, L]
         plain = self.alpha[:, distance.clamp(0, self.max_length - 1)]  # [M, T, L]
         if not self.interests:
             return plain * visible
-        keys = self.item_keys() if keys is None else keys
-        logits = self._logits([self.drop(key[item_id]) for key in keys], mask, newest_only)
+        seen = self.item_keys(item_id) if keys is None else [key[item_id] for key in keys]
+        logits = self._logits([self.drop(x) for x in seen], mask, newest_only)
         return plain * torch.exp(2 * torch.tanh(logits / 2)) * visible
 
     def _logits(self, seen: list[Tensor], mask: Tensor, newest_only: bool) -> Tensor:

@@ -12,7 +12,9 @@ from torch_geometric.data import Data
 from mdsrec_pyg.data import SequenceBatch
 from mdsrec_pyg.nn.conv import LightGraphConv
 from mdsrec_pyg.nn.history_bias import HistoryBias, steps_back, visible_steps
+from mdsrec_pyg.nn.losses import targets
 from mdsrec_pyg.nn.relation_attention import RelationAttention
+from mdsrec_pyg.nn.votes import EdgeTable, TrainingVotes, num_nodes
 
 
 class RelationVotes(nn.Module):
@@ -52,7 +54,7 @@ class RelationVotes(nn.Module):
         self,
         graphs: Sequence[Data],
         attention: RelationAttention,
-        training_votes: nn.Module,
+        training_votes: TrainingVotes,
         *,
         history_bias: bool = True,
         base: float = 0.005,
@@ -60,7 +62,7 @@ class RelationVotes(nn.Module):
         super().__init__()
         if base <= 0:
             raise ValueError(f"'base' must be positive (got {base})")
-        self.num_items = int(graphs[0].num_nodes)
+        self.num_items = num_nodes(graphs[0])
         self.attention = attention
         self.training_votes = training_votes
         self.history_bias = HistoryBias(attention.max_length) if history_bias else None
@@ -69,12 +71,13 @@ class RelationVotes(nn.Module):
         for m, graph in enumerate(graphs):
             self.register_buffer(f"edge_index_{m}", graph.edge_index, persistent=False)
             self.register_buffer(f"edge_weight_{m}", graph.edge_weight, persistent=False)
+        self.tables = nn.ModuleList(EdgeTable(graph) for graph in graphs)
 
     def edges(self, modality: int) -> tuple[Tensor, Tensor]:
         """Edge index [2, E] and weights [E] of a modality's graph."""
         return getattr(self, f"edge_index_{modality}"), getattr(self, f"edge_weight_{modality}")
 
-    def forward(self, batch: SequenceBatch, keys: Sequence[Tensor]) -> Tensor:
+    def forward(self, batch: SequenceBatch, keys: Sequence[Tensor] | None) -> Tensor:
         """Scores [B, N] after the newest step: one propagation of the weighted history a graph.
 
         Args:
@@ -93,9 +96,26 @@ class RelationVotes(nn.Module):
             return scores
         history = torch.where(mask, item_id, item_id[:, -1:])  # padding repeats the newest item
         scores = scores.scatter(1, history, 0.0)
-        return self.history_bias(scores[:, None], item_id, mask)[:, 0]
+        biased: Tensor = self.history_bias(scores[:, None], item_id, mask)
+        return biased[:, 0]
 
-    def loss_sum(self, batch: SequenceBatch, keys: Sequence[Tensor]) -> Tensor:
+    def votes(self, batch: SequenceBatch, keys: Sequence[Tensor] | None, item_index: Tensor) -> Tensor:
+        r"""The single votes :math:`w_{m,i}(u) S_m[i, j]` behind the scores of a few items.
+
+        Args:
+            batch: Histories.
+            keys: Result of :meth:`RelationAttention.item_keys`.
+            item_index: Items j, Long tensor [B, k].
+
+        Returns:
+            Votes [B, M, k, L] of each step of the history.
+        """
+        weights = self.attention(batch.item_id, batch.mask, keys, newest_only=True)  # [B, M, 1, L]
+        source, target = batch.item_id[:, None, :], item_index[:, :, None]
+        edges = torch.stack([table(source, target) for table in self.tables], dim=1)
+        return weights * edges
+
+    def loss_sum(self, batch: SequenceBatch, keys: Sequence[Tensor] | None) -> Tensor:
         r"""Sum over the positions that count of :math:`\log Z - s(y)`, exactly.
 
         .. math::
@@ -105,9 +125,13 @@ class RelationVotes(nn.Module):
 
         in which only sums over the history occur: O(L^2) a sequence, whatever N.
         """
-        assert batch.target is not None and batch.target_mask is not None
-        item_id, target, user_id = batch.item_id, batch.target, batch.user_id
-        weights = self.attention(item_id, batch.mask, keys)  # [B, M, T, L]
+        weights = self.attention(batch.item_id, batch.mask, keys)  # [B, M, T, L]
+        # Small differences of large sums: bfloat16 would lose them.
+        with torch.autocast(weights.device.type, enabled=False):
+            return self._loss_sum(batch, weights.float())
+
+    def _loss_sum(self, batch: SequenceBatch, weights: Tensor) -> Tensor:
+        item_id, user_id, (target, counts) = batch.item_id, batch.user_id, targets(batch)
         scale = torch.exp(-self.log_base)
         votes = self.training_votes.pairs(item_id, target, user_id)
         score = torch.log1p((weights * votes).sum((1, 3)) * scale)  # [B, T]
@@ -127,7 +151,7 @@ class RelationVotes(nn.Module):
             again = (item_id[:, None, :] == target[:, :, None]) & visible
             score = torch.where(again.any(2), (bias * again).sum(2), score)
         total = rest + (weights * totals.clamp(min=0)).sum((1, 3)) * scale
-        return ((torch.log(total) - score) * batch.target_mask).sum()
+        return ((torch.log(total) - score) * counts).sum()
 
     def fast_parameters(self) -> list[nn.Parameter]:
         """Scalars that need a larger step: plain votes, base, history bias."""

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch_geometric.data import Data
 
 from mdsrec_pyg.data import Interactions, ModalFeature
 from mdsrec_pyg.data.local_ridge import local_ridge_graph
 from mdsrec_pyg.data.ridge import ridge_graph, ridge_memory, ridge_precision
-from mdsrec_pyg.nn.votes import CrossFittedVotes, LeaveOneUserOut
+from mdsrec_pyg.nn.votes import CrossFittedVotes, LeaveOneUserOut, TrainingVotes
 
 __all__ = ["Relations", "fit_relations"]
 
@@ -31,7 +31,7 @@ class Relations:
     """
 
     graphs: dict[str, Data]
-    training_votes: nn.Module
+    training_votes: TrainingVotes
     solver: str
 
 
@@ -68,10 +68,9 @@ def fit_relations(
         raise ValueError("'features' must hold at least one modality (got none)")
     needed = ridge_memory(interactions.num_items)
     needed += 4 * interactions.num_items**2 * len(features)
-    options = {"feature_weight": feature_weight, "l2": l2}
     if needed <= memory_limit:
         precisions = {
-            name: ridge_precision(interactions, feature.x, feature.mask, **options)
+            name: ridge_precision(interactions, feature.x, feature.mask, feature_weight, l2)
             for name, feature in features.items()
         }
         graphs = {name: ridge_graph(p, num_neighbors) for name, p in precisions.items()}
@@ -87,7 +86,12 @@ def fit_relations(
     def fit(part: Interactions) -> dict[str, Data]:
         return {
             name: local_ridge_graph(
-                part, feature, num_neighbors=num_neighbors, num_candidates=num_candidates, **options
+                part,
+                feature,
+                num_neighbors=num_neighbors,
+                feature_weight=feature_weight,
+                l2=l2,
+                num_candidates=num_candidates,
             )
             for name, feature in features.items()
         }

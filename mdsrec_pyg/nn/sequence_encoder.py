@@ -53,11 +53,13 @@ class InterestBlock(nn.Module):
         """x: values [B, L, D]; guide: what queries and keys see [B, L, D]."""
         query, key = self.query_key(self.norm_query(guide)).chunk(2, dim=-1)
         value = self.value(self.norm_value(x))
-        heads = [  # [B, L, D] -> [B, heads, L, D / heads]
+        query, key, value = (  # [B, L, D] -> [B, heads, L, D / heads]
             part.unflatten(-1, (self.num_heads, -1)).transpose(1, 2) for part in (query, key, value)
-        ]
+        )
         dropout = self.dropout if self.training else 0.0
-        mixed = F.scaled_dot_product_attention(*heads, attn_mask=visible, dropout_p=dropout)
+        mixed = F.scaled_dot_product_attention(
+            query, key, value, attn_mask=visible, dropout_p=dropout
+        )
         x = x + self.drop(self.out(mixed.transpose(1, 2).flatten(-2)))
         return x + self.drop(self.mlp(self.norm_mlp(x)))
 

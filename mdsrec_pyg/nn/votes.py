@@ -31,7 +31,7 @@ class EdgeTable(nn.Module):
 
     def __init__(self, graph: Data) -> None:
         super().__init__()
-        self.num_nodes = int(graph.num_nodes)
+        self.num_nodes = num_nodes(graph)
         source, target = graph.edge_index
         key, order = torch.sort(source * self.num_nodes + target)
         self.register_buffer("key", key, persistent=False)
@@ -53,7 +53,25 @@ def lookup(keys: Tensor, wanted: Tensor, values: Tensor) -> Tensor:
     return values[place] * (keys[place] == wanted)
 
 
-class LeaveOneUserOut(nn.Module):
+class TrainingVotes(nn.Module):
+    """Votes of training users over graphs that have not seen them."""
+
+    def pairs(self, source: Tensor, target: Tensor, user_id: Tensor) -> Tensor:
+        """Votes of items [B, L] for items [B, T] of the same user: [B, M, T, L].
+
+        Args:
+            source: History items that vote, [B, L].
+            target: Items that are voted for, [B, T].
+            user_id: Training users, [B].
+        """
+        raise NotImplementedError
+
+    def totals(self, source: Tensor, user_id: Tensor) -> Tensor:
+        """All votes of items [B, L] of the user together: [B, M, L]."""
+        raise NotImplementedError
+
+
+class LeaveOneUserOut(TrainingVotes):
     r"""Votes over graphs fitted without the voter, exactly and in closed form (ours, DESIGN 8).
 
     With :math:`\mathbf{x}` the user's row, :math:`\mathbf{z} = \mathbf{P} \mathbf{x}` and
@@ -95,16 +113,16 @@ class LeaveOneUserOut(nn.Module):
         self.register_buffer("user_item", user * self.num_items + item, persistent=False)
         for m, (precision, graph) in enumerate(zip(precisions, graphs, strict=True)):
             neighbor, _ = neighbor_table(graph)
-            scale, z, total = [], [], []
+            parts = []
             for first in range(0, len(start) - 1, block_size):
                 ends = start[first : first + block_size + 1]
                 own = slice(int(ends[0]), int(ends[-1]))
-                part = without_users(precision, neighbor, item[own], user[own] - first, ends)
-                scale.append(part[0]), z.append(part[1]), total.append(part[2])
+                parts.append(without_users(precision, neighbor, item[own], user[own] - first, ends))
+            scale, z, total = (torch.cat(values) for values in zip(*parts, strict=True))
             self.register_buffer(f"precision_{m}", precision, persistent=False)
-            self.register_buffer(f"scale_{m}", torch.cat(scale), persistent=False)  # c, [U]
-            self.register_buffer(f"z_{m}", torch.cat(z), persistent=False)  # [nnz]
-            self.register_buffer(f"total_{m}", torch.cat(total), persistent=False)  # [nnz]
+            self.register_buffer(f"scale_{m}", scale, persistent=False)  # c, [U]
+            self.register_buffer(f"z_{m}", z, persistent=False)  # [nnz]
+            self.register_buffer(f"total_{m}", total, persistent=False)  # [nnz]
 
     def _of_user(self, name: str, item_id: Tensor, user_id: Tensor) -> Tensor:
         """A value of each of the users' own items, [B, L]."""
@@ -135,7 +153,7 @@ class LeaveOneUserOut(nn.Module):
 def without_users(
     precision: Tensor, neighbor: Tensor, item: Tensor, user: Tensor, ends: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """c of the users, z and the sum of votes of each of their items, in graphs without them.
+    """Weights c of the users; z and the sum of votes of their items, in graphs without them.
 
     Args:
         precision: P, [N, N].
@@ -155,7 +173,7 @@ def without_users(
     return scale, own, votes.sum(1)  # padding: an item's vote for itself is -1, clamped to 0
 
 
-class CrossFittedVotes(nn.Module):
+class CrossFittedVotes(TrainingVotes):
     """Votes over graphs fitted without the voter's fold, for graphs without an exact inverse.
 
     Args:
@@ -167,7 +185,7 @@ class CrossFittedVotes(nn.Module):
 
     def __init__(self, folds: Sequence[Sequence[Data]], user_fold: Tensor) -> None:
         super().__init__()
-        self.num_items = int(folds[0][0].num_nodes)
+        self.num_items = num_nodes(folds[0][0])
         self.edges = nn.ModuleList(
             EdgeTable(join([graphs[m] for graphs in folds])) for m in range(len(folds[0]))
         )
@@ -187,12 +205,20 @@ class CrossFittedVotes(nn.Module):
     def totals(self, source: Tensor, user_id: Tensor) -> Tensor:
         """All votes of items [B, L] together: [B, M, L]."""
         source = self._shifted(source, user_id)
-        return torch.stack([edges.total[source] for edges in self.edges], dim=1)
+        return torch.stack([edges.get_buffer("total")[source] for edges in self.edges], dim=1)
+
+
+def num_nodes(graph: Data) -> int:
+    """Number of nodes of a graph; an error where it is not stated."""
+    size = graph.num_nodes
+    if size is None:
+        raise ValueError("'num_nodes' must be set on every item graph (got None)")
+    return int(size)
 
 
 def join(graphs: Sequence[Data]) -> Data:
     """Disjoint union: the nodes of graph f are shifted by f * N."""
-    size = int(graphs[0].num_nodes)
+    size = num_nodes(graphs[0])
     index = [graph.edge_index + f * size for f, graph in enumerate(graphs)]
     weight = torch.cat([graph.edge_weight for graph in graphs])
     return Data(
@@ -205,7 +231,7 @@ def neighbor_table(graph: Data) -> tuple[Tensor, Tensor]:
 
     Nodes with fewer than H edges are padded with edges of weight zero to themselves.
     """
-    size = int(graph.num_nodes)
+    size = num_nodes(graph)
     source, order = torch.sort(graph.edge_index[0], stable=True)
     target, weight = graph.edge_index[1][order], graph.edge_weight[order]
     degree = torch.bincount(source, minlength=size)

@@ -11,6 +11,7 @@ from mdsrec_pyg.data import SequenceBatch
 from mdsrec_pyg.nn.history_bias import HistoryBias
 from mdsrec_pyg.nn.losses import (
     SampledCandidates,
+    count_positions,
     cross_entropy_sum,
     full_cross_entropy,
     masked_target,
@@ -89,6 +90,8 @@ class SequentialRecommender(Recommender):
         bias_lr: float = 5.0,
     ) -> None:
         super().__init__(num_items, max_length)
+        if num_negatives is not None and num_negatives < 1:
+            raise ValueError(f"'num_negatives' must be at least 1 (got {num_negatives})")
         self.history_bias = HistoryBias(max_length) if history_bias else None
         self.num_negatives = num_negatives
         self.max_scores = max_scores
@@ -134,7 +137,10 @@ class SequentialRecommender(Recommender):
 
     def loss(self, batch: SequenceBatch) -> Tensor:
         """Mean loss over the positions of the batch that count."""
-        items = self.encode_items()
+        return self.cross_entropy(batch, self.encode_items())
+
+    def cross_entropy(self, batch: SequenceBatch, items: Any) -> Tensor:
+        """Mean cross-entropy of :meth:`step_scores`: full, or over sampled items."""
         if self.num_negatives is not None:
             return self._sampled_loss(batch, items)
         return full_cross_entropy(
@@ -158,7 +164,7 @@ class SequentialRecommender(Recommender):
             column = torch.where(column < 0, scores.size(2), column)
             scores = self.history_bias(nn.functional.pad(scores, (0, 1)), column, batch.mask)
             scores = scores[..., :-1]
-        return cross_entropy_sum(sample.correct(scores), sample.target) / batch.num_positions
+        return cross_entropy_sum(sample.correct(scores), sample.target) / count_positions(batch)
 
     def fast_parameters(self) -> list[nn.Parameter]:
         """Parameters that take ``bias_lr`` times the learning rate, and no weight decay."""

@@ -73,5 +73,6 @@ class EASE(Recommender):
         vote = torch.pow(self.decay, step) * batch.mask  # [B, L]
         history = self.weight.new_zeros(len(batch), self.num_items)
         history.scatter_add_(1, batch.item_id, vote.to(history.dtype))
-        bias = self.history_bias * (history > 0)
-        return history @ self.weight + bias
+        # Counted, not read off the votes: an old item's vote may have decayed to zero.
+        seen = torch.zeros_like(history).scatter_add_(1, batch.item_id, batch.mask.to(vote.dtype))
+        return history @ self.weight + self.history_bias * (seen > 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,8 +16,11 @@ from mdsrec_pyg.data import SequenceBatch
 from mdsrec_pyg.nn.fusion import GumbelFusion
 from mdsrec_pyg.nn.interest_centers import CenterEncoder, InterestCenters
 from mdsrec_pyg.nn.item_encoder import ItemGraphEncoder
-from mdsrec_pyg.nn.item_features import FeatureProjection, ItemIDs
+from mdsrec_pyg.nn.item_features import ItemIDs, project_features
+from mdsrec_pyg.nn.losses import count_positions
+from mdsrec_pyg.nn.models._inputs import check_conv, check_inputs
 from mdsrec_pyg.nn.models.base import SequentialRecommender
+from mdsrec_pyg.nn.models.explain import explain_items
 from mdsrec_pyg.nn.relation_attention import RelationAttention
 from mdsrec_pyg.nn.relation_votes import RelationVotes
 from mdsrec_pyg.nn.relations import Relations
@@ -32,12 +36,12 @@ class MDSRecItems:
     Args:
         embedding: Item vectors of each modality, [M, N, D].
         center: What the attention sees of the items' interest centers, [M, N, D]; None without.
-        keys: What relation attention sees of the items, [N, D] a modality.
+        keys: What relation attention sees of the items, [N, D] a modality; None in training.
     """
 
     embedding: Tensor | None = None
     center: Tensor | None = None
-    keys: list[Tensor] = field(default_factory=list)
+    keys: list[Tensor] | None = None
 
     @property
     def table(self) -> Tensor:
@@ -83,6 +87,8 @@ class MDSRec(SequentialRecommender):
         **kwargs: See :class:`SequentialRecommender`.
     """
 
+    labels: Tensor | None
+
     def __init__(
         self,
         graphs: Mapping[str, Data],
@@ -110,12 +116,18 @@ class MDSRec(SequentialRecommender):
         **kwargs: Any,
     ) -> None:
         num_items = check_inputs(graphs, centers, relations, vectors)
+        check_conv(conv, len(graphs))
         super().__init__(num_items, max_length, **kwargs)
-        self.graphs, self.modalities = dict(graphs), list(graphs)
+        if self.num_negatives is not None and not vectors:
+            warnings.warn(
+                "'num_negatives' has no effect with vectors=False: the loss of the votes is exact",
+                stacklevel=2,
+            )
+        self.modalities = list(graphs)
         self.channels, self.vector_weight = channels, vector_weight
         self.vectors, self.add_id = vectors, add_id
-        none = torch.zeros(num_items, dtype=torch.long)
-        self.labels = [centers[name].labels_ if centers else none for name in graphs]
+        self._register_graphs(graphs, centers)
+        features = [graph.x for graph in graphs.values()]
         if vectors:
             self.ids = ItemIDs(num_items, channels)
             self.propagate = nn.ModuleList(ItemGraphEncoder(num_conv_layers, conv) for _ in graphs)
@@ -126,51 +138,65 @@ class MDSRec(SequentialRecommender):
                 for _ in graphs
             )
             self.fusion = GumbelFusion(channels, len(graphs), temperature, fusion)
-            self._init_item_parts(centers, center_form, add_features, add_centers)
-        self._init_votes(relations, vote_interests, vote_dropout)
+            self.project = project_features(features if add_features else (), channels)
+            self._init_centers(centers, center_form, add_centers)
+        self._init_votes(relations, features, vote_interests, vote_dropout)
 
-    def _init_item_parts(
-        self,
-        centers: Mapping[str, InterestCenters] | None,
-        form: str,
-        add_features: bool,
-        add_centers: bool,
+    def _register_graphs(
+        self, graphs: Mapping[str, Data], centers: Mapping[str, InterestCenters] | None
     ) -> None:
-        """What is added to E_m, and what the attention sees of the centers."""
-        graphs, channels = self.graphs, self.channels
-        self.project = nn.ModuleList(
-            FeatureProjection(graph.x, channels) for graph in graphs.values() if add_features
-        )
+        """Buffers, so that the graphs and the items' centers move with the model."""
+        for m, graph in enumerate(graphs.values()):
+            self.register_buffer(f"edge_index_{m}", graph.edge_index, persistent=False)
+            self.register_buffer(f"edge_weight_{m}", graph.edge_weight, persistent=False)
+        labels = None
+        if centers is not None:
+            labels = torch.stack([centers[name].labels_ for name in graphs])
+        self.register_buffer("labels", labels, persistent=False)  # [M, N]
+
+    def _edges(self, modality: int) -> tuple[Tensor, Tensor | None]:
+        return getattr(self, f"edge_index_{modality}"), getattr(self, f"edge_weight_{modality}")
+
+    def _init_centers(
+        self, centers: Mapping[str, InterestCenters] | None, form: str, add_centers: bool
+    ) -> None:
+        """What the attention sees of the centers, and what of them is added to the items."""
         self.center = self.center_shift = None
         if centers is None:
             if add_centers:
                 raise ValueError("'add_centers' needs 'centers' (got None)")
             return
-        self.center = nn.ModuleList(
-            CenterEncoder(centers[name], channels, form, x=graph.x)
-            for name, graph in graphs.items()
-        )
+        fitted = [centers[name] for name in self.modalities]
+        self.center = nn.ModuleList(CenterEncoder(part, self.channels, form) for part in fitted)
         if add_centers:
             self.center_shift = nn.ModuleList(
-                CenterEncoder(centers[name], channels, "embedding") for name in graphs
+                CenterEncoder(part, self.channels, "embedding") for part in fitted
             )
 
-    def _init_votes(self, relations: Relations | None, interests: bool, dropout: float) -> None:
+    def _init_votes(
+        self,
+        relations: Relations | None,
+        features: list[Tensor],
+        interests: bool,
+        dropout: float,
+    ) -> None:
         """Relation attention, with a history bias of its own."""
-        self.votes = None
+        self.votes: RelationVotes | None = None
         if relations is None:
             return
+        labels = self.labels
+        if labels is None:
+            labels = torch.zeros(len(features), self.num_items, dtype=torch.long)
         attention = RelationAttention(
-            [graph.x for graph in self.graphs.values()],
-            self.labels,
+            features,
+            list(labels),
             max_length=self.max_length,
             channels=self.channels,
             dropout=dropout,
             interests=interests,
         )
-        graphs = [relations.graphs[name] for name in self.modalities]
         self.votes = RelationVotes(
-            graphs,
+            list(relations.graphs.values()),
             attention,
             relations.training_votes,
             history_bias=self.history_bias is not None,
@@ -179,14 +205,17 @@ class MDSRec(SequentialRecommender):
             self.history_bias = None
 
     def encode_items(self) -> MDSRecItems:
-        r"""Item vectors of each modality, :math:`\mathbf{E}_m = \mathbf{A}_m \mathbf{E}` (+ ours)."""
-        keys = [] if self.votes is None else self.votes.attention.item_keys()
+        r"""Item vectors of each modality: :math:`\mathbf{A}_m \mathbf{E}` and what is added."""
+        # In training only the items of a batch are looked at.
+        lookup = self.votes is not None and not self.training
+        keys = self.votes.attention.item_keys() if lookup else None
         if not self.vectors:
             return MDSRecItems(keys=keys)
         ids = self.ids()  # [N, D]
         embeddings, centers = [], []
-        for m, graph in enumerate(self.graphs.values()):
-            x = propagated = self.propagate[m](ids, graph.to(ids.device))
+        for m, propagate in enumerate(self.propagate):
+            edge_index, edge_weight = self._edges(m)
+            x = propagated = propagate(ids, edge_index, edge_weight)
             if self.add_id:
                 x = x + ids
             if self.project:
@@ -232,39 +261,29 @@ class MDSRec(SequentialRecommender):
             return votes
         return votes + self.vector_weight * super().score(batch, items)
 
-    def loss_sum(self, batch: SequenceBatch, items: MDSRecItems) -> Tensor:
-        """Sum over the positions of the cross-entropy of the votes and that of the vectors."""
+    def loss(self, batch: SequenceBatch) -> Tensor:
+        """Mean over the positions of the cross-entropy of the votes plus that of the vectors."""
+        items = self.encode_items()
         parts = []
         if self.votes is not None:
-            parts.append(self.votes.loss_sum(batch, items.keys))
+            parts.append(self.votes.loss_sum(batch, items.keys) / count_positions(batch))
         if self.vectors:
-            parts.append(super().loss_sum(batch, items))
+            parts.append(self.cross_entropy(batch, items))
         return torch.stack(parts).sum()
+
+    def explain(
+        self, batch: SequenceBatch, item_index: Tensor, items: MDSRecItems | None = None
+    ) -> dict[str, list[list[Any]]]:
+        """Why these items: see :func:`~mdsrec_pyg.nn.models.explain.explain_items`.
+
+        Args:
+            batch: Histories.
+            item_index: The items to explain for each history, Long tensor [B, k].
+            items: Result of :meth:`encode_items`; computed here by default.
+        """
+        return explain_items(self, batch, item_index, items)
 
     def fast_parameters(self) -> list[nn.Parameter]:
         """The history biases, the weights of the plain votes, and their base."""
         fast = super().fast_parameters()
         return fast if self.votes is None else [*fast, *self.votes.fast_parameters()]
-
-
-def check_inputs(
-    graphs: Mapping[str, Data],
-    centers: Mapping[str, InterestCenters] | None,
-    relations: Relations | None,
-    vectors: bool,
-) -> int:
-    """Number of items; an error where the modalities of the parts do not agree."""
-    if not graphs:
-        raise ValueError("'graphs' must hold one item graph a modality (got none)")
-    sizes = {name: int(graph.num_nodes or 0) for name, graph in graphs.items()}
-    if len(set(sizes.values())) > 1:
-        raise ValueError(f"'graphs' must all have the same items (got {sizes})")
-    for name, part in (("centers", centers), ("relations", relations and relations.graphs)):
-        if part is not None and set(part) != set(graphs):
-            raise ValueError(
-                f"'{name}' must have the modalities of 'graphs', {sorted(graphs)} "
-                f"(got {sorted(part)})"
-            )
-    if relations is None and not vectors:
-        raise ValueError("'relations' is needed where vectors=False (got None)")
-    return next(iter(sizes.values()))

@@ -1,0 +1,114 @@
+"""Makes the result tables from the rows of ``accuracy.py``; with --readme writes them into README.md.
+
+    python benchmarks/accuracy_table.py --readme
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from accuracy import RESULTS, read_rows, winner
+from trials import TRIALS
+
+from mdsrec_pyg.io import atomic_write
+
+README = Path(__file__).parent.parent / "README.md"
+BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
+METRICS = ("recall@10", "recall@20", "ndcg@10", "ndcg@20")
+LABELS = {"MDSRec-paper": "MDSRec, paper's form", "MDSRec": "**MDSRec**"}
+Rows = list[dict[str, Any]]
+
+
+def parse() -> argparse.Namespace:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--rows", type=Path, default=RESULTS)
+    parser.add_argument("--readme", action="store_true", help="write the tables into README.md")
+    parser.add_argument("--trials-of", default="scientific_full", help="for sets without trials")
+    return parser.parse_args()
+
+
+def final_rows(rows: Rows, dataset: str, model: str, trials_of: str) -> Rows:
+    """The final runs of the winning trial."""
+    tuned = any(row["dataset"] == dataset and row["kind"] == "trial" for row in rows)
+    options = winner(rows, dataset if tuned else trials_of, model)
+    return [
+        row
+        for row in rows
+        if row["kind"] == "final"
+        and (row["dataset"], row["model"], row["options"]) == (dataset, model, options)
+    ]
+
+
+def cell(rows: Rows, seen: str, metric: str, part: str = "test") -> str:
+    """Mean over the seeds, with the standard deviation in units of the last digit."""
+    values = np.array([row[part][seen][metric] for row in rows])
+    mean = f"{values.mean():.4f}".removeprefix("0")
+    return mean if len(values) < 2 else f"{mean} ({values.std(ddof=1) * 1e4:.0f})"
+
+
+def dataset_table(rows: Rows, dataset: str, trials_of: str) -> str:
+    """One table: a row a model, seen items kept and masked."""
+    names = [*(f"{name}, kept" for name in METRICS), "ndcg@10, masked", "val ndcg@10", "runs"]
+    lines = [f"| {dataset} | " + " | ".join(names) + " |", "|---" * (len(names) + 1) + "|"]
+    for model in TRIALS:
+        found = final_rows(rows, dataset, model, trials_of)
+        if not found:
+            continue
+        cells = [cell(found, "kept", metric) for metric in METRICS]
+        cells += [cell(found, "masked", "ndcg@10"), cell(found, "kept", "ndcg@10", "val")]
+        label = LABELS.get(model, model)
+        lines.append(f"| {label} | " + " | ".join(cells) + f" | {len(found)} |")
+    return "\n".join(lines)
+
+
+def ablation_table(rows: Rows) -> str:
+    """Each part off in turn: the change of NDCG@10 against the whole model, same seed."""
+    cut = [row for row in rows if row["kind"].startswith("ablation")]
+    if not cut:
+        return ""
+    datasets = sorted({row["dataset"] for row in cut})
+    kinds = list(dict.fromkeys(row["kind"] for row in cut))
+    head = [f"{name}, {part}" for name in datasets for part in ("val", "test")]
+    lines = ["| NDCG@10, seen items kept | " + " | ".join(head) + " |"]
+    lines.append("|---" * (len(head) + 1) + "|")
+    whole: list[str] = []
+    for dataset in datasets:
+        seed = next(row["seed"] for row in cut if row["dataset"] == dataset)
+        found = final_rows(rows, dataset, "MDSRec", dataset)
+        found = [row for row in found if row["seed"] == seed]
+        whole += [cell(found, "kept", "ndcg@10", part) if found else "" for part in ("val", "test")]
+    lines.append("| whole | " + " | ".join(whole) + " |")
+    for kind in kinds:
+        cells = []
+        for dataset in datasets:
+            found = [row for row in cut if (row["kind"], row["dataset"]) == (kind, dataset)][-1:]
+            for part in ("val", "test"):
+                cells.append(cell(found, "kept", "ndcg@10", part) if found else "")
+        lines.append(f"| {kind.removeprefix('ablation: ')} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Prints the tables."""
+    args = parse()
+    rows = read_rows(args.rows)
+    datasets = list(dict.fromkeys(row["dataset"] for row in rows))
+    tables = [dataset_table(rows, dataset, args.trials_of) for dataset in datasets]
+    text = "\n\n".join([*tables, ablation_table(rows)]).strip()
+    print(text)
+    if args.readme:
+        readme = README.read_text()
+        if BEGIN not in readme or END not in readme:
+            raise SystemExit(f"{README.name} must contain the markers {BEGIN} and {END}")
+        before, rest = readme.split(BEGIN)
+        after = rest.split(END)[1]
+        with atomic_write(README) as path:
+            path.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}")
+
+
+if __name__ == "__main__":
+    main()

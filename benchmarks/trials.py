@@ -1,0 +1,90 @@
+"""The trials that each model of the accuracy benchmark gets: the same number for all."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mdsrec_pyg import (
+    EASE,
+    FolderDataset,
+    GRU4Rec,
+    Interactions,
+    Popularity,
+    SASRec,
+    build_mdsrec,
+    standardize,
+)
+from mdsrec_pyg.nn.models import Recommender
+
+# What decides most for the sequence encoders on short histories: width and dropout.
+ENCODER_TRIALS: list[dict[str, Any]] = [
+    {"channels": 64, "dropout": 0.3},
+    {"channels": 64, "dropout": 0.5},
+    {"channels": 128, "dropout": 0.5},
+    {"channels": 192, "dropout": 0.5, "lr": 5e-4},
+]
+
+TRIALS: dict[str, list[dict[str, Any]]] = {
+    "Popularity": [{}],
+    "EASE": [
+        {"l2": 300.0, "decay": 0.8, "history_bias": -0.3},
+        {"l2": 300.0, "decay": 1.0, "history_bias": -0.3},
+        {"l2": 100.0, "decay": 0.8, "history_bias": -0.3},
+        {"l2": 100.0, "decay": 1.0, "history_bias": -0.3},
+    ],
+    "EASE+features": [
+        {"feature_weight": 15.0, "l2": 300.0, "decay": 0.8, "history_bias": -0.3},
+        {"feature_weight": 15.0, "l2": 300.0, "decay": 1.0, "history_bias": -0.3},
+        {"feature_weight": 15.0, "l2": 150.0, "decay": 0.8, "history_bias": -0.3},
+        {"feature_weight": 15.0, "l2": 150.0, "decay": 1.0, "history_bias": -0.3},
+    ],
+    "GRU4Rec": ENCODER_TRIALS,
+    "SASRec": ENCODER_TRIALS,
+    "SASRecF": ENCODER_TRIALS,
+    "MDSRec-paper": ENCODER_TRIALS,
+    "MDSRec": [
+        {"channels": 64, "dropout": 0.3, "vector_weight": 0.1, "l2": 150.0},
+        {"channels": 64, "dropout": 0.3, "vector_weight": 0.2, "l2": 150.0},
+        {"channels": 64, "dropout": 0.3, "vector_weight": 0.1, "l2": 300.0},
+        {"channels": 128, "dropout": 0.5, "vector_weight": 0.1, "l2": 150.0},
+    ],
+}
+
+#: Each part of MDSRec off in turn.
+ABLATIONS: dict[str, dict[str, Any]] = {
+    "votes only": {"vectors": False},
+    "votes with interests only": {"vectors": False, "vote_interests": True},
+    "with interests in the votes": {"vote_interests": True},
+    "vectors only": {"relations": False},
+    "without history bias": {"history_bias": False},
+    "without ID embedding": {"add_id": False},
+    "without projected features": {"add_features": False},
+    "without center embedding": {"add_centers": False},
+    "without centers": {"num_centers": 0, "add_centers": False},
+    "mean instead of gate": {"fusion": "mean"},
+    "without semantic fill": {"fill": None},
+}
+
+
+def make_model(
+    name: str, dataset: FolderDataset, train: Interactions, seed: int, options: dict[str, Any]
+) -> Recommender:
+    """Builds a model from the training part."""
+    options = {key: value for key, value in options.items() if key != "lr"}
+    num_items, features = dataset.num_items, dataset.features
+    if name == "Popularity":
+        return Popularity(train)
+    if name == "EASE":
+        return EASE(train, **options)
+    if name == "EASE+features":
+        return EASE(train, list(features.values()), **options)
+    if name == "GRU4Rec":
+        return GRU4Rec(num_items, **options)
+    if name == "SASRec":
+        return SASRec(num_items, **options)
+    if name == "SASRecF":
+        known = train.item_counts() > 0
+        scaled = [standardize(feature, known).x for feature in features.values()]
+        return SASRec(num_items, scaled, **options)
+    preset = "paper" if name == "MDSRec-paper" else "best"
+    return build_mdsrec(features, train, preset, seed=seed, **options)

@@ -1,0 +1,62 @@
+"""Checks that the parts MDSRec is built from belong together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch_geometric.data import Data
+from torch_geometric.nn import MessagePassing
+
+from mdsrec_pyg.nn.interest_centers import InterestCenters
+from mdsrec_pyg.nn.relations import Relations
+from mdsrec_pyg.nn.votes import num_nodes
+
+
+def check_inputs(
+    graphs: Mapping[str, Data],
+    centers: Mapping[str, InterestCenters] | None,
+    relations: Relations | None,
+    vectors: bool,
+) -> int:
+    """Number of items; an error where the modalities or items of the parts do not agree."""
+    if not graphs:
+        raise ValueError("'graphs' must hold one item graph a modality (got none)")
+    if relations is None and not vectors:
+        raise ValueError("'relations' is needed where vectors=False (got None)")
+    sizes = {name: num_nodes(graph) for name, graph in graphs.items()}
+    if len(set(sizes.values())) > 1:
+        raise ValueError(f"'graphs' must all have the same items (got {sizes})")
+    missing = [name for name, graph in graphs.items() if graph.x is None]
+    if missing:
+        raise ValueError(f"'graphs' must have the items' features as 'x' (none in {missing})")
+    if centers is not None:
+        _check_names("centers", sorted(centers), sorted(graphs))
+        _check_sizes("centers", {name: len(centers[name].labels_) for name in graphs}, sizes)
+    if relations is not None:
+        # What counts votes in training knows the modalities by their place only.
+        _check_names("relations", list(relations.graphs), list(graphs))
+        parts = {name: num_nodes(graph) for name, graph in relations.graphs.items()}
+        _check_sizes("relations", parts, sizes)
+    return next(iter(sizes.values()))
+
+
+def _check_names(name: str, given: list[str], expected: list[str]) -> None:
+    if given != expected:
+        raise ValueError(f"'{name}' must have the modalities of 'graphs', {expected} (got {given})")
+
+
+def _check_sizes(name: str, given: dict[str, int], expected: dict[str, int]) -> None:
+    if given != expected:
+        raise ValueError(f"'{name}' must have the items of 'graphs', {expected} (got {given})")
+
+
+def check_conv(conv: Any, num_modalities: int) -> None:
+    """An error where one layer with parameters would be shared by several modalities."""
+    if num_modalities == 1 or not isinstance(conv, MessagePassing):
+        return
+    if next(conv.parameters(), None) is not None:
+        raise ValueError(
+            "'conv' must be a callable that makes a layer, so that each modality has its own "
+            f"parameters (got one {type(conv).__name__} for {num_modalities} modalities)"
+        )
