@@ -89,7 +89,11 @@ def jobs(args: argparse.Namespace, dataset: str) -> Iterator[tuple[str, str, int
 
 
 def run(
-    dataset: FolderDataset, split: Split, model_name: str, seed: int, options: dict[str, Any],
+    dataset: FolderDataset,
+    split: Split,
+    model_name: str,
+    seed: int,
+    options: dict[str, Any],
     epochs: int,
 ) -> dict[str, Any]:
     """One row: a model trained and evaluated."""

@@ -1,6 +1,6 @@
 """Makes the result tables from the rows of ``accuracy.py``; with --readme writes them into README.md.
 
-    python benchmarks/accuracy_table.py --readme
+python benchmarks/accuracy_table.py --readme
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Times an epoch of MDSRec beside SASRec on the same data, in turn, and profiles a step.
 
-    python benchmarks/epoch.py DATA/scientific_full --threads 2
+python benchmarks/epoch.py DATA/scientific_full --threads 2
 """
 
 from __future__ import annotations
@@ -70,25 +70,26 @@ def main() -> None:
         train_epoch(*runs["MDSRec"], loader)
     print(profiled.key_averages().table(sort_by="self_cpu_time_total", row_limit=12))
     reference = statistics.median(seconds["SASRec"])
+    results = [
+        {
+            "model": name,
+            "median_s": round(statistics.median(values), 3),
+            "min_s": round(min(values), 3),
+            "max_s": round(max(values), 3),
+            "ratio_to_sasrec": round(statistics.median(values) / reference, 2),
+        }
+        for name, values in seconds.items()
+    ]
     result = {
         "dataset": dataset.name,
         "date": date.today().isoformat(),
         "hardware": f"{platform.machine()}, {args.threads} thread(s)",
         "versions": {"torch": torch.__version__},
         "positions": loader.num_positions,
-        "results": [
-            {
-                "model": name,
-                "median_s": round(statistics.median(values), 3),
-                "min_s": round(min(values), 3),
-                "max_s": round(max(values), 3),
-                "ratio_to_sasrec": round(statistics.median(values) / reference, 2),
-            }
-            for name, values in seconds.items()
-        ],
+        "results": results,
     }
     print(f"{'model':14}{'median s':>10}{'min':>8}{'max':>8}{'x SASRec':>10}")
-    for row in result["results"]:
+    for row in results:
         print(
             f"{row['model']:14}{row['median_s']:10.2f}{row['min_s']:8.2f}{row['max_s']:8.2f}"
             f"{row['ratio_to_sasrec']:10.2f}"

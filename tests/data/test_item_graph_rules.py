@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
-from torch_geometric.data import Data
+from graph_cases import NUM_ITEMS, dense, make_feature, make_interactions
 from torch_geometric.nn.conv.gcn_conv import gcn_norm
 
 from mdsrec_pyg.data import (
@@ -18,35 +17,6 @@ from mdsrec_pyg.data import (
     count_cooccurrences,
     leave_last_out,
 )
-
-NUM_ITEMS = 16
-
-
-def make_interactions(seed: int = 0, num_users: int = 12) -> Interactions:
-    rng = np.random.default_rng(seed)
-    length = rng.integers(3, 8, num_users)
-    user = np.repeat(np.arange(num_users), length)
-    # The last three items are cold.
-    return Interactions.from_arrays(
-        user, rng.integers(0, NUM_ITEMS - 3, len(user)), num_items=NUM_ITEMS
-    )
-
-
-def make_feature(seed: int = 0) -> ModalFeature:
-    rng = np.random.default_rng(seed)
-    x = rng.normal(size=(NUM_ITEMS, 6)) + 0.7
-    x[[5, 9, 14]] = x[2]  # copies: their affinities tie
-    mask = np.ones(NUM_ITEMS, bool)
-    mask[[3, 7, 15]] = False
-    return ModalFeature(torch.from_numpy(x), torch.from_numpy(mask))
-
-
-def dense(graph: Data) -> Tensor:
-    """A[i, j], i the target."""
-    matrix = torch.zeros(graph.num_nodes, graph.num_nodes, dtype=torch.float64)
-    source, target = graph.edge_index
-    matrix[target, source] = graph.edge_weight.double()
-    return matrix
 
 
 @pytest.mark.parametrize("block_size", [1, 3, 100])
