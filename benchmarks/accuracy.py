@@ -4,7 +4,7 @@
     python benchmarks/accuracy.py DATA/scientific_clip --trials-of scientific_full
     python benchmarks/accuracy_table.py
 
-Leave-last-out. Each model gets the same number of trials (``benchmarks/trials.py``), one seed, judged by
+Leave-last-out. Each model gets the same number of trials (``trials.py``), one seed, judged by
 NDCG@10 on validation with seen items kept as candidates; the winner runs over all seeds. Rows are
 appended to ``benchmarks/results/accuracy.jsonl`` as they are finished; a job that has its row is
 skipped, so the command can be stopped and started again, and run for several data sets at once.

@@ -1,4 +1,4 @@
-"""Makes the result tables from the rows of ``accuracy.py``; with --readme writes them into README.md.
+"""Makes the result tables from the rows of ``accuracy.py``; --readme writes them there, too.
 
 python benchmarks/accuracy_table.py --readme
 """

@@ -82,13 +82,15 @@ def build_mdsrec(
         raise ValueError("'features' must hold at least one modality (got none)")
     if preset not in PRESETS:
         raise ValueError(f"'preset' must be one of {sorted(PRESETS)} (got {preset!r})")
+    asked = [key for key in RELATION_OPTIONS if key in options]
     options = {**PRESETS[preset], **options}
     graph_options = {key: options.pop(key) for key in GRAPH_OPTIONS if key in options}
-    given = [key for key in RELATION_OPTIONS if key in options]
-    relation_options = {RELATION_OPTIONS[key]: options.pop(key) for key in given}
+    relation_options = {
+        name: options.pop(key) for key, name in RELATION_OPTIONS.items() if key in options
+    }
     with_relations = options.pop("relations")
-    if given and not with_relations:
-        warnings.warn(f"{given} have no effect with relations=False", stacklevel=2)
+    if asked and not with_relations:
+        warnings.warn(f"{asked} have no effect with relations=False", stacklevel=2)
     known = torch.from_numpy(train.item_counts() > 0)
     counts = count_cooccurrences(train, window=graph_options.pop("window", None))
     graphs, centers = {}, {}

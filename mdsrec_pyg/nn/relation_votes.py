@@ -99,7 +99,9 @@ class RelationVotes(nn.Module):
         biased: Tensor = self.history_bias(scores[:, None], item_id, mask)
         return biased[:, 0]
 
-    def votes(self, batch: SequenceBatch, keys: Sequence[Tensor] | None, item_index: Tensor) -> Tensor:
+    def votes(
+        self, batch: SequenceBatch, keys: Sequence[Tensor] | None, item_index: Tensor
+    ) -> Tensor:
         r"""The single votes :math:`w_{m,i}(u) S_m[i, j]` behind the scores of a few items.
 
         Args:

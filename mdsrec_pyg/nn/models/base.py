@@ -172,7 +172,7 @@ class SequentialRecommender(Recommender):
 
     def param_groups(self, lr: float, weight_decay: float) -> list[dict[str, Any]]:
         """Parameter groups for AdamW: matrices, vectors (never decayed), fast scalars."""
-        fast = self.fast_parameters()
+        fast = [p for p in self.fast_parameters() if p.requires_grad]
         fast_ids = {id(parameter) for parameter in fast}
         rest = [p for p in self.parameters() if p.requires_grad and id(p) not in fast_ids]
         groups = [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -206,9 +206,9 @@ class MDSRec(SequentialRecommender):
 
     def encode_items(self) -> MDSRecItems:
         r"""Item vectors of each modality: :math:`\mathbf{A}_m \mathbf{E}` and what is added."""
-        # In training only the items of a batch are looked at.
-        lookup = self.votes is not None and not self.training
-        keys = self.votes.attention.item_keys() if lookup else None
+        keys = None
+        if self.votes is not None and not self.training:  # training looks at a batch's items only
+            keys = self.votes.attention.item_keys()
         if not self.vectors:
             return MDSRecItems(keys=keys)
         ids = self.ids()  # [N, D]

@@ -1,0 +1,143 @@
+"""Trains MDSRec on a folder of interactions and features, and evaluates it on the test split.
+
+    python examples/train_mdsrec.py --data FOLDER
+
+The folder holds interactions, items and one array a modality: see "Bring your own data" in the
+README. Without ``--data`` the synthetic data set takes its place (``make train``).
+
+What to expect
+without options: a quarter of a minute on one CPU core, best epoch 1, test Recall@10 .203 and NDCG@10 .091 over
+the whole catalog, seen items kept as candidates or masked alike.
+
+The folder of the run, ``runs/<data>-<preset>-seed<seed>`` and the options that are not at their
+defaults, holds ``settings.json`` (what ``examples/recommend.py`` needs to build the model again),
+``metrics.jsonl`` (one line an epoch), ``last.pt`` and ``best.pt``, ``result.json`` (validation and
+test metrics, seen items kept and masked) and ``ranks.parquet`` (the rank of each user's target).
+The same command again continues an interrupted run, and evaluates a finished one without training.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch_geometric
+
+import mdsrec_pyg
+from mdsrec_pyg import (
+    PRESETS,
+    FolderDataset,
+    RecommendationDataset,
+    SyntheticDataset,
+    Trainer,
+    build_mdsrec,
+    evaluate,
+    leave_last_out,
+    save_ranks,
+    temporal_split,
+)
+from mdsrec_pyg.io import atomic_write
+
+SPLITS = {"leave_last_out": leave_last_out, "temporal": temporal_split}
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The options."""
+    parser = argparse.ArgumentParser(description="Train MDSRec on a folder.")
+    parser.add_argument("--data", type=Path, help="folder of the data set; default: synthetic data")
+    parser.add_argument("--modalities", nargs="+", help="default: all in the folder")
+    parser.add_argument("--duplicates", choices=("keep", "drop"), default="keep")
+    parser.add_argument("--split", choices=sorted(SPLITS), default="leave_last_out")
+    parser.add_argument("--preset", choices=sorted(PRESETS), default="best")
+    parser.add_argument("--channels", type=int, default=64, help="width D")
+    parser.add_argument("--centers", type=int, default=32, help="interest centers a modality")
+    parser.add_argument("--epochs", type=int, default=100, help="at most so many")
+    parser.add_argument("--patience", type=int, default=10, help="epochs without a better value")
+    parser.add_argument("--batch-size", type=int, default=128)
+    parser.add_argument("--lr", type=float, default=1e-3)
+    parser.add_argument("--seed", type=int, default=0, help="of the training")
+    parser.add_argument("--directory", type=Path, help="folder of the run, see above")
+    parser.add_argument("--resume", action="store_true", help="an error if there is no run yet")
+    return parser
+
+
+def run_directory(parser: argparse.ArgumentParser, args: argparse.Namespace) -> Path:
+    """A name that holds every option, so that no two runs share a folder."""
+    data = "synthetic" if args.data is None else args.data.resolve().name
+    name = f"{data}-{args.preset}-seed{args.seed}"
+    for option, value in vars(args).items():
+        named = option in ("data", "preset", "seed", "directory", "resume")
+        if not named and value != parser.get_default(option):
+            text = "-".join(value) if isinstance(value, list) else value
+            name += f"-{option}-{text}".replace("_", "-")
+    return Path("runs") / name
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Writes the file whole or not at all."""
+    with atomic_write(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Trains, evaluates, writes."""
+    parser = make_parser()
+    args = parser.parse_args(argv)
+    directory = args.directory or run_directory(parser, args)
+    settings = {
+        "data": args.data and str(args.data.resolve()),
+        **{name: vars(args)[name] for name in ("modalities", "duplicates", "split", "preset")},
+        "seed": args.seed,
+        "options": {"channels": args.channels, "num_centers": args.centers},
+    }
+    held = directory / "settings.json"
+    if args.resume and not (directory / "last.pt").exists():
+        raise ValueError(f"--resume needs a run in {directory} (there is no last.pt)")
+    if held.exists() and json.loads(held.read_text()) != settings:
+        raise ValueError(f"--directory {directory} holds a run with other settings")
+
+    dataset: RecommendationDataset = SyntheticDataset(seed=0)
+    if args.data is not None:
+        dataset = FolderDataset(args.data, args.modalities, duplicates=args.duplicates)
+    split = SPLITS[args.split](dataset.interactions)
+    print(dataset, split, sep="\n\n", end="\n\n")
+    model = build_mdsrec(
+        dataset.features, split.train, args.preset, seed=args.seed, **settings["options"]
+    )
+    directory.mkdir(parents=True, exist_ok=True)
+    write_json(held, settings)
+    names = ("lr", "epochs", "batch_size", "patience", "seed")
+    trainer = Trainer(model, directory=directory, **{name: vars(args)[name] for name in names})
+    history = trainer.fit(split.train, split.val, resume=(directory / "last.pt").exists())
+    if history.interrupted:
+        raise SystemExit(f"interrupted: the same command continues the run in {directory}")
+
+    val, test = evaluate(model, split.val), evaluate(model, split.test)
+    print(f"\n{test}\n")
+    result = {
+        **settings,
+        "best_epoch": history.best_epoch,
+        "epochs": len(history),
+        "seconds": round(sum(row["seconds"] for row in history.rows), 1),
+        **{"val": val.to_dict(), "test": test.to_dict()},
+        "versions": {m.__name__: m.__version__ for m in (mdsrec_pyg, torch, torch_geometric)},
+    }
+    write_json(directory / "result.json", result)
+    ids = {"user_ids": dataset.user_ids, "item_ids": dataset.item_ids}
+    save_ranks(directory / "ranks.parquet", test, **ids)
+    python, user = Path(sys.executable), dataset.user_ids[split.test.user_id[0]]
+    if python.is_relative_to(Path.cwd()):
+        python = python.relative_to(Path.cwd())
+    print(f"The run is in {directory}. Recommendations, with the why of each:")
+    print(f"  {python} examples/recommend.py {directory} --user {user}")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except ValueError as error:  # a mistake in the options or the data, said by the library
+        raise SystemExit(f"error: {error}") from error

@@ -1,0 +1,118 @@
+"""A small world of users, items and two modalities, shared by the tests of layers and models."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from torch_geometric.data import Data
+
+from mdsrec_pyg.data import (
+    Interactions,
+    ModalFeature,
+    SequenceBatch,
+    SequenceLoader,
+    build_item_graph,
+)
+from mdsrec_pyg.nn import InterestCenters, Relations, fit_relations
+
+NUM_ITEMS, NUM_USERS, MAX_LENGTH = 24, 20, 9
+RIDGE: dict[str, Any] = {"feature_weight": 2.0, "l2": 3.0}
+
+
+@dataclass
+class World:
+    """Training data and what models are built from."""
+
+    train: Interactions
+    features: dict[str, ModalFeature]
+    graphs: dict[str, Data]
+    centers: dict[str, InterestCenters]
+    relations: Relations
+    batch: SequenceBatch
+
+
+@pytest.fixture(scope="session")
+def world() -> World:
+    """20 users with 3 to 8 of 24 items, items taken again included; some features are missing."""
+    rng = np.random.default_rng(0)
+    generator = torch.Generator().manual_seed(0)
+    length = rng.integers(3, 9, NUM_USERS)
+    item = rng.integers(0, NUM_ITEMS - 1, length.sum())  # the last item is cold
+    item[1::4] = item[:-1:4][: len(item[1::4])]  # bought again at once, by most users
+    train = Interactions.from_arrays(
+        np.repeat(np.arange(NUM_USERS), length), item, num_items=NUM_ITEMS
+    )
+    features = {
+        "image": ModalFeature(
+            torch.randn(NUM_ITEMS, 5, generator=generator), torch.arange(NUM_ITEMS) % 7 != 3
+        ),
+        "text": ModalFeature(torch.randn(NUM_ITEMS, 6, generator=generator)),
+    }
+    graphs = {
+        name: build_item_graph(feature, train, num_neighbors=4)
+        for name, feature in features.items()
+    }
+    centers = {
+        name: InterestCenters(3, n_init=1).fit(feature.x, feature.mask)
+        for name, feature in features.items()
+    }
+    relations = fit_relations(features, train, num_neighbors=5, **RIDGE)
+    loader = SequenceLoader(train, MAX_LENGTH, batch_size=64, shuffle=False)
+    return World(train, features, graphs, centers, relations, next(iter(loader)))
+
+
+@pytest.fixture(scope="session")
+def dense_edges() -> Callable[[Data], Tensor]:
+    """Makes the matrix [source, target] of a graph's weights, edge by edge."""
+
+    def dense(graph: Data) -> Tensor:
+        matrix = torch.zeros(graph.num_nodes, graph.num_nodes)
+        for source, target, weight in zip(*graph.edge_index, graph.edge_weight, strict=True):
+            matrix[source, target] += weight
+        return matrix
+
+    return dense
+
+
+@pytest.fixture(scope="session")
+def dense_without_user(
+    world: World, dense_edges: Callable[[Data], Tensor]
+) -> Callable[[int], Tensor]:
+    """Refits S [M, N, N] without a user; kept: edges of the full graph that stay positive."""
+    cache: dict[int, Tensor] = {}
+
+    def refit(user: int) -> Tensor:
+        if user not in cache:
+            rest = world.train.select(world.train.user_id != user)
+            a = torch.from_numpy((rest.to_csr().T @ rest.to_csr()).toarray()).double()
+            tables = []
+            for name, feature in world.features.items():
+                unit = nn.functional.normalize(feature.x.double(), dim=1) * feature.mask[:, None]
+                kernel = RIDGE["feature_weight"] * unit @ unit.t()
+                p = torch.linalg.inv(a + kernel + RIDGE["l2"] * torch.eye(NUM_ITEMS))
+                kept = dense_edges(world.relations.graphs[name]) > 0
+                tables.append((-p / p.diagonal()).clamp(min=0) * kept)
+            cache[user] = torch.stack(tables).float()
+        return cache[user]
+
+    return refit
+
+
+@pytest.fixture
+def perturb() -> Callable[..., None]:
+    """Moves every parameter away from its start, where much is zero; the same way each time."""
+
+    def move(module: nn.Module, scale: float = 0.3, seed: int = 0) -> None:
+        generator = torch.Generator().manual_seed(seed)
+        with torch.no_grad():
+            for parameter in module.parameters():
+                noise = torch.randn(parameter.shape, generator=generator)
+                parameter.add_(scale * noise)
+
+    return move

@@ -1,0 +1,53 @@
+"""The README's Python runs, its links lead somewhere, its commands exist."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text()
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL)
+
+
+def test_python_blocks_run_one_after_the_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {"__name__": "readme"}
+    for block in blocks("python"):
+        exec(compile(block, "README.md", "exec"), names)
+    output = capsys.readouterr().out
+    assert "500 queries over 500 items" in output
+    assert "FolderDataset(shop)" in output
+    assert "2 items (66.7%)" in output
+    recommended = [line for line in output.splitlines() if " Ada " in line]
+    assert len(recommended) == 5
+    assert not any(f" {item} " in line[:40] for line in recommended for item in ("item-3",))
+
+
+def test_links_and_pictures_are_there() -> None:
+    links = re.findall(r"\]\(([^)#]+)\)", README)
+    local = [link for link in links if not link.startswith("https://")]
+    assert "docs/architecture.svg" in local
+    assert [link for link in local if not (ROOT / link).exists()] == []
+
+
+def test_example_commands_name_options_that_exist() -> None:
+    commands = re.findall(r"python (examples/\w+\.py)([^`\n]*)", README)
+    assert commands
+    for script, arguments in commands:
+        source = (ROOT / script).read_text()
+        for option in re.findall(r"--[a-z-]+", arguments):
+            assert f'"{option}"' in source, f"{script} has no {option}"
+
+
+def test_results_stand_between_their_markers() -> None:
+    begin, end = README.index("<!-- results:begin -->"), README.index("<!-- results:end -->")
+    assert README.index("## Results") < begin < end
