@@ -2,12 +2,11 @@
 
     python examples/train_mdsrec.py --data FOLDER
 
-The folder holds interactions, items and one array a modality: see "Bring your own data" in the
+The folder holds interactions, items and one array a modality: see "Your own data" in the
 README. Without ``--data`` the synthetic data set takes its place (``make train``).
 
-What to expect
-without options: a quarter of a minute on one CPU core, best epoch 1, test Recall@10 .203 and NDCG@10 .091 over
-the whole catalog, seen items kept as candidates or masked alike.
+What to expect without options: a quarter of a minute on one CPU core, best epoch 1, test Recall@10
+.203 and NDCG@10 .091 over the whole catalog, seen items kept as candidates or masked alike.
 
 The folder of the run, ``runs/<data>-<preset>-seed<seed>`` and the options that are not at their
 defaults, holds ``settings.json`` (what ``examples/recommend.py`` needs to build the model again),
@@ -59,6 +58,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--patience", type=int, default=10, help="epochs without a better value")
     parser.add_argument("--batch-size", type=int, default=128)
     parser.add_argument("--lr", type=float, default=1e-3)
+    parser.add_argument("--shuffle-ties", action="store_true", help="equal times in random order")
     parser.add_argument("--seed", type=int, default=0, help="of the training")
     parser.add_argument("--directory", type=Path, help="folder of the run, see above")
     parser.add_argument("--resume", action="store_true", help="an error if there is no run yet")
@@ -110,7 +110,7 @@ def main(argv: list[str] | None = None) -> None:
     )
     directory.mkdir(parents=True, exist_ok=True)
     write_json(held, settings)
-    names = ("lr", "epochs", "batch_size", "patience", "seed")
+    names = ("lr", "epochs", "batch_size", "patience", "shuffle_ties", "seed")
     trainer = Trainer(model, directory=directory, **{name: vars(args)[name] for name in names})
     history = trainer.fit(split.train, split.val, resume=(directory / "last.pt").exists())
     if history.interrupted:

@@ -1,0 +1,310 @@
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch_geometric.data import Data
+from torch_geometric.nn import GCNConv, GraphConv
+
+from mdsrec_pyg.data import SequenceBatch
+from mdsrec_pyg.nn import InterestCenters, MDSRec, Relations
+
+SIZE: dict[str, Any] = {"channels": 4, "max_length": 12}
+ALL: dict[str, Any] = {"add_id": True, "add_features": True, "add_centers": True, **SIZE}
+PARTS = ("graphs", "centers", "relations")
+
+
+@pytest.fixture
+def make(world, perturb) -> Callable[..., MDSRec]:
+    """Builds a model with everything on, in evaluation mode, away from its start."""
+
+    def build(**options: Any) -> MDSRec:
+        parts = {name: getattr(world, name) for name in PARTS}
+        torch.manual_seed(0)
+        model = MDSRec(**{**parts, **ALL, **options})
+        perturb(model)
+        return model.eval()
+
+    return build
+
+
+def dense_matrix(graph: Data) -> Tensor:
+    source, target = graph.edge_index
+    matrix = torch.zeros(graph.num_nodes, graph.num_nodes)
+    return matrix.index_put_((target, source), graph.edge_weight, accumulate=True)
+
+
+def test_items_of_the_paper_are_propagated_ids(make, world) -> None:
+    model = make(add_id=False, add_features=False, add_centers=False)
+    items = model.encode_items()
+    assert items.embedding.shape == (2, 24, 4)
+    for m, graph in enumerate(world.graphs.values()):
+        torch.testing.assert_close(items.embedding[m], dense_matrix(graph) @ model.ids.weight)
+        torch.testing.assert_close(items.center[m], model.center[m](items.embedding[m]))
+
+
+def test_items_with_everything_added(make, world) -> None:
+    model = make()
+    items = model.encode_items()
+    for m, (graph, feature) in enumerate(
+        zip(world.graphs.values(), world.features.values(), strict=True)
+    ):
+        propagated = dense_matrix(graph) @ model.ids.weight
+        projected = 0.1 * feature.x @ model.project[m].linear.weight.t()
+        center = model.center_shift[m].weight[model.labels[m]]
+        want = propagated + model.ids.weight + projected + center
+        torch.testing.assert_close(items.embedding[m], want)
+        # Queries and keys see the centers of what the graph gave.
+        torch.testing.assert_close(items.center[m], model.center[m](propagated))
+
+
+def test_users_are_the_weighted_modalities(make, world) -> None:
+    model, batch = make(), world.batch
+    items = model.encode_items()
+    users, weights = model.encode_modalities(batch, items, newest_only=False)
+    assert users.shape == (*batch.item_id.shape, 2, 4)
+    torch.testing.assert_close(weights.sum(-1), torch.ones(batch.item_id.shape))
+    for m in range(2):
+        x, center = items.embedding[m][batch.item_id], items.center[m][batch.item_id]
+        torch.testing.assert_close(users[:, :, m], model.encoder[m](x, batch.mask, center))
+    torch.testing.assert_close(weights, model.fusion(users))
+    last, last_weights = model.encode_modalities(batch, items)
+    torch.testing.assert_close(last, users[:, -1:])
+    torch.testing.assert_close(last_weights, weights[:, -1:])
+
+
+def test_fused_score_is_the_weighted_sum_and_one_inner_product(make, world) -> None:
+    model, batch = make(relations=None, history_bias=False), world.batch
+    items = model.encode_items()
+    users, weights = model.encode_modalities(batch, items)
+    want = sum(weights[:, 0, m, None] * (users[:, 0, m] @ items.embedding[m].t()) for m in range(2))
+    torch.testing.assert_close(model.score(batch, items), want)
+    fused = model.encode_users(batch, items, newest_only=True)[:, 0]
+    assert fused.shape == (len(batch), 8)
+    torch.testing.assert_close(fused @ items.table.t(), want)
+
+
+def test_score_is_votes_plus_weighted_vectors_with_their_biases(make, world) -> None:
+    model, batch = make(vector_weight=0.7), world.batch
+    items = model.encode_items()
+    users = model.encode_users(batch, items, newest_only=True)
+    vectors = model.history_bias(users @ items.table.t(), batch.item_id, batch.mask)[:, 0]
+    votes = model.votes(batch, items.keys)
+    torch.testing.assert_close(model.score(batch, items), votes + 0.7 * vectors)
+    alone = make(vectors=False)
+    alone.votes.load_state_dict(model.votes.state_dict())
+    torch.testing.assert_close(alone.score(batch), votes)
+
+
+def test_loss_is_the_sum_of_two_cross_entropies(make, world) -> None:
+    model, batch = make(), world.batch
+    items = model.encode_items()
+    votes = model.votes.loss_sum(batch, items.keys) / batch.num_positions
+    log_p = model.step_scores(batch, items, newest_only=False).log_softmax(-1)
+    vectors = -log_p.gather(2, batch.target[..., None])[batch.target_mask].mean()
+    torch.testing.assert_close(model.loss(batch), votes + vectors)
+
+
+def test_later_items_and_padding_change_nothing_earlier(make, world) -> None:
+    model, batch = make(), world.batch
+    items, step = model.encode_items(), batch.item_id.size(1) - 2
+    item_id = batch.item_id.clone()
+    item_id[:, step] = (item_id[:, step] + 1) % 24
+    changed = SequenceBatch(item_id, batch.mask, batch.user_id)
+    before, after = (model.encode_users(b, items, newest_only=False) for b in (batch, changed))
+    early = batch.mask.clone()
+    early[:, step:] = False
+    torch.testing.assert_close(after[early], before[early])
+    assert (after - before).abs().amax(-1)[:, step][batch.mask[:, step]].min() > 1e-4
+    padded = SequenceBatch(
+        F.pad(batch.item_id, (2, 0), value=5), F.pad(batch.mask, (2, 0)), batch.user_id
+    )
+    torch.testing.assert_close(model.score(padded), model.score(batch))
+
+
+def test_keys_are_looked_up_in_training_and_reused_at_inference(make, world) -> None:
+    model = make(dropout=0.0, vote_dropout=0.0, fusion="softmax")
+    evaluated = model.loss(world.batch)
+    assert len(model.encode_items().keys) == 2
+    model.train()
+    assert model.encode_items().keys is None
+    torch.testing.assert_close(model.loss(world.batch), evaluated)
+
+
+def outcome(model: MDSRec, batch: SequenceBatch) -> Tensor:
+    """Scores, the training loss, and the scores after a step of training."""
+    before = model.eval().score(batch)
+    torch.manual_seed(5)
+    loss = model.train().loss(batch)
+    loss.backward()
+    torch.optim.SGD(model.param_groups(0.1, 0.0)).step()
+    return torch.cat([before.flatten(), loss[None], model.eval().score(batch).flatten()]).detach()
+
+
+OPTIONS: dict[str, Any] = {
+    "centers": None,
+    "relations": None,
+    "vectors": False,
+    "channels": 6,
+    "max_length": 20,
+    "num_layers": 2,
+    "num_heads": 4,
+    "dropout": 0.8,
+    "conv": lambda: GraphConv(4, 4),
+    "num_conv_layers": 2,
+    "center_form": "soft",
+    "center_mode": "add",
+    "add_id": False,
+    "add_features": False,
+    "add_centers": False,
+    "temperature": 0.2,
+    "fusion": "mean",
+    "vote_interests": False,
+    "vote_dropout": 0.8,
+    "vector_weight": 3.0,
+}
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_every_option_counts(make, world, option: str) -> None:
+    options = {option: OPTIONS[option]}
+    if option == "centers":
+        options["add_centers"] = False
+    default = make(**({} if option != "centers" else {"add_centers": False}))
+    changed = make(**options)
+    # The same weights wherever both have them: only the option itself makes a difference.
+    own, new = default.state_dict(), changed.state_dict()
+    new |= {k: v for k, v in own.items() if k in new and new[k].shape == v.shape}
+    changed.load_state_dict(new)
+    if option == "max_length":
+        long = SequenceBatch.from_histories([list(range(20))], 20)
+        assert changed.score(long).isfinite().all()
+        with pytest.raises(ValueError, match="at most max_length=12"):
+            default.score(long)
+        # Votes and biases of items further back than 12 steps: the 12th's.
+        assert changed.votes is not None
+        assert changed.votes.attention.weight.shape == (2, 20)
+        return
+    first, second = outcome(default, world.batch), outcome(changed, world.batch)
+    assert (first - second).abs().max() > 1e-3
+
+
+def test_all_options_are_tried() -> None:
+    assert set(inspect.signature(MDSRec).parameters) - {"graphs", "kwargs"} == set(OPTIONS)
+
+
+def test_options_that_only_matter_in_training(make, world) -> None:
+    """Dropout, noise: nothing at inference."""
+    plain = make().score(world.batch)
+    for option in ("dropout", "vote_dropout"):
+        assert torch.equal(make(**{option: 0.9}).score(world.batch), plain)
+    assert torch.equal(make(fusion="softmax").score(world.batch), plain)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"center_mode": "add", "center_form": "projected"},
+        {"center_form": "embedding", "conv": lambda: GCNConv(4, 4), "num_conv_layers": 2},
+        {"center_form": "soft", "fusion": "softmax"},
+        {"centers": None, "add_centers": False},
+        {"vectors": False},
+        {"relations": None},
+    ],
+)
+def test_every_parameter_gets_a_gradient(make, world, options: dict[str, Any]) -> None:
+    model = make(**options).train()
+    model.loss(world.batch).backward()
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.any(), name
+
+
+def test_graphs_move_with_the_model_and_stay_out_of_the_weights(make) -> None:
+    model = make()
+    buffers = dict(model.named_buffers())
+    assert {"edge_index_0", "edge_weight_1", "votes.edge_index_0", "labels"} <= set(buffers)
+    assert not any("edge" in name or "precision" in name for name in model.state_dict())
+
+
+def test_the_graphs_of_the_caller_are_left_alone(make, world) -> None:
+    before = {name: graph.clone() for name, graph in world.graphs.items()}
+    model = make().train()
+    model.loss(world.batch)
+    for name, graph in world.graphs.items():
+        assert graph.keys() == before[name].keys()
+        assert torch.equal(graph.edge_weight, before[name].edge_weight)
+
+
+def test_a_graph_without_weights_counts_each_edge_once(make, world) -> None:
+    bare = {
+        name: Data(x=graph.x, edge_index=graph.edge_index, num_nodes=24)
+        for name, graph in world.graphs.items()
+    }
+    ones = {name: graph.clone() for name, graph in world.graphs.items()}
+    for graph in ones.values():
+        graph.edge_weight = torch.ones_like(graph.edge_weight)
+    scores = [make(graphs=graphs).score(world.batch) for graphs in (bare, ones)]
+    torch.testing.assert_close(*scores)
+
+
+def swap(parts: dict[str, Any]) -> dict[str, Any]:
+    return {"text": parts["text"], "image": parts["image"]}
+
+
+def small(graph: Data) -> Data:
+    return Data(x=graph.x[:9], edge_index=torch.zeros(2, 1).long(), num_nodes=9)
+
+
+def test_parts_that_do_not_belong_together_are_errors(make, world) -> None:
+    image, text = world.graphs["image"], world.graphs["text"]
+    few = InterestCenters(2, n_init=1).fit(torch.randn(9, 3))
+    votes = world.relations.training_votes
+    shrunk = Relations({"image": small(image), "text": small(text)}, votes, "exact")
+    swapped = Relations(swap(world.relations.graphs), votes, "exact")
+    cases: list[tuple[dict[str, Any], str]] = [
+        ({"graphs": {}}, "'graphs' must hold one item graph a modality"),
+        ({"graphs": {"image": image, "text": small(text)}}, "'graphs' must all have the same"),
+        ({"graphs": {"image": image}}, r"'centers' must have the modalities .*\['image'\]"),
+        ({"centers": {"image": few, "audio": few}}, "'centers' must have the modalities of"),
+        ({"centers": {"image": few, "text": few}}, "'centers' must have the items of 'graphs'"),
+        ({"relations": swapped}, r"'relations' must have the modalities .*\['image', 'text'\]"),
+        ({"relations": shrunk}, "'relations' must have the items of 'graphs'"),
+        ({"relations": None, "vectors": False}, "'relations' is needed where vectors=False"),
+        ({"centers": None}, r"'add_centers' needs 'centers' \(got None\)"),
+        ({"conv": GraphConv(4, 4)}, "'conv' must be a callable that makes a layer"),
+        (
+            {"graphs": {"image": image, "text": Data(edge_index=text.edge_index, num_nodes=24)}},
+            r"'graphs' must have the items' features as 'x' \(none in \['text'\]\)",
+        ),
+    ]
+    for options, message in cases:
+        with pytest.raises(ValueError, match=message):
+            make(**options)
+
+
+def test_centers_may_come_in_any_order(make, world) -> None:
+    assert torch.equal(
+        make(centers=swap(world.centers)).score(world.batch), make().score(world.batch)
+    )
+
+
+def test_one_layer_without_parameters_may_serve_all(make, world) -> None:
+    from mdsrec_pyg.nn import LightGraphConv
+
+    shared = make(conv=LightGraphConv())
+    assert torch.equal(shared.score(world.batch), make().score(world.batch))
+
+
+def test_one_modality(make, world) -> None:
+    graphs = {"text": world.graphs["text"]}
+    centers = {"text": world.centers["text"]}
+    model = make(graphs=graphs, centers=centers, relations=None, conv=GraphConv(4, 4)).train()
+    model.loss(world.batch).backward()
+    assert model.eval().score(world.batch).shape == (len(world.batch), 24)
