@@ -37,6 +37,12 @@ class World:
     batch: SequenceBatch
 
 
+@pytest.fixture(autouse=True)
+def seed() -> None:
+    """Every test draws the same numbers, whichever ran before it."""
+    torch.manual_seed(0)
+
+
 @pytest.fixture(scope="session")
 def world() -> World:
     """20 users with 3 to 8 of 24 items, items taken again included; some features are missing."""

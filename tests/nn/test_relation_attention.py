@@ -79,6 +79,15 @@ def test_keys_are_projected_features_plus_centers(perturb: Any) -> None:
     torch.testing.assert_close(keys[0][4], attention.center[0](torch.tensor(1)))
 
 
+def test_the_length_of_a_feature_row_does_not_matter() -> None:
+    x, label = torch.randn(N, 5), torch.zeros(N).long()
+    keys = []
+    for rows in (x, x * torch.rand(N, 1) * 9):
+        torch.manual_seed(0)
+        keys += RelationAttention([rows], [label], max_length=2).item_keys()
+    torch.testing.assert_close(*keys)
+
+
 def test_keys_of_some_items_are_rows_of_all(batch: tuple[Tensor, Tensor], perturb: Any) -> None:
     attention, (item_id, mask) = make(perturb), batch
     for some, every in zip(attention.item_keys(item_id), attention.item_keys(), strict=True):

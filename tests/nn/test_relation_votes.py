@@ -9,11 +9,10 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from mdsrec_pyg.data import SequenceBatch
-from mdsrec_pyg.nn import CrossFittedVotes, RelationAttention, RelationVotes, fit_relations
+from mdsrec_pyg.nn import CrossFittedVotes, RelationAttention, RelationVotes
 from mdsrec_pyg.nn.relations import user_folds
 
 MAX_LENGTH = 9
-RIDGE: dict[str, Any] = {"feature_weight": 2.0, "l2": 3.0}
 
 
 def make_votes(world, perturb, training_votes: Any = None, **options: Any) -> RelationVotes:
@@ -212,89 +211,3 @@ def test_errors(world, perturb) -> None:
     batch = SequenceBatch(world.batch.item_id, world.batch.mask, world.batch.user_id)
     with pytest.raises(ValueError, match="'batch' has no targets"):
         votes.loss_sum(batch, votes.attention.item_keys())
-
-
-def test_relations_are_exact_where_memory_allows(world) -> None:
-    exact = fit_relations(world.features, world.train, num_neighbors=5, **RIDGE)
-    assert exact.solver == "exact"
-    assert list(exact.graphs) == ["image", "text"]
-    # 12 N^2 on the way and 4 N^2 kept a modality.
-    needed = (12 + 2 * 4) * 24**2
-    fits = fit_relations(world.features, world.train, memory_limit=needed)
-    assert fits.solver == "exact"
-    with pytest.warns(UserWarning, match=r"needs 11,520 bytes, memory_limit is 11,519: local"):
-        local = fit_relations(world.features, world.train, memory_limit=needed - 1)
-    assert local.solver == "local"
-
-
-@pytest.mark.filterwarnings("ignore:the exact ridge")
-def test_local_relations_leave_out_the_users_fold(world, dense_edges) -> None:
-    options: Any = {"num_neighbors": 24, "num_candidates": 23, **RIDGE}
-    local = fit_relations(
-        world.features, world.train, memory_limit=0, num_folds=3, seed=1, **options
-    )
-    exact = fit_relations(world.features, world.train, **options)
-    fold = user_folds(20, 3, seed=1)
-    batch = world.batch
-    pairs = local.training_votes.pairs(batch.item_id, batch.target, batch.user_id)
-    for f in range(3):
-        rest = world.train.select(fold.numpy()[world.train.user_id] != f)
-        part = fit_relations(world.features, rest, **options)
-        rows = fold[batch.user_id] == f
-        for m, graph in enumerate(part.graphs.values()):
-            table = dense_edges(graph)
-            want = table[batch.item_id[rows][:, None], batch.target[rows][:, :, None]]
-            torch.testing.assert_close(pairs[rows][:, m], want, rtol=1e-3, atol=1e-5)
-    # With all items as candidates the local form is the exact one.
-    for name, graph in local.graphs.items():
-        torch.testing.assert_close(
-            dense_edges(graph), dense_edges(exact.graphs[name]), rtol=1e-3, atol=1e-5
-        )
-
-
-@pytest.mark.parametrize(
-    "option",
-    [{"num_neighbors": 2}, {"feature_weight": 9.0}, {"l2": 30.0}],
-)
-def test_every_option_of_the_exact_form_counts(world, dense_edges, option: dict) -> None:
-    default: Any = {"num_neighbors": 5, **RIDGE}
-    relations = fit_relations(world.features, world.train, **{**default, **option})
-    for name, graph in relations.graphs.items():
-        assert not torch.equal(dense_edges(graph), dense_edges(world.relations.graphs[name]))
-
-
-LOCAL: dict[str, Any] = {"num_neighbors": 5, "num_candidates": 10, "num_folds": 3, **RIDGE}
-
-
-def local_pairs(world, **options: Any) -> Tensor:
-    with pytest.warns(UserWarning, match="the exact ridge"):
-        relations = fit_relations(
-            world.features, world.train, memory_limit=0, **{**LOCAL, **options}
-        )
-    batch = world.batch
-    return relations.training_votes.pairs(batch.item_id, batch.target, batch.user_id)
-
-
-@pytest.fixture(scope="module")
-def default_pairs(world) -> Tensor:
-    return local_pairs(world)
-
-
-@pytest.mark.parametrize(
-    "option",
-    [
-        {"num_neighbors": 2},
-        {"feature_weight": 9.0},
-        {"l2": 30.0},
-        {"num_candidates": 3},
-        {"num_folds": 2},
-        {"seed": 1},
-    ],
-)
-def test_every_option_of_the_local_form_counts(world, default_pairs, option: dict) -> None:
-    assert not torch.equal(local_pairs(world, **option), default_pairs)
-
-
-def test_no_modality_is_an_error(world) -> None:
-    with pytest.raises(ValueError, match="'features' must hold at least one modality"):
-        fit_relations({}, world.train)

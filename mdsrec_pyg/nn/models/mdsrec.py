@@ -83,7 +83,7 @@ class MDSRec(SequentialRecommender):
         temperature, fusion: Of the gate. (default: 1, ``'gumbel'``)
         vote_interests: False makes every vote plain. (default: ``True``)
         vote_dropout: Dropout of relation attention. (default: ``0.3``)
-        vector_weight: :math:`\beta`. (default: ``0.2``)
+        vector_weight: :math:`\beta`, beside votes only. (default: ``0.2``)
         **kwargs: See :class:`SequentialRecommender`.
     """
 

@@ -107,7 +107,7 @@ def test_equals_brute_force(make, world, dense_edges, item_index: Tensor, kind: 
                 assert row["voter_shares"] == pytest.approx(shares, rel=1e-4)
                 assert row["seen"] is (item in history)
                 several += len(ranked) > 1
-    assert several > 10 or kind == "vectors"
+    assert several > 5 or kind == "vectors"
 
 
 def test_parts_add_up_to_the_score(make, world, item_index: Tensor, dense_edges) -> None:

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -12,25 +10,7 @@ from torch_geometric.data import Data
 from torch_geometric.nn import GCNConv, GraphConv
 
 from mdsrec_pyg.data import SequenceBatch
-from mdsrec_pyg.nn import InterestCenters, MDSRec, Relations
-
-SIZE: dict[str, Any] = {"channels": 4, "max_length": 12}
-ALL: dict[str, Any] = {"add_id": True, "add_features": True, "add_centers": True, **SIZE}
-PARTS = ("graphs", "centers", "relations")
-
-
-@pytest.fixture
-def make(world, perturb) -> Callable[..., MDSRec]:
-    """Builds a model with everything on, in evaluation mode, away from its start."""
-
-    def build(**options: Any) -> MDSRec:
-        parts = {name: getattr(world, name) for name in PARTS}
-        torch.manual_seed(0)
-        model = MDSRec(**{**parts, **ALL, **options})
-        perturb(model)
-        return model.eval()
-
-    return build
+from mdsrec_pyg.nn import InterestCenters, Relations
 
 
 def dense_matrix(graph: Data) -> Tensor:
@@ -39,8 +19,8 @@ def dense_matrix(graph: Data) -> Tensor:
     return matrix.index_put_((target, source), graph.edge_weight, accumulate=True)
 
 
-def test_items_of_the_paper_are_propagated_ids(make, world) -> None:
-    model = make(add_id=False, add_features=False, add_centers=False)
+def test_items_of_the_paper_are_propagated_ids(make_mdsrec, world) -> None:
+    model = make_mdsrec(add_id=False, add_features=False, add_centers=False)
     items = model.encode_items()
     assert items.embedding.shape == (2, 24, 4)
     for m, graph in enumerate(world.graphs.values()):
@@ -48,8 +28,8 @@ def test_items_of_the_paper_are_propagated_ids(make, world) -> None:
         torch.testing.assert_close(items.center[m], model.center[m](items.embedding[m]))
 
 
-def test_items_with_everything_added(make, world) -> None:
-    model = make()
+def test_items_with_everything_added(make_mdsrec, world) -> None:
+    model = make_mdsrec()
     items = model.encode_items()
     for m, (graph, feature) in enumerate(
         zip(world.graphs.values(), world.features.values(), strict=True)
@@ -63,8 +43,8 @@ def test_items_with_everything_added(make, world) -> None:
         torch.testing.assert_close(items.center[m], model.center[m](propagated))
 
 
-def test_users_are_the_weighted_modalities(make, world) -> None:
-    model, batch = make(), world.batch
+def test_users_are_the_weighted_modalities(make_mdsrec, world) -> None:
+    model, batch = make_mdsrec(), world.batch
     items = model.encode_items()
     users, weights = model.encode_modalities(batch, items, newest_only=False)
     assert users.shape == (*batch.item_id.shape, 2, 4)
@@ -78,8 +58,8 @@ def test_users_are_the_weighted_modalities(make, world) -> None:
     torch.testing.assert_close(last_weights, weights[:, -1:])
 
 
-def test_fused_score_is_the_weighted_sum_and_one_inner_product(make, world) -> None:
-    model, batch = make(relations=None, history_bias=False), world.batch
+def test_fused_score_is_the_weighted_sum_and_one_inner_product(make_mdsrec, world) -> None:
+    model, batch = make_mdsrec(relations=None, history_bias=False), world.batch
     items = model.encode_items()
     users, weights = model.encode_modalities(batch, items)
     want = sum(weights[:, 0, m, None] * (users[:, 0, m] @ items.embedding[m].t()) for m in range(2))
@@ -89,20 +69,20 @@ def test_fused_score_is_the_weighted_sum_and_one_inner_product(make, world) -> N
     torch.testing.assert_close(fused @ items.table.t(), want)
 
 
-def test_score_is_votes_plus_weighted_vectors_with_their_biases(make, world) -> None:
-    model, batch = make(vector_weight=0.7), world.batch
+def test_score_is_votes_plus_weighted_vectors_with_their_biases(make_mdsrec, world) -> None:
+    model, batch = make_mdsrec(vector_weight=0.7), world.batch
     items = model.encode_items()
     users = model.encode_users(batch, items, newest_only=True)
     vectors = model.history_bias(users @ items.table.t(), batch.item_id, batch.mask)[:, 0]
     votes = model.votes(batch, items.keys)
     torch.testing.assert_close(model.score(batch, items), votes + 0.7 * vectors)
-    alone = make(vectors=False)
+    alone = make_mdsrec(vectors=False)
     alone.votes.load_state_dict(model.votes.state_dict())
     torch.testing.assert_close(alone.score(batch), votes)
 
 
-def test_loss_is_the_sum_of_two_cross_entropies(make, world) -> None:
-    model, batch = make(), world.batch
+def test_loss_is_the_sum_of_two_cross_entropies(make_mdsrec, world) -> None:
+    model, batch = make_mdsrec(), world.batch
     items = model.encode_items()
     votes = model.votes.loss_sum(batch, items.keys) / batch.num_positions
     log_p = model.step_scores(batch, items, newest_only=False).log_softmax(-1)
@@ -110,8 +90,8 @@ def test_loss_is_the_sum_of_two_cross_entropies(make, world) -> None:
     torch.testing.assert_close(model.loss(batch), votes + vectors)
 
 
-def test_later_items_and_padding_change_nothing_earlier(make, world) -> None:
-    model, batch = make(), world.batch
+def test_later_items_and_padding_change_nothing_earlier(make_mdsrec, world) -> None:
+    model, batch = make_mdsrec(), world.batch
     items, step = model.encode_items(), batch.item_id.size(1) - 2
     item_id = batch.item_id.clone()
     item_id[:, step] = (item_id[:, step] + 1) % 24
@@ -127,83 +107,13 @@ def test_later_items_and_padding_change_nothing_earlier(make, world) -> None:
     torch.testing.assert_close(model.score(padded), model.score(batch))
 
 
-def test_keys_are_looked_up_in_training_and_reused_at_inference(make, world) -> None:
-    model = make(dropout=0.0, vote_dropout=0.0, fusion="softmax")
+def test_keys_are_looked_up_in_training_and_reused_at_inference(make_mdsrec, world) -> None:
+    model = make_mdsrec(dropout=0.0, vote_dropout=0.0, fusion="softmax")
     evaluated = model.loss(world.batch)
     assert len(model.encode_items().keys) == 2
     model.train()
     assert model.encode_items().keys is None
     torch.testing.assert_close(model.loss(world.batch), evaluated)
-
-
-def outcome(model: MDSRec, batch: SequenceBatch) -> Tensor:
-    """Scores, the training loss, and the scores after a step of training."""
-    before = model.eval().score(batch)
-    torch.manual_seed(5)
-    loss = model.train().loss(batch)
-    loss.backward()
-    torch.optim.SGD(model.param_groups(0.1, 0.0)).step()
-    return torch.cat([before.flatten(), loss[None], model.eval().score(batch).flatten()]).detach()
-
-
-OPTIONS: dict[str, Any] = {
-    "centers": None,
-    "relations": None,
-    "vectors": False,
-    "channels": 6,
-    "max_length": 20,
-    "num_layers": 2,
-    "num_heads": 4,
-    "dropout": 0.8,
-    "conv": lambda: GraphConv(4, 4),
-    "num_conv_layers": 2,
-    "center_form": "soft",
-    "center_mode": "add",
-    "add_id": False,
-    "add_features": False,
-    "add_centers": False,
-    "temperature": 0.2,
-    "fusion": "mean",
-    "vote_interests": False,
-    "vote_dropout": 0.8,
-    "vector_weight": 3.0,
-}
-
-
-@pytest.mark.parametrize("option", OPTIONS)
-def test_every_option_counts(make, world, option: str) -> None:
-    options = {option: OPTIONS[option]}
-    if option == "centers":
-        options["add_centers"] = False
-    default = make(**({} if option != "centers" else {"add_centers": False}))
-    changed = make(**options)
-    # The same weights wherever both have them: only the option itself makes a difference.
-    own, new = default.state_dict(), changed.state_dict()
-    new |= {k: v for k, v in own.items() if k in new and new[k].shape == v.shape}
-    changed.load_state_dict(new)
-    if option == "max_length":
-        long = SequenceBatch.from_histories([list(range(20))], 20)
-        assert changed.score(long).isfinite().all()
-        with pytest.raises(ValueError, match="at most max_length=12"):
-            default.score(long)
-        # Votes and biases of items further back than 12 steps: the 12th's.
-        assert changed.votes is not None
-        assert changed.votes.attention.weight.shape == (2, 20)
-        return
-    first, second = outcome(default, world.batch), outcome(changed, world.batch)
-    assert (first - second).abs().max() > 1e-3
-
-
-def test_all_options_are_tried() -> None:
-    assert set(inspect.signature(MDSRec).parameters) - {"graphs", "kwargs"} == set(OPTIONS)
-
-
-def test_options_that_only_matter_in_training(make, world) -> None:
-    """Dropout, noise: nothing at inference."""
-    plain = make().score(world.batch)
-    for option in ("dropout", "vote_dropout"):
-        assert torch.equal(make(**{option: 0.9}).score(world.batch), plain)
-    assert torch.equal(make(fusion="softmax").score(world.batch), plain)
 
 
 @pytest.mark.parametrize(
@@ -218,31 +128,31 @@ def test_options_that_only_matter_in_training(make, world) -> None:
         {"relations": None},
     ],
 )
-def test_every_parameter_gets_a_gradient(make, world, options: dict[str, Any]) -> None:
-    model = make(**options).train()
+def test_every_parameter_gets_a_gradient(make_mdsrec, world, options: dict[str, Any]) -> None:
+    model = make_mdsrec(**options).train()
     model.loss(world.batch).backward()
     for name, parameter in model.named_parameters():
         assert parameter.grad is not None, name
         assert parameter.grad.any(), name
 
 
-def test_graphs_move_with_the_model_and_stay_out_of_the_weights(make) -> None:
-    model = make()
+def test_graphs_move_with_the_model_and_stay_out_of_the_weights(make_mdsrec) -> None:
+    model = make_mdsrec()
     buffers = dict(model.named_buffers())
     assert {"edge_index_0", "edge_weight_1", "votes.edge_index_0", "labels"} <= set(buffers)
     assert not any("edge" in name or "precision" in name for name in model.state_dict())
 
 
-def test_the_graphs_of_the_caller_are_left_alone(make, world) -> None:
+def test_the_graphs_of_the_caller_are_left_alone(make_mdsrec, world) -> None:
     before = {name: graph.clone() for name, graph in world.graphs.items()}
-    model = make().train()
+    model = make_mdsrec().train()
     model.loss(world.batch)
     for name, graph in world.graphs.items():
         assert graph.keys() == before[name].keys()
         assert torch.equal(graph.edge_weight, before[name].edge_weight)
 
 
-def test_a_graph_without_weights_counts_each_edge_once(make, world) -> None:
+def test_a_graph_without_weights_counts_each_edge_once(make_mdsrec, world) -> None:
     bare = {
         name: Data(x=graph.x, edge_index=graph.edge_index, num_nodes=24)
         for name, graph in world.graphs.items()
@@ -250,7 +160,7 @@ def test_a_graph_without_weights_counts_each_edge_once(make, world) -> None:
     ones = {name: graph.clone() for name, graph in world.graphs.items()}
     for graph in ones.values():
         graph.edge_weight = torch.ones_like(graph.edge_weight)
-    scores = [make(graphs=graphs).score(world.batch) for graphs in (bare, ones)]
+    scores = [make_mdsrec(graphs=graphs).score(world.batch) for graphs in (bare, ones)]
     torch.testing.assert_close(*scores)
 
 
@@ -262,7 +172,7 @@ def small(graph: Data) -> Data:
     return Data(x=graph.x[:9], edge_index=torch.zeros(2, 1).long(), num_nodes=9)
 
 
-def test_parts_that_do_not_belong_together_are_errors(make, world) -> None:
+def test_parts_that_do_not_belong_together_are_errors(make_mdsrec, world) -> None:
     image, text = world.graphs["image"], world.graphs["text"]
     few = InterestCenters(2, n_init=1).fit(torch.randn(9, 3))
     votes = world.relations.training_votes
@@ -286,25 +196,28 @@ def test_parts_that_do_not_belong_together_are_errors(make, world) -> None:
     ]
     for options, message in cases:
         with pytest.raises(ValueError, match=message):
-            make(**options)
+            make_mdsrec(**options)
 
 
-def test_centers_may_come_in_any_order(make, world) -> None:
+def test_centers_may_come_in_any_order(make_mdsrec, world) -> None:
     assert torch.equal(
-        make(centers=swap(world.centers)).score(world.batch), make().score(world.batch)
+        make_mdsrec(centers=swap(world.centers)).score(world.batch),
+        make_mdsrec().score(world.batch),
     )
 
 
-def test_one_layer_without_parameters_may_serve_all(make, world) -> None:
+def test_one_layer_without_parameters_may_serve_all(make_mdsrec, world) -> None:
     from mdsrec_pyg.nn import LightGraphConv
 
-    shared = make(conv=LightGraphConv())
-    assert torch.equal(shared.score(world.batch), make().score(world.batch))
+    shared = make_mdsrec(conv=LightGraphConv())
+    assert torch.equal(shared.score(world.batch), make_mdsrec().score(world.batch))
 
 
-def test_one_modality(make, world) -> None:
+def test_one_modality(make_mdsrec, world) -> None:
     graphs = {"text": world.graphs["text"]}
     centers = {"text": world.centers["text"]}
-    model = make(graphs=graphs, centers=centers, relations=None, conv=GraphConv(4, 4)).train()
+    model = make_mdsrec(
+        graphs=graphs, centers=centers, relations=None, conv=GraphConv(4, 4)
+    ).train()
     model.loss(world.batch).backward()
     assert model.eval().score(world.batch).shape == (len(world.batch), 24)

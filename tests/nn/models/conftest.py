@@ -1,0 +1,33 @@
+"""MDSRec over the small world of tests/nn."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+
+from mdsrec_pyg.nn import MDSRec
+
+DEFAULTS: dict[str, Any] = {
+    "add_id": True,
+    "add_features": True,
+    "add_centers": True,
+    "channels": 4,
+    "max_length": 12,
+}
+
+
+@pytest.fixture
+def make_mdsrec(world, perturb) -> Callable[..., MDSRec]:
+    """Builds a model with everything on, in evaluation mode, away from its start."""
+
+    def build(**options: Any) -> MDSRec:
+        parts = {name: getattr(world, name) for name in ("graphs", "centers", "relations")}
+        torch.manual_seed(0)
+        model = MDSRec(**{**parts, **DEFAULTS, **options})
+        perturb(model)
+        return model.eval()
+
+    return build
