@@ -150,7 +150,7 @@ def main() -> None:
                 append(args.rows, {**same[0], "kind": kind})
                 continue
             row = run(dataset, split, model, seed, options, args.epochs)
-            append(args.rows, {**key, **row, **about, "trainer": TRAINER})
+            append(args.rows, {**key, **row, **about, "trainer": {**TRAINER, "epochs": args.epochs}})
             val, test = row["val"]["kept"]["ndcg@10"], row["test"]["kept"]["ndcg@10"]
             print(
                 f"{dataset.name:16} {kind:10} {model:16} seed {seed}  ndcg@10 val {val:.4f} "
