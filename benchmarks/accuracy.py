@@ -135,6 +135,7 @@ def main() -> None:
         "date": date.today().isoformat(),
         "hardware": f"{platform.processor() or platform.machine()}, {args.threads} thread(s)",
         "versions": {"torch": torch.__version__, "torch_geometric": torch_geometric.__version__},
+        "trainer": {**TRAINER, "epochs": args.epochs},
     }
     for folder in args.folders:
         dataset = FolderDataset(folder, modalities=args.modalities)
@@ -150,7 +151,7 @@ def main() -> None:
                 append(args.rows, {**same[0], "kind": kind})
                 continue
             row = run(dataset, split, model, seed, options, args.epochs)
-            append(args.rows, {**key, **row, **about, "trainer": {**TRAINER, "epochs": args.epochs}})
+            append(args.rows, {**key, **row, **about})
             val, test = row["val"]["kept"]["ndcg@10"], row["test"]["kept"]["ndcg@10"]
             print(
                 f"{dataset.name:16} {kind:10} {model:16} seed {seed}  ndcg@10 val {val:.4f} "

@@ -32,10 +32,11 @@ class RelationVotes(nn.Module):
     logarithm makes the softmax of s a mixture,
     :math:`p(j) \propto b + v(u, j)`: every history item spreads its votes, and a uniform base is
     added. Against votes that enter the softmax as they are, this was much better on one of two
-    data sets and equal on the other (benchmarks/README.md). And it makes training cheap: the denominator is a sum of row sums, so no score but
-    the target's is ever computed. Where there is a history bias, items of the history take it in
-    place of votes: at inference the graphs contain the user's own history, in training they must
-    not, so votes inside the history would mean something else there.
+    data sets and equal on the other (benchmarks/README.md). And it makes training cheap: the
+    denominator is a sum of row sums, so no score but the target's is ever computed. Where there
+    is a history bias, items of the history take it in place of votes: at inference the graphs
+    contain the user's own history, in training they must not, so votes inside the history would
+    mean something else there.
 
     Args:
         graphs: One learned item graph a modality, edges from voter to candidate, positive.
