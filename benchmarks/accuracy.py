@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import platform
+import subprocess
 import time
 from collections.abc import Iterator
 from datetime import date
@@ -119,6 +120,15 @@ def run(
     return row
 
 
+def code_version() -> str:
+    """The commit that the figures come from; with a plus sign where the tree differs from it."""
+    command = ["git", "describe", "--always", "--dirty=+"]
+    found = subprocess.run(
+        command, cwd=Path(__file__).parent, capture_output=True, text=True, check=False
+    )
+    return found.stdout.strip() or "unknown"
+
+
 def append(path: Path, row: dict[str, Any]) -> None:
     """One line in one write, so that two processes may share the file."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -135,18 +145,20 @@ def main() -> None:
         "date": date.today().isoformat(),
         "hardware": f"{platform.processor() or platform.machine()}, {args.threads} thread(s)",
         "versions": {"torch": torch.__version__, "torch_geometric": torch_geometric.__version__},
-        "trainer": {**TRAINER, "epochs": args.epochs},
+        "code": code_version(),
+        "candidates": "whole catalog",
+        "ties": "mean rank",
     }
     for folder in args.folders:
         dataset = FolderDataset(folder, modalities=args.modalities)
         split = leave_last_out(dataset.interactions)
         for kind, model, seed, options in jobs(args, dataset.name):
             key = {"dataset": dataset.name, "kind": kind, "model": model, "seed": seed}
-            key["options"] = options
+            key |= {"options": options, "trainer": {**TRAINER, "epochs": args.epochs}}
             rows = read_rows(args.rows)
-            if any(all(row[name] == value for name, value in key.items()) for row in rows):
+            if any(all(row.get(name) == value for name, value in key.items()) for row in rows):
                 continue
-            same = [row for row in rows if all(row[n] == key[n] for n in key if n != "kind")]
+            same = [row for row in rows if all(row.get(n) == key[n] for n in key if n != "kind")]
             if same:  # the winning trial is the first of the final runs
                 append(args.rows, {**same[0], "kind": kind})
                 continue

@@ -36,7 +36,9 @@ PRESETS: dict[str, dict[str, Any]] = {
         "center_mode": "add",
         "vote_interests": False,
         "vector_weight": 0.1,
-        "l2": 150.0,
+        "num_votes": 100,
+        "feature_weight": 20.0,
+        "l2": 100.0,
     },
 }
 
@@ -83,6 +85,8 @@ def build_mdsrec(
     if preset not in PRESETS:
         raise ValueError(f"'preset' must be one of {sorted(PRESETS)} (got {preset!r})")
     asked = [key for key in RELATION_OPTIONS if key in options]
+    if not num_centers:
+        options = {"add_centers": False, **options}
     options = {**PRESETS[preset], **options}
     graph_options = {key: options.pop(key) for key in GRAPH_OPTIONS if key in options}
     relation_options = {

@@ -26,7 +26,8 @@ class ItemGraphEncoder(nn.Module):
         \mathbf{E}_m = \frac{1}{L} \sum_{l=1}^{L} \mathbf{A}_m^l \mathbf{E},
 
     the mean over the propagated layers, the embeddings themselves left out; one layer gives
-    :math:`\mathbf{A}_m \mathbf{E}` exactly. Any other layer takes the place of the product.
+    :math:`\mathbf{A}_m \mathbf{E}` exactly, none :math:`\mathbf{E}` itself (the ablation). Any
+    other layer takes the place of the product.
 
     Example:
         >>> encoder = ItemGraphEncoder(conv=lambda: GATv2Conv(64, 64))
@@ -34,7 +35,7 @@ class ItemGraphEncoder(nn.Module):
         torch.Size([100, 64])
 
     Args:
-        num_layers: Layers *L*, at least 1.
+        num_layers: Layers *L*; 0 leaves the graph out.
         conv: A layer, or a callable (a class, a lambda) that makes one for each layer; it maps
             ``[N, D]`` to ``[N, D]``. Default: :class:`LightGraphConv`. A layer whose ``forward``
             takes ``edge_weight`` gets the graph's weights, one with ``edge_dim=1`` gets them as
@@ -43,7 +44,7 @@ class ItemGraphEncoder(nn.Module):
             default, does it once more.
 
     Raises:
-        ValueError: ``num_layers`` is below 1, ``conv`` is one layer with parameters for several
+        ValueError: ``num_layers`` is negative, ``conv`` is one layer with parameters for several
             layers, or makes something else than a MessagePassing.
     """
 
@@ -54,8 +55,8 @@ class ItemGraphEncoder(nn.Module):
     ) -> None:
         """Makes the layers."""
         super().__init__()
-        if num_layers < 1:
-            raise ValueError(f"'num_layers' must be at least 1 (got {num_layers})")
+        if num_layers < 0:
+            raise ValueError(f"'num_layers' must not be negative (got {num_layers})")
         conv = LightGraphConv if conv is None else conv
         if isinstance(conv, MessagePassing):
             if num_layers > 1 and next(conv.parameters(), None) is not None:
@@ -107,7 +108,7 @@ class ItemGraphEncoder(nn.Module):
                 )
             tables.append(out)
             x = out
-        return tables[0] if len(tables) == 1 else torch.stack(tables).mean(dim=0)
+        return torch.stack(tables).mean(dim=0) if len(tables) > 1 else x
 
 
 def _weight_name(conv: MessagePassing) -> str | None:

@@ -76,13 +76,16 @@ class MDSRec(SequentialRecommender):
         max_length: Largest number of history steps. (default: ``50``)
         num_layers, num_heads, dropout: Of the sequence encoders. (default: 1, 2, 0.3)
         conv: A ``MessagePassing`` or a callable that makes one; LightGraphConv by default.
-        num_conv_layers: Propagations. (default: ``1``)
+        num_conv_layers: Propagations; 0 leaves the item graphs out. (default: ``1``)
         center_form: See :class:`~mdsrec_pyg.nn.CenterEncoder`. (default: ``'mean'``)
         center_mode: Queries and keys see the centers ``'only'`` or ``'add'``-ed to the items.
         add_id, add_features, add_centers: What is added to :math:`\mathbf{E}_m`. (default: False)
         temperature, fusion: Of the gate. (default: 1, ``'gumbel'``)
         vote_interests: False makes every vote plain. (default: ``True``)
         vote_dropout: Dropout of relation attention. (default: ``0.3``)
+        vote_positions: Positions of a training sequence that the votes learn from: ``'newest'``,
+            whose histories are as long as those at inference, or ``'all'``, as the vectors do.
+            (default: ``'newest'``)
         vector_weight: :math:`\beta`, beside votes only. (default: ``0.2``)
         **kwargs: See :class:`SequentialRecommender`.
     """
@@ -112,6 +115,7 @@ class MDSRec(SequentialRecommender):
         fusion: str = "gumbel",
         vote_interests: bool = True,
         vote_dropout: float = 0.3,
+        vote_positions: str = "newest",
         vector_weight: float = 0.2,
         **kwargs: Any,
     ) -> None:
@@ -124,7 +128,10 @@ class MDSRec(SequentialRecommender):
                 stacklevel=2,
             )
         self.modalities = list(graphs)
+        if vote_positions not in ("newest", "all"):
+            raise ValueError(f"'vote_positions' must be 'newest' or 'all' (got {vote_positions!r})")
         self.channels, self.vector_weight = channels, vector_weight
+        self.newest_votes = vote_positions == "newest"
         self.vectors, self.add_id = vectors, add_id
         self._register_graphs(graphs, centers)
         features = [graph.x for graph in graphs.values()]
@@ -262,11 +269,12 @@ class MDSRec(SequentialRecommender):
         return votes + self.vector_weight * super().score(batch, items)
 
     def loss(self, batch: SequenceBatch) -> Tensor:
-        """Mean over the positions of the cross-entropy of the votes plus that of the vectors."""
+        """Cross-entropy of the votes plus that of the vectors, each the mean over its positions."""
         items = self.encode_items()
         parts = []
         if self.votes is not None:
-            parts.append(self.votes.loss_sum(batch, items.keys) / count_positions(batch))
+            positions = len(batch) if self.newest_votes else count_positions(batch)
+            parts.append(self.votes.loss_sum(batch, items.keys, self.newest_votes) / positions)
         if self.vectors:
             parts.append(self.cross_entropy(batch, items))
         return torch.stack(parts).sum()
