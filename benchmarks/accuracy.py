@@ -28,6 +28,7 @@ from trials import ABLATIONS, TRIALS, make_model
 
 from mdsrec_pyg import FolderDataset, Trainer, evaluate, leave_last_out, seed_everything
 from mdsrec_pyg.data import Split
+from mdsrec_pyg.nn.models import Recommender, SequentialRecommender
 
 RESULTS = Path(__file__).parent / "results" / "accuracy.jsonl"
 TRAINER = {"batch_size": 128, "epochs": 100, "patience": 6}
@@ -89,6 +90,31 @@ def jobs(args: argparse.Namespace, dataset: str) -> Iterator[tuple[str, str, int
             yield f"ablation: {name}", "MDSRec", args.seeds[0], {**(options or {}), **change}
 
 
+def train_model(
+    dataset: FolderDataset,
+    split: Split,
+    model_name: str,
+    seed: int,
+    options: dict[str, Any],
+    epochs: int,
+) -> tuple[Recommender, dict[str, Any]]:
+    """A model made from the training part and trained, and how the training went."""
+    seed_everything(seed)
+    model = make_model(model_name, dataset, split.train, seed, options)
+    row: dict[str, Any] = {}
+    if isinstance(model, SequentialRecommender):
+        settings = {**TRAINER, "epochs": epochs, "lr": options.get("lr", 1e-3)}
+        trainer = Trainer(model, seed=seed, progress=False, log=lambda line: None, **settings)
+        history = trainer.fit(split.train, split.val)
+        seconds = [epoch["seconds"] for epoch in history.rows]
+        row = {
+            "best_epoch": history.best_epoch,
+            "epochs": len(history),
+            "seconds_per_epoch": round(sum(seconds) / len(seconds), 2),
+        }
+    return model, row
+
+
 def run(
     dataset: FolderDataset,
     split: Split,
@@ -99,19 +125,7 @@ def run(
 ) -> dict[str, Any]:
     """One row: a model trained and evaluated."""
     start = time.perf_counter()
-    seed_everything(seed)
-    model = make_model(model_name, dataset, split.train, seed, options)
-    row: dict[str, Any] = {}
-    if model.supports_training:
-        settings = {**TRAINER, "epochs": epochs, "lr": options.get("lr", 1e-3)}
-        trainer = Trainer(model, seed=seed, progress=False, log=lambda line: None, **settings)
-        history = trainer.fit(split.train, split.val)
-        seconds = [epoch["seconds"] for epoch in history.rows]
-        row = {
-            "best_epoch": history.best_epoch,
-            "epochs": len(history),
-            "seconds_per_epoch": round(sum(seconds) / len(seconds), 2),
-        }
+    model, row = train_model(dataset, split, model_name, seed, options, epochs)
     for name, part in (("val", split.val), ("test", split.test)):
         result = evaluate(model, part)
         row[name] = {"kept": result.metrics, "masked": result.metrics_masked, "tied": result.tied}

@@ -25,7 +25,12 @@ ENCODER_TRIALS: list[dict[str, Any]] = [
 ]
 
 TRIALS: dict[str, list[dict[str, Any]]] = {
-    "Popularity": [{}],
+    "Popularity": [
+        {"history_bias": 0.0},
+        {"history_bias": -1.0},
+        {"history_bias": -3.0},
+        {"history_bias": -20.0},
+    ],
     "EASE": [
         {"l2": 100.0, "decay": 0.85, "history_bias": -1.0},
         {"l2": 50.0, "decay": 1.0, "history_bias": -1.0},
@@ -75,7 +80,7 @@ def make_model(
     options = {key: value for key, value in options.items() if key != "lr"}
     num_items, features = dataset.num_items, dataset.features
     if name == "Popularity":
-        return Popularity(train)
+        return Popularity(train, **options)
     if name == "EASE":
         return EASE(train, **options)
     if name == "EASE+features":

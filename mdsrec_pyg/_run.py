@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from mdsrec_pyg._built_from import first_difference
 from mdsrec_pyg.checkpoint import load_checkpoint, save_checkpoint
 from mdsrec_pyg.io import atomic_write
 
@@ -123,22 +124,15 @@ def check_settings(
         may_grow: Settings that may be larger than before, as they only say when to stop.
     """
     for name in now:
+        if name == "built_from":
+            continue  # compared by check_built_from
         before, after = saved.get(name), now[name]
         if before == after or (name in may_grow and before is not None and after > before):
             continue
         if isinstance(before, str) and isinstance(after, str):
-            before, after = _first_difference(before, after)
+            before, after = first_difference(before, after)
         rule = "must not be lowered" if name in may_grow else "must be as before"
         raise ValueError(f"to resume, {name!r} {rule} (it was {before!r}, got {after!r})")
-
-
-def _first_difference(before: str, after: str) -> tuple[str, str]:
-    """The first line in which two descriptions of several lines differ."""
-    one, two = before.splitlines() or [""], after.splitlines() or [""]
-    for a, b in zip(one, two, strict=False):
-        if a != b:
-            return a.strip(), b.strip()
-    return f"{len(one)} lines", f"{len(two)} lines"
 
 
 def fingerprint(*arrays: NDArray[Any] | None) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from mdsrec_pyg._built_from import built_from, check_built_from
 from mdsrec_pyg.io import atomic_write
 
 FORMAT = 1
@@ -62,11 +63,14 @@ def load_weights(model: torch.nn.Module, path: str | PathLike[str]) -> dict[str,
         The rest of the checkpoint: ``epoch``, ``settings`` and so on.
 
     Raises:
-        ValueError: If the file is no checkpoint or its weights do not fit the model.
+        ValueError: If the file is no checkpoint, its weights do not fit the model, or the model is
+            built with other options or from other data (features, graphs, training part).
     """
     content = load_checkpoint(path)
     weights = content.pop("model")
     check_weights(model, weights, path)
+    saved = content.get("settings", {}).get("built_from", {})
+    check_built_from(saved, built_from(model), repr(str(path)))
     model.load_state_dict(weights)
     return content
 

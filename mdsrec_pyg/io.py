@@ -1,14 +1,15 @@
-"""Files appear whole or not at all."""
+"""Files and folders appear whole or not at all."""
 
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["atomic_write"]
+__all__ = ["atomic_folder", "atomic_write"]
 
 
 @contextmanager
@@ -41,9 +42,48 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
     try:
         yield temporary
         # mkstemp allows the owner only; the file gets what a plain open() would have given it.
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(path.stat().st_mode & 0o777 if path.exists() else 0o666 & ~umask)
+        temporary.chmod(path.stat().st_mode & 0o777 if path.exists() else 0o666 & ~_umask())
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_folder(folder: str | os.PathLike[str], key: str) -> Iterator[Path]:
+    """Yields a temporary folder whose files are in ``folder`` when the block ends.
+
+    If the block raises, ``folder`` stays as it was, or absent. A new ``folder`` appears with all
+    its files at once. In one that exists, files of the same names are replaced one after the other,
+    while ``key`` is away: interrupted between two of them, the folder has no ``key``.
+
+    Args:
+        folder: The folder to be written.
+        key: The written file without which no reader takes ``folder`` for complete.
+
+    Raises:
+        ValueError: ``folder`` is a file.
+    """
+    folder = Path(folder)
+    exists = folder.is_dir()
+    if folder.exists() and not exists:
+        raise ValueError(f"'folder' must not be a file (got {folder})")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    # A neighbor of what it becomes: a rename works within one file system only.
+    temporary = Path(tempfile.mkdtemp(dir=folder if exists else folder.parent, prefix=".writing-"))
+    try:
+        yield temporary
+        if not exists:
+            temporary.chmod(0o777 & ~_umask())
+            os.replace(temporary, folder)
+            return
+        (folder / key).unlink(missing_ok=True)
+        for path in sorted(temporary.iterdir(), key=lambda path: path.name == key):
+            os.replace(path, folder / path.name)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _umask() -> int:
+    umask = os.umask(0)
+    os.umask(umask)
+    return umask

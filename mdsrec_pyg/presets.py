@@ -13,6 +13,7 @@ from mdsrec_pyg.data.cooccurrence import count_cooccurrences
 from mdsrec_pyg.data.item_graph import build_item_graph
 from mdsrec_pyg.nn.interest_centers import InterestCenters
 from mdsrec_pyg.nn.models import MDSRec
+from mdsrec_pyg.nn.models._effects import without_effect
 from mdsrec_pyg.nn.relations import fit_relations
 
 __all__ = ["PRESETS", "build_mdsrec"]
@@ -42,7 +43,11 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
 }
 
-GRAPH_OPTIONS = ("num_neighbors", "behavior", "fill", "symmetric", "window", "normalization")
+GRAPH_OPTIONS = (
+    *("num_neighbors", "behavior", "fill", "fill_weight", "symmetric", "normalization"),
+    *("window", "max_sequence_length"),
+)
+COUNT_OPTIONS = ("window", "max_sequence_length")  # of them, those of the co-occurrences
 RELATION_OPTIONS = {
     "num_votes": "num_neighbors",
     "feature_weight": "feature_weight",
@@ -51,6 +56,18 @@ RELATION_OPTIONS = {
     "num_candidates": "num_candidates",
     "num_folds": "num_folds",
 }
+
+
+def _preset(name: str, num_centers: int, asked: Mapping[str, Any]) -> dict[str, Any]:
+    """Options of the preset, less those that what was asked for leaves without effect."""
+    preset = PRESETS[name]
+    switches = {"vectors": True, "vote_interests": True, "encoder": None, "fusion": "gumbel"}
+    options = {**switches, **preset, **asked, "centers": num_centers or None}
+    options["relations"] = options["relations"] or None
+    idle = {option for names in without_effect(options).values() for option in names}
+    if not num_centers:
+        idle.add("add_centers")
+    return {key: value for key, value in preset.items() if key not in idle}
 
 
 def build_mdsrec(
@@ -72,10 +89,10 @@ def build_mdsrec(
         seed: Seed of the centers and of the model's initial weights.
         **options: Override the preset: any argument of :class:`~mdsrec_pyg.nn.MDSRec`
             (``relations`` is True or False here), of the item graphs (``num_neighbors``,
-            ``behavior``, ``fill``, ``symmetric``, ``window``, ``normalization``) or of the learned
-            relations (``num_votes``, the targets that an item may vote for, which
-            :func:`~mdsrec_pyg.nn.fit_relations` calls ``num_neighbors``, ``feature_weight``,
-            ``l2``, ``memory_limit``, ``num_candidates``, ``num_folds``).
+            ``behavior``, ``fill``, ``fill_weight``, ``symmetric``, ``normalization``, ``window``,
+            ``max_sequence_length``) or of the learned relations (``num_votes``, the targets that an
+            item may vote for, which :func:`~mdsrec_pyg.nn.fit_relations` calls ``num_neighbors``,
+            ``feature_weight``, ``l2``, ``memory_limit``, ``num_candidates``, ``num_folds``).
 
     Raises:
         ValueError: An unknown preset, no modality, or an option that the parts reject.
@@ -85,9 +102,7 @@ def build_mdsrec(
     if preset not in PRESETS:
         raise ValueError(f"'preset' must be one of {sorted(PRESETS)} (got {preset!r})")
     asked = [key for key in RELATION_OPTIONS if key in options]
-    if not num_centers:
-        options = {"add_centers": False, **options}
-    options = {**PRESETS[preset], **options}
+    options = {**_preset(preset, num_centers, options), **options}
     graph_options = {key: options.pop(key) for key in GRAPH_OPTIONS if key in options}
     relation_options = {
         name: options.pop(key) for key, name in RELATION_OPTIONS.items() if key in options
@@ -96,7 +111,8 @@ def build_mdsrec(
     if asked and not with_relations:
         warnings.warn(f"{asked} have no effect with relations=False", stacklevel=2)
     known = torch.from_numpy(train.item_counts() > 0)
-    counts = count_cooccurrences(train, window=graph_options.pop("window", None))
+    pairs = {name: graph_options.pop(name) for name in COUNT_OPTIONS if name in graph_options}
+    counts = count_cooccurrences(train, **pairs)
     graphs, centers = {}, {}
     for name, feature in features.items():
         graphs[name] = build_item_graph(feature, counts, **graph_options)

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from mdsrec_pyg._histories import Histories, plain_index, read_histories, show
 from mdsrec_pyg._scoring import check_scores, evaluation_mode, model_device, seen_items
+from mdsrec_pyg.data.neighbors import top_mask
 from mdsrec_pyg.data.sequences import SequenceBatch
 from mdsrec_pyg.data.splits import EvaluationSplit
 
@@ -120,8 +121,6 @@ def _recommend(
 def top_items(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """The ``k`` largest scores of each row, best first; equal scores: the lower index first.
 
-    ``torch.topk`` leaves open which of equal scores it takes.
-
     Args:
         scores: Numbers ``[B, N]``.
         k: From 1 to ``N``.
@@ -129,11 +128,7 @@ def top_items(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
     Returns:
         Scores ``[B, k]`` and indices ``[B, k]``.
     """
-    last = scores.topk(k, dim=1).values[:, -1:]  # [B, 1]
-    better, equal = scores > last, scores == last
-    missing = k - better.sum(1, keepdim=True)
-    keep = better | (equal & (equal.cumsum(1, dtype=torch.int32) <= missing))
-    index = keep.nonzero()[:, 1].view(-1, k)  # rising in each row
+    index = top_mask(scores, k).nonzero()[:, 1].view(-1, k)  # rising in each row
     best, order = scores.gather(1, index).sort(dim=1, descending=True, stable=True)
     return best, index.gather(1, order)
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from mdsrec_pyg._built_from import check_built_from
 from mdsrec_pyg._optimizer import make_optimizer, warm_up
 from mdsrec_pyg._run import History, RunFiles, check_settings
 from mdsrec_pyg._settings import (
@@ -165,6 +166,7 @@ class Trainer:
                     f"{name!r} must have the items of the model (got {data.num_items} and "
                     f"{model.num_items})"
                 )
+        model.check_training(train)
         if resume and self.directory is None:
             raise ValueError("resume=True needs the 'directory' of the run (got None)")
         model.to(self.device)
@@ -288,6 +290,8 @@ class Trainer:
         last = run.files.load()
         check_settings(last["settings"], run.settings, may_grow=("epochs", "patience"))
         check_weights(self.model, last["model"], run.files.last)
+        saved = last["settings"].get("built_from", {})
+        check_built_from(saved, run.settings["built_from"], repr(str(run.files.last)))
         run.best_weights = run.files.mend(last)
         self.model.load_state_dict(last["model"])
         run.optimizer.load_state_dict(last["optimizer"])

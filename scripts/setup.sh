@@ -6,7 +6,8 @@
 #   VENV=.venv                the environment's folder; an existing one is completed
 #   PYTHON=python3.12         the interpreter (default: python3 if it fits, else the newest that does)
 #   MDSREC_SKIP_SPARSE=1      leave the compiled extras out; the library runs without them
-#   MDSREC_REQUIRE_SPARSE=1   fail without the compiled extras (the default where CI=true)
+#   MDSREC_REQUIRE_SPARSE=1   fail without the compiled extras (the default where CI is
+#                             set, unless to 0 or false)
 #   FORCE_ONLY_CPU=0          let the extras compile CUDA kernels too (needs the CUDA toolkit)
 #
 # pip's own settings (PIP_INDEX_URL, PIP_FIND_LINKS, pip.conf, ...) are honored throughout.
@@ -21,7 +22,11 @@ PY="$VENV/bin/python"
 STAMP="$VENV/.mdsrec-setup"
 LOG="$VENV/setup.log"
 SKIP_SPARSE="${MDSREC_SKIP_SPARSE:-0}"
-REQUIRE_SPARSE="${MDSREC_REQUIRE_SPARSE:-$([ "${CI:-}" = true ] && echo 1 || echo 0)}"
+case "${CI:-}" in
+"" | 0 | [Ff]alse | FALSE) IN_CI=0 ;;
+*) IN_CI=1 ;;
+esac
+REQUIRE_SPARSE="${MDSREC_REQUIRE_SPARSE:-$IN_CI}"
 export FORCE_ONLY_CPU="${FORCE_ONLY_CPU:-1}"
 export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore PIP_NO_INPUT=1
 

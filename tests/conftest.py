@@ -46,6 +46,9 @@ class ToyModel(nn.Module):
         logits = self.users(batch, items)[batch.target_mask] @ items.t()
         return nn.functional.cross_entropy(logits, batch.target[batch.target_mask])
 
+    def check_training(self, train: Interactions) -> None:
+        """Any interactions will do."""
+
     def param_groups(self, lr: float, weight_decay: float) -> list[dict[str, Any]]:
         return [
             {"params": [self.item.weight], "lr": lr, "weight_decay": weight_decay},

@@ -108,6 +108,8 @@ GRAPHS: dict[str, Any] = {
     "num_neighbors": 3,
     "behavior": "count",
     "fill": None,
+    "fill_weight": 0.01,
+    "max_sequence_length": 2,
     "symmetric": True,
     "window": 1,
     "normalization": "row",

@@ -85,6 +85,14 @@ def test_setup_reads_its_versions_from_pyproject(name: str) -> None:
     assert f'"{text.strip()}"' in (ROOT / "pyproject.toml").read_text()
 
 
+def test_scipy_has_the_rng_argument_of_the_paired_tests() -> None:
+    # New in SciPy 1.15 (https://scientific-python.org/specs/spec-0007).
+    assert "rng=" in (ROOT / "mdsrec_pyg" / "significance.py").read_text()
+    scipy = requirements(PROJECT["dependencies"])["scipy"].specifier
+    assert not scipy.contains("1.14.1")
+    assert scipy.contains("1.15.0")
+
+
 def test_compiled_extras_stay_out_of_the_plain_install() -> None:
     compiled = {"torch-scatter", "torch-sparse"}
     extras = PROJECT["optional-dependencies"]

@@ -137,7 +137,9 @@ def test_a_failed_build_is_not_tried_again_until_required(sandbox: Sandbox) -> N
     assert sandbox.called("pip wheel")
 
 
-@pytest.mark.parametrize("settings", [{"CI": "true"}, {"MDSREC_REQUIRE_SPARSE": "1"}])
+@pytest.mark.parametrize(
+    "settings", [{"CI": "true"}, {"CI": "1"}, {"CI": "woodpecker"}, {"MDSREC_REQUIRE_SPARSE": "1"}]
+)
 @pytest.mark.parametrize("compiler", ["true", "false"])
 def test_missing_extras_fail_where_required(
     sandbox: Sandbox, settings: dict[str, str], compiler: str
@@ -145,6 +147,19 @@ def test_missing_extras_fail_where_required(
     run = sandbox.run(CXX=compiler, **settings)
     assert run.returncode == 1
     assert "error: torch-scatter and torch-sparse are required" in run.stderr
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        *({"CI": value} for value in ("", "0", "false", "False")),
+        {"CI": "1", "MDSREC_REQUIRE_SPARSE": "0"},
+    ],
+)
+def test_missing_extras_do_not_fail_elsewhere(sandbox: Sandbox, settings: dict[str, str]) -> None:
+    run = sandbox.run(CXX="false", **settings)
+    assert run.returncode == 0
+    assert "warning: going on without torch-scatter and torch-sparse" in run.stderr
 
 
 needs_no_gpu = pytest.mark.skipif(Path("/dev/nvidia0").exists(), reason="the machine has a GPU")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
+import warnings
 from pathlib import Path
 from typing import Any, Literal
 
@@ -36,9 +38,13 @@ def cached_item_graph(
 ) -> Data:
     """Loads the graph of :func:`~mdsrec_pyg.data.build_item_graph`, or builds and saves it.
 
+    Call it in place of ``build_item_graph`` where the same graphs are needed again and take long to
+    build: a script that trains several models or seeds on one large catalog, or that is run again.
+    Small graphs are built faster than a cache is worth, so the library itself never calls it.
+
     The name of the file holds a hash of the content of every input and of every option, defaults
     included: whatever changes makes another file, and nothing stale is ever served. The features
-    are not saved again.
+    are not saved again. A file that cannot be read is replaced, with a warning.
 
     Args:
         directory: Folder of the graphs; made if missing.
@@ -50,12 +56,15 @@ def cached_item_graph(
 
     Returns:
         Data as :func:`~mdsrec_pyg.data.build_item_graph` makes it.
+
+    Raises:
+        ValueError: As :func:`~mdsrec_pyg.data.build_item_graph`.
     """
     feature = as_feature(x, mask)
     name = _digest(feature, interactions, graph_options(weighting, options))
     path = Path(directory) / f"item_graph_{weighting}_{name}.pt"
-    if path.exists():
-        saved = torch.load(path, weights_only=True)
+    saved = _load(path) if path.exists() else None
+    if saved is not None:
         return Data(**saved, x=feature.x, mask=feature.mask)
     graph = build_item_graph(feature, interactions, weighting=weighting, **options)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -63,6 +72,25 @@ def cached_item_graph(
     with atomic_write(path) as temporary:
         torch.save(saved, temporary)
     return graph
+
+
+def _load(path: Path) -> dict[str, Any] | None:
+    """What the file holds, or ``None`` with a warning where that is no graph."""
+    content = io.BytesIO(path.read_bytes())  # outside: a disk that cannot be read is no broken file
+    try:
+        saved = torch.load(content, weights_only=True)
+    # Where the file is cut decides what torch raises: RuntimeError, ValueError, EOFError, ...
+    except Exception as error:
+        problem = type(error).__name__
+    else:
+        if isinstance(saved, dict) and {"edge_index", "edge_weight", "num_nodes"} <= set(saved):
+            return saved
+        problem = "it holds no graph"
+    warnings.warn(
+        f"{path}: expected a saved item graph, got a broken file ({problem}): built again",
+        stacklevel=3,
+    )
+    return None
 
 
 def _digest(feature: ModalFeature, interactions: Any, options: dict[str, Any]) -> str:

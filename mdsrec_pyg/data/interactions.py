@@ -11,6 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 
 __all__ = ["Interactions", "k_core"]
 
+Seconds = NDArray[np.int64 | np.float64]
+
 
 @dataclass(frozen=True, eq=False)
 class Interactions:
@@ -23,18 +25,20 @@ class Interactions:
     Args:
         user_id: User of each row, ascending, from ``0`` to ``num_users - 1``. int64 ``[n]``.
         item_id: Item of each row, from ``0`` to ``num_items - 1``. int64 ``[n]``.
-        timestamp: Seconds since 1970-01-01 UTC, int64 ``[n]``, or ``None`` where only the order
-            is known.
+        timestamp: Seconds since 1970-01-01 UTC ``[n]``, int64, or float64 where there are fractions
+            (they tell a quarter of a microsecond apart today); ``None`` where only the order is
+            known.
         num_users: Number of users, those without a row included.
         num_items: Number of items, those without a row included.
 
     Raises:
-        ValueError: The arrays differ in length, an id is out of range, or the rows are not sorted.
+        ValueError: The arrays differ in length or have another type, an id is out of range, a time
+            is not finite, or the rows are not sorted.
     """
 
     user_id: NDArray[np.int64]
     item_id: NDArray[np.int64]
-    timestamp: NDArray[np.int64] | None
+    timestamp: Seconds | None
     num_users: int
     num_items: int
 
@@ -51,7 +55,7 @@ class Interactions:
             )
         if self.timestamp is None:
             return
-        _check_int64("timestamp", self.timestamp, len(self.user_id))
+        _check_seconds(self.timestamp, len(self.user_id))
         back = (step == 0) & (np.diff(self.timestamp) < 0)
         if back.any():
             row = int(back.argmax()) + 1
@@ -75,12 +79,13 @@ class Interactions:
         Args:
             user_id: User of each row ``[n]``.
             item_id: Item of each row ``[n]``.
-            timestamp: Whole seconds since 1970 ``[n]``; ``None``: the order of the rows counts.
+            timestamp: Seconds since 1970 ``[n]``, integers or floats; ``None``: the order of the
+                rows counts.
             num_users: Number of users. Default: the largest user id plus one.
             num_items: Number of items. Default: the largest item id plus one.
         """
         user, item = _as_int64("user_id", user_id), _as_int64("item_id", item_id)
-        time = None if timestamp is None else _as_int64("timestamp", timestamp)
+        time = None if timestamp is None else _as_seconds(timestamp)
         for name, array in (("item_id", item), ("timestamp", time)):
             if array is not None and len(array) != len(user):
                 raise ValueError(
@@ -101,13 +106,9 @@ class Interactions:
 
     def __repr__(self) -> str:
         """Counts and the span of time."""
-        time = "order only"
-        if self.timestamp is not None and len(self):
-            first, last = np.array([self.timestamp.min(), self.timestamp.max()], "datetime64[s]")
-            time = f"{str(first)[:10]} to {str(last)[:10]}"
         return (
             f"Interactions({len(self):,}, users={self.num_users:,}, items={self.num_items:,}, "
-            f"time={time})"
+            f"time={time_span(self.timestamp)})"
         )
 
     @cached_property
@@ -173,6 +174,19 @@ def k_core(interactions: Interactions, k: int) -> NDArray[np.bool_]:
         keep &= ~drop
 
 
+def show_time(seconds: float) -> str:
+    """A time in words; without the fraction or the clock where they are zero."""
+    text = str(np.datetime64(round(seconds * 1e6), "us")).replace("T", " ")
+    return text.removesuffix(".000000").removesuffix(" 00:00:00")
+
+
+def time_span(timestamp: Seconds | None) -> str:
+    """First and last day."""
+    if timestamp is None or not len(timestamp):
+        return "order only"
+    return f"{show_time(timestamp.min())[:10]} to {show_time(timestamp.max())[:10]}"
+
+
 def _as_int64(name: str, values: ArrayLike) -> NDArray[np.int64]:
     array = np.asarray(values)
     if array.ndim != 1 or (array.size and array.dtype.kind not in "iu"):
@@ -180,6 +194,25 @@ def _as_int64(name: str, values: ArrayLike) -> NDArray[np.int64]:
             f"'{name}' must be a vector of integers (got {array.dtype} of shape {array.shape})"
         )
     return array.astype(np.int64)
+
+
+def _as_seconds(values: ArrayLike) -> Seconds:
+    array = np.asarray(values)
+    if array.ndim == 1 and array.dtype.kind == "f":
+        return array.astype(np.float64)
+    return _as_int64("timestamp", array)
+
+
+def _check_seconds(array: Seconds, length: int) -> None:
+    if array.dtype not in (np.int64, np.float64) or array.shape != (length,):
+        raise ValueError(
+            f"'timestamp' must be int64 or float64 of shape ({length},) (got {array.dtype} of "
+            f"shape {array.shape})"
+        )
+    bad = ~np.isfinite(array)
+    if bad.any():
+        row = int(bad.argmax())
+        raise ValueError(f"'timestamp' must be finite (got {array[row]} in row {row})")
 
 
 def _check_int64(name: str, array: NDArray[np.int64], length: int) -> None:

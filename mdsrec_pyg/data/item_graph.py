@@ -57,7 +57,8 @@ def build_item_graph(
         **options: Those of :func:`product_graph` (``num_neighbors=10``, ``behavior``, ``fill``,
             ``fill_weight``, ``symmetric``, ``window``, ``max_sequence_length``, ``normalization``,
             ``block_size``) or of :func:`~mdsrec_pyg.data.learned_graph` (``num_neighbors=50``,
-            ``feature_weight``, ``l2``, ``memory_limit``, ``num_candidates``, ``block_size``).
+            ``feature_weight``, ``l2``, ``memory_limit``, ``num_candidates``,
+            ``max_sequence_length``, ``block_size``).
 
     Returns:
         Data with ``x`` float32 ``[N, F]``, ``mask`` bool ``[N]``, ``edge_index`` int64 ``[2, E]``

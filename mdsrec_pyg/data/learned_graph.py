@@ -20,6 +20,23 @@ __all__ = ["learned_graph"]
 logger = logging.getLogger(__name__)
 
 
+def exact_fits(needed: int, memory_limit: int, what: str, instead: str) -> bool:
+    """Whether the exact ridge fits the memory; where not, a warning says what comes instead.
+
+    Args:
+        needed: Bytes of the exact form.
+        memory_limit: Bytes that it may take.
+        what: What is to be solved.
+        instead: How the local form solves it.
+    """
+    message = f"{what} needs {needed:,} bytes, memory_limit is {memory_limit:,}"
+    if needed <= memory_limit:
+        logger.info("%s: exact", message)
+        return True
+    warnings.warn(f"{message}: local, {instead}", stacklevel=3)
+    return False
+
+
 def learned_graph(
     x: ModalFeature | Tensor | Any,
     interactions: Interactions,
@@ -29,6 +46,7 @@ def learned_graph(
     l2: float = 300.0,
     memory_limit: int = 4 * 2**30,
     num_candidates: int = 200,
+    max_sequence_length: int = 200,
     block_size: int | None = None,
 ) -> Data:
     r"""Learns the weights of a relation graph by a ridge regression of items on items (ours).
@@ -49,6 +67,8 @@ def learned_graph(
         l2: Ridge *l*, positive.
         memory_limit: Bytes that the exact form may take; the default of 4 GiB allows 18,918 items.
         num_candidates: Candidates a target of the local form; no effect on the exact one.
+        max_sequence_length: Most distinct items of a user whose pairs all count in the local form;
+            no effect on the exact one, which counts all.
         block_size: Rows computed at once; changes memory, not the result.
 
     Returns:
@@ -63,33 +83,29 @@ def learned_graph(
             "'interactions' must be the training Interactions for weighting='ridge' "
             f"(got {type(interactions).__name__})"
         )
-    if num_candidates < 1:
-        raise ValueError(f"'num_candidates' must be at least 1 (got {num_candidates})")
+    local = {"num_candidates": num_candidates, "max_sequence_length": max_sequence_length}
+    for name, value in local.items():
+        if value < 1:
+            raise ValueError(f"'{name}' must be at least 1 (got {value})")
     feature = as_feature(x)
-    needed = ridge_memory(interactions.num_items)
-    message = (
-        f"the ridge over {interactions.num_items:,} items needs {needed:,} bytes, memory_limit is "
-        f"{memory_limit:,}"
-    )
-    if needed <= memory_limit:
-        logger.info("%s: exact", message)
+    what = f"the ridge over {interactions.num_items:,} items"
+    instead = f"each target over its {num_candidates} best candidates"
+    exact = exact_fits(ridge_memory(interactions.num_items), memory_limit, what, instead)
+    if exact:
         precision = ridge_precision(
             interactions, feature, feature_weight=feature_weight, l2=l2, block_size=block_size
         )
         graph = ridge_graph(precision, num_neighbors, block_size=block_size)
     else:
-        warnings.warn(
-            f"{message}: local, each target over its {num_candidates} best candidates", stacklevel=2
-        )
         graph = local_ridge_graph(
             interactions,
             feature,
             num_neighbors=num_neighbors,
             feature_weight=feature_weight,
             l2=l2,
-            num_candidates=num_candidates,
             block_size=block_size,
+            **local,
         )
-    graph.solver = "exact" if needed <= memory_limit else "local"
+    graph.solver = "exact" if exact else "local"
     graph.x, graph.mask = feature.x, feature.mask
     return graph

@@ -40,6 +40,7 @@ def local_ridge_graph(
     feature_weight: float = 30.0,
     l2: float = 300.0,
     num_candidates: int = 200,
+    max_sequence_length: int = 200,
     block_size: int | None = None,
 ) -> Data:
     r"""Approximates :func:`~mdsrec_pyg.data.ridge_graph` without any N x N matrix.
@@ -60,10 +61,17 @@ def local_ridge_graph(
     :math:`T = c \cup \{j\}`: the Schur complement of the items outside *T*, which meet *T* and
     each other in their features only. The candidates have the largest :math:`(C_{ij} + a W_{ij}) /
     \sqrt{D_{ii} + a}`, by how much each alone would explain the target. With all other items as
-    candidates the weights are the exact ones.
+    candidates, and no user of more than ``max_sequence_length`` items, the weights are the exact
+    ones.
+
+    A user of *L* items has :math:`L^2` pairs. The items of a longer user are therefore cut into
+    parts of ``max_sequence_length`` in their order, and :math:`\mathbf{C}` counts the pairs within
+    a part only; :math:`n_i` stays what it is. Parts, unlike a window, keep :math:`\mathbf{A}`
+    positive definite.
 
     Time :math:`O(N c^3)` for the solves and :math:`O(N^2 F)` in blocks for the candidates; memory
-    :math:`O(N H)`, the co-occurring pairs and blocks of about 64 MB.
+    :math:`O(N H)`, the co-occurring pairs, at most ``max_sequence_length`` an interaction, and
+    blocks of about 64 MB.
 
     Args:
         interactions: Training interactions; repeated ones count once.
@@ -73,6 +81,7 @@ def local_ridge_graph(
         feature_weight: Weight *a* of the affinity, not negative.
         l2: Ridge *l*, positive.
         num_candidates: Candidates *c* a target item.
+        max_sequence_length: Most distinct items of a user whose pairs all count.
         block_size: Targets compared with all items at once; changes memory, not the result.
 
     Returns:
@@ -83,14 +92,19 @@ def local_ridge_graph(
         ValueError: An option out of range, or shapes that do not fit.
     """
     check_ridge(feature_weight, l2)
-    for name, value in (("num_neighbors", num_neighbors), ("num_candidates", num_candidates)):
+    for name, value in (
+        ("num_neighbors", num_neighbors),
+        ("num_candidates", num_candidates),
+        ("max_sequence_length", max_sequence_length),
+    ):
         if value < 1:
             raise ValueError(f"'{name}' must be at least 1 (got {value})")
     unit, present = unit_rows(as_feature(x, mask))
     num_items = interactions.num_items
     if len(unit) != num_items:
         raise ValueError(f"'x' must have one row an item ({num_items}), got {len(unit)}")
-    solver = _LocalSolver(interactions, unit, present, feature_weight, l2)
+    counts = _count_parts(interactions, max_sequence_length)
+    solver = _LocalSolver(interactions, counts, unit, present, feature_weight, l2)
     kept: list[Weights] = []
     for block in row_blocks(num_items, num_items, block_size):
         kept.append(solver.weights(block, num_candidates))
@@ -98,6 +112,22 @@ def local_ridge_graph(
             kept = [_strongest(kept, num_neighbors)]
     source, target, weight = (torch.from_numpy(part) for part in _strongest(kept, num_neighbors))
     return sorted_graph(source, target, weight, num_items)
+
+
+def _count_parts(interactions: Interactions, longest: int) -> sp.csr_matrix:
+    """Co-occurrences in parts of at most ``longest`` distinct items of a user."""
+    pair = interactions.user_id * interactions.num_items + interactions.item_id
+    first = np.sort(np.unique(pair, return_index=True)[1])
+    user, item = interactions.user_id[first], interactions.item_id[first]
+    begins = (np.arange(len(user)) - np.searchsorted(user, user)) % longest == 0
+    parts = Interactions(
+        user_id=np.cumsum(begins) - 1,
+        item_id=item,
+        timestamp=None,
+        num_users=int(begins.sum()),
+        num_items=interactions.num_items,
+    )
+    return count_cooccurrences(parts, max_sequence_length=longest)
 
 
 def _strongest(parts: list[Weights], k: int) -> Weights:
@@ -110,8 +140,15 @@ class _LocalSolver:
     """Blocks of A, made where they are needed."""
 
     def __init__(
-        self, interactions: Interactions, unit: Tensor, present: Tensor, weight: float, l2: float
+        self,
+        interactions: Interactions,
+        counts: sp.csr_matrix,
+        unit: Tensor,
+        present: Tensor,
+        weight: float,
+        l2: float,
     ) -> None:
+        self.counts = counts
         self.weight = weight
         users = interactions.to_csr().sum(axis=0, dtype=np.float64)
         self.diagonal = torch.from_numpy(np.asarray(users).ravel()) + l2
@@ -121,9 +158,6 @@ class _LocalSolver:
         factor = torch.linalg.cholesky(shared)
         # Rows whose inner products are W.
         self.rows = torch.linalg.solve_triangular(factor, wide.T, upper=False).T.float()
-        self.counts = count_cooccurrences(
-            interactions, max_sequence_length=max(len(interactions), 1)
-        )
         # Each pair stands with its rarer item only: no popular item's long row is ever walked.
         pairs = sp.triu(self.counts, k=1).tocoo()
         degree = np.diff(self.counts.indptr)

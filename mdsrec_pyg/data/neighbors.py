@@ -21,6 +21,7 @@ __all__ = [
     "sorted_graph",
     "top_blocks",
     "top_entries",
+    "top_mask",
     "top_per_row",
     "unit_rows",
 ]
@@ -79,8 +80,26 @@ def affinity(unit: Tensor, row: Tensor, column: Tensor, block_size: int = 2**9) 
     return torch.cat(parts)
 
 
-def top_per_row(values: Tensor, k: int, above: float = 0.0) -> Tensor:
+def top_mask(values: Tensor, k: int) -> Tensor:
     """Marks the ``k`` largest entries of each row; equal ones go by the lower column.
+
+    ``torch.topk`` is exact in its values, but chooses freely among equal ones.
+
+    Args:
+        values: Scores ``[R, N]``.
+        k: Entries marked a row, from 1 to ``N``.
+
+    Returns:
+        bool ``[R, N]``, exactly ``k`` true a row.
+    """
+    kth = values.topk(k, dim=1).values[:, -1:]
+    larger, tied = values > kth, values == kth
+    short = k - larger.sum(dim=1, keepdim=True)
+    return larger | (tied & (tied.cumsum(dim=1, dtype=torch.int32) <= short))
+
+
+def top_per_row(values: Tensor, k: int, above: float = 0.0) -> Tensor:
+    """Marks the ``k`` largest entries of each row above a bound, by :func:`top_mask`.
 
     Args:
         values: Scores ``[R, N]``.
@@ -92,12 +111,7 @@ def top_per_row(values: Tensor, k: int, above: float = 0.0) -> Tensor:
     """
     if k >= values.size(1):
         return values > above
-    # torch.topk is exact in its values, but chooses freely among equal ones.
-    kth = values.topk(k, dim=1).values[:, -1:]
-    larger = values > kth
-    short = k - larger.sum(dim=1, keepdim=True)
-    tied = values == kth
-    return (larger | (tied & (tied.cumsum(dim=1, dtype=torch.int32) <= short))) & (values > above)
+    return top_mask(values, k) & (values > above)
 
 
 def top_entries(

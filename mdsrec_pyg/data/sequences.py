@@ -142,6 +142,10 @@ class SequenceLoader:
         shuffle_ties: Put the items of a user that share a timestamp into a new random order each
             epoch. Warns if there are no timestamps.
         seed: Seed of all randomness.
+
+    Raises:
+        ValueError: ``max_length`` or ``batch_size`` is below 1, ``stride`` lies outside
+            ``1..max_length``, ``seed`` is negative, or no user has two rows.
     """
 
     def __init__(

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from mdsrec_pyg.data.interactions import Interactions, k_core
+from mdsrec_pyg.data.interactions import Interactions, k_core, show_time
 from mdsrec_pyg.data.sequences import SequenceBatch, pack
 
 __all__ = ["EvaluationSplit", "Split", "leave_last_out", "temporal_split"]
@@ -247,14 +247,15 @@ def temporal_split(
         if not size:
             raise ValueError(
                 f"'val_fraction' and 'test_fraction' must leave the {name} part something (got "
-                f"{val_fraction} and {test_fraction}, cut at {_date(val_start)} and "
-                f"{_date(test_start)}, for time from {_date(time.min())} to {_date(time.max())})"
+                f"{val_fraction} and {test_fraction}, cut at {show_time(val_start)} and "
+                f"{show_time(test_start)}, for time from {show_time(time.min())} to "
+                f"{show_time(time.max())})"
             )
     return Split(
         train=train,
         val=_queries("val", interactions, val_rows, train),
         test=_queries("test", interactions, test_rows, train),
-        method=f"temporal at {_date(val_start)} and {_date(test_start)}, target={target}",
+        method=f"temporal at {show_time(val_start)} and {show_time(test_start)}, target={target}",
     )
 
 
@@ -294,7 +295,3 @@ def _queries(
 
 def _in_training(user: NDArray[np.int64], train: Interactions) -> NDArray[np.bool_]:
     return np.bincount(train.user_id, minlength=train.num_users)[user] > 0
-
-
-def _date(seconds: int) -> str:
-    return str(np.datetime64(int(seconds), "s")).replace("T", " ").removesuffix(" 00:00:00")

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 from numpy.typing import NDArray
 
-from mdsrec_pyg.data.interactions import Interactions
+from mdsrec_pyg.data.interactions import Interactions, Seconds
 
 
 def clean_interactions(
+    name: str,
     user: NDArray[np.int64],
     item: NDArray[np.int64],
-    microseconds: NDArray[np.int64] | None,
+    seconds: Seconds | None,
     num_items: int,
     *,
     duplicates: str,
@@ -19,7 +22,7 @@ def clean_interactions(
 ) -> tuple[Interactions, NDArray[np.int64], list[str]]:
     """Sorts by user and time, then drops duplicates and users with too few interactions.
 
-    Time is compared in microseconds and kept in seconds, rounded down.
+    A warning that starts with ``name`` says what was dropped, if anything was.
 
     Returns:
         The interactions, the former number of each user that is left, and what was counted.
@@ -28,43 +31,56 @@ def clean_interactions(
         raise ValueError(f"'duplicates' must be 'keep' or 'drop' (got {duplicates!r})")
     if min_interactions < 1:
         raise ValueError(f"'min_interactions' must be at least 1 (got {min_interactions})")
-    report = [f"{len(user):,} interactions read"]
-    keys = (user,) if microseconds is None else (microseconds, user)
-    order = np.lexsort(keys)
+    report, dropped = [f"{len(user):,} interactions read"], []
+    order = np.lexsort((user,) if seconds is None else (seconds, user))
     user, item = user[order], item[order]
-    time = None if microseconds is None else microseconds[order] // 1_000_000
-
-    pair = user * num_items + item
-    keep = np.zeros(len(pair), bool)
-    keep[np.unique(pair, return_index=True)[1]] = True
-    action = "kept" if duplicates == "keep" else "dropped, the oldest of each kept"
-    report.append(f"{(~keep).sum():,} repetitions of a user's item {action}")
+    repeated = _repeated(user * num_items + item)
+    keep = np.ones(len(user), bool)
     if duplicates == "keep":
-        keep[:] = True
+        report.append(f"{repeated.sum():,} repetitions of a user's item kept")
+    else:
+        keep &= ~repeated
+        text = f"{repeated.sum():,} repetitions of a user's item dropped, the oldest of each kept"
+        report.append(text)
+        dropped += [text] if repeated.any() else []
 
-    count = np.bincount(user[keep])
-    left = np.flatnonzero(count >= min_interactions)
-    short = (count > 0) & (count < min_interactions)
-    report.append(
-        f"{short.sum():,} users with fewer than {min_interactions} interactions dropped, with "
-        f"{count[short].sum():,} interactions"
-    )
-    if not len(left):
-        raise ValueError(
-            f"'min_interactions' must leave a user (got {min_interactions}; the most interactions "
-            f"of one user are {count.max()})"
-        )
+    short, text = _short_users(user[keep], min_interactions)
+    report.append(text)
+    dropped += [text] if short.any() else []
     keep &= ~short[user]
-    number = np.full(len(count), -1)
-    number[left] = np.arange(len(left))
+    left, number = np.unique(user[keep], return_inverse=True)
     interactions = Interactions(
-        user_id=number[user[keep]],
+        user_id=number.astype(np.int64),
         item_id=item[keep],
-        timestamp=None if time is None else time[keep],
+        timestamp=None if seconds is None else seconds[order][keep],
         num_users=len(left),
         num_items=num_items,
     )
     missing = int((interactions.item_counts() == 0).sum())
     if missing:
         report.append(f"{missing:,} items without any interaction kept in the catalog")
+    if dropped:
+        warnings.warn(f"{name}: {'; '.join(dropped)}", stacklevel=3)
     return interactions, left, report
+
+
+def _repeated(pair: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """True where the same pair stands in an earlier row."""
+    repeated = np.ones(len(pair), bool)
+    repeated[np.unique(pair, return_index=True)[1]] = False
+    return repeated
+
+
+def _short_users(user: NDArray[np.int64], least: int) -> tuple[NDArray[np.bool_], str]:
+    """True for each user with fewer rows than ``least``, and what that drops."""
+    count = np.bincount(user)
+    if count.max() < least:
+        raise ValueError(
+            f"'min_interactions' must leave a user (got {least}; the most interactions of one "
+            f"user are {count.max()})"
+        )
+    short = (count > 0) & (count < least)
+    return short, (
+        f"{short.sum():,} users with fewer than {least} interactions dropped, with "
+        f"{count[short].sum():,} interactions"
+    )

@@ -6,7 +6,6 @@ through the lines, to say which.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,6 +20,9 @@ import pyarrow.csv
 import pyarrow.json
 import pyarrow.parquet
 from numpy.typing import NDArray
+
+from mdsrec_pyg.data.interactions import Seconds
+from mdsrec_pyg.datasets._jsonl import explain_jsonl
 
 INTEGER = r"^-?[0-9]+$"
 # As int(...) would print it, and short enough for int64: 007 is not 7.
@@ -47,7 +49,7 @@ class Table:
             return f"{self.path}, row {row + 1}"
         if self.path.suffix != ".jsonl":
             return f"{self.path}, line {row + 2}"
-        with self.path.open(encoding="utf-8") as lines:
+        with self.path.open("rb") as lines:
             filled = [number for number, line in enumerate(lines, 1) if line.strip()]
         return f"{self.path}, line {filled[row]}"
 
@@ -64,7 +66,19 @@ def read_table(path: Path, required: Sequence[str], optional: Sequence[str] = ()
     table = Table(path, read(path, required, optional))
     if not len(table):
         raise ValueError(f"{path}: expected at least one row below the column names, got none")
+    for name in table.columns:
+        _check_utf8(table, name)
     return table
+
+
+def _check_utf8(table: Table, column: str) -> None:
+    # Arrow reads JSON and parquet without looking at the text; Python would fail on it later.
+    try:
+        table.columns[column].validate(full=True)
+    except pa.ArrowInvalid as error:
+        row = re.search(r"string index (\d+)", str(error))
+        where = table.where(int(row[1])) if row else str(table.path)
+        raise ValueError(f"{where}, column '{column}': expected UTF-8 text ({error})") from error
 
 
 def check_columns(path: Path, names: Sequence[str], required: Sequence[str]) -> None:
@@ -145,33 +159,7 @@ def _read_jsonl(path: Path, required: Sequence[str], optional: Sequence[str]) ->
             failure = error
         else:
             return {name: _combine(table[name]) for name in names}
-    raise ValueError(_explain_jsonl(path, names, failure)) from failure
-
-
-def _explain_jsonl(path: Path, names: Sequence[str], failure: Exception | None) -> str:
-    """Which line Arrow could not read, and why."""
-    allowed: dict[str, tuple[type, ...]] = {"item": (int,), "raw_id": (str, int)}
-    with path.open(encoding="utf-8") as lines:
-        for number, line in enumerate(lines, 1):
-            if not line.strip():
-                continue
-            where = f"{path}, line {number}"
-            try:
-                record = json.loads(line)
-            except json.JSONDecodeError as error:
-                return f"{where}: expected a JSON object, got text that is not JSON ({error})"
-            if not isinstance(record, dict):
-                return f"{where}: expected a JSON object, got {line.strip()[:80]}"
-            for name in names:
-                types, value = allowed.get(name, (str,)), record.get(name)
-                if value is None:
-                    continue
-                if isinstance(value, bool) or not isinstance(value, types):
-                    kinds = " or ".join({int: "an integer", str: "a string"}[t] for t in types)
-                    return f"{where}, column '{name}': expected {kinds}, got {value!r}"
-                if name == "raw_id":
-                    allowed[name] = (type(value),)
-    return f"{path}: {failure}"
+    raise ValueError(explain_jsonl(path, names, failure)) from failure
 
 
 def _combine(column: pa.ChunkedArray) -> Any:
@@ -240,11 +228,12 @@ def identifiers(
     return encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64), raw
 
 
-def timestamps(table: Table, column: str) -> NDArray[np.int64] | None:
-    """Microseconds since 1970 UTC of a column of dates, date-times or seconds.
+def timestamps(table: Table, column: str) -> Seconds | None:
+    """Seconds since 1970 UTC of a column of dates, date-times or seconds.
 
     Returns:
-        int64 ``[n]``, or ``None`` where the column is missing or empty throughout.
+        int64 ``[n]``, float64 where one has a fraction, or ``None`` where the column is missing or
+        empty throughout.
     """
     values = table.columns.get(column)
     if values is None or values.null_count == len(values):
@@ -253,11 +242,11 @@ def timestamps(table: Table, column: str) -> NDArray[np.int64] | None:
         return None
     _check_filled(table, column, "a time in every row or in none")
     if pa.types.is_temporal(values.type):
-        return _microseconds(pd.Series(values.to_pandas()))
+        return _from_datetimes(pd.Series(values.to_pandas()))
     if not _is_string(values):
         if not (pa.types.is_integer(values.type) or pa.types.is_floating(values.type)):
             raise table.error(0, column, f"a time or number of seconds (not {values.type})")
-        return _from_seconds(table, column, values.cast(pa.float64()))
+        return _from_seconds(table, column, values.cast(pa.float64(), safe=False))
     number = pc.match_substring_regex(values, NUMBER)
     if number[0].as_py():
         row = _first(pc.invert(number))
@@ -270,18 +259,22 @@ def timestamps(table: Table, column: str) -> NDArray[np.int64] | None:
     if bad.any():
         expected = "a date (2015-06-23), date-time (2015-06-23T10:00:00) or seconds since 1970"
         raise table.error(int(bad.argmax()), column, expected)
-    return _microseconds(time)
+    return _from_datetimes(time)
 
 
-def _microseconds(time: pd.Series) -> NDArray[np.int64]:
+def _from_datetimes(time: pd.Series) -> Seconds:
     index = pd.DatetimeIndex(pd.to_datetime(time, utc=True))
-    return np.asarray(index.as_unit("us").asi8, dtype=np.int64)
+    ticks = np.asarray(index.asi8, dtype=np.int64)
+    per_second = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}[index.unit]
+    whole, rest = np.divmod(ticks, per_second)
+    return whole + rest / per_second if rest.any() else whole
 
 
-def _from_seconds(table: Table, column: str, values: Any) -> NDArray[np.int64]:
+def _from_seconds(table: Table, column: str, values: Any) -> Seconds:
     seconds = values.to_numpy(zero_copy_only=False)
     bad = ~(np.abs(seconds) < LARGEST_SECONDS)
     if bad.any():
         expected = f"seconds since 1970, below {LARGEST_SECONDS:,} (milliseconds must be divided)"
         raise table.error(int(bad.argmax()), column, expected)
-    return np.rint(seconds * 1e6).astype(np.int64)
+    whole = seconds.astype(np.int64)
+    return whole if (whole == seconds).all() else seconds

@@ -37,7 +37,8 @@ def read_atomic(
             ascending order, others in the order of their first row; all stay in the catalog.
         time: Name of the time column, type ``float``, seconds since 1970. It may be missing.
         duplicates: ``'keep'`` or ``'drop'`` further interactions of a user with the same item.
-        min_interactions: Users with fewer interactions are dropped.
+        min_interactions: Users with fewer interactions are dropped; ``report`` counts what was
+            dropped, and a warning says so.
 
     Raises:
         ValueError: Something in the file is not as above; the message names line and column.
@@ -58,6 +59,7 @@ def read_atomic(
     users, user_ids = identifiers(table, columns[user], text_as_integers=True)
     items, item_ids = identifiers(table, columns[item], text_as_integers=True)
     interactions, left, report = clean_interactions(
+        str(path),
         users,
         items,
         timestamps(table, columns[time]),

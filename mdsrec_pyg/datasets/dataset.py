@@ -13,8 +13,8 @@ import pyarrow.parquet
 from numpy.typing import ArrayLike, NDArray
 
 from mdsrec_pyg.data.features import ModalFeature
-from mdsrec_pyg.data.interactions import Interactions, k_core
-from mdsrec_pyg.io import atomic_write
+from mdsrec_pyg.data.interactions import Interactions, k_core, time_span
+from mdsrec_pyg.io import atomic_folder
 
 __all__ = ["RecommendationDataset"]
 
@@ -78,7 +78,7 @@ class RecommendationDataset:
             f"  items:        {self.num_items:,}",
             f"  interactions: {rows:,}, {rows / max(self.num_users, 1):.2f} a user, "
             f"density {rows / pairs:.3%}",
-            f"  time:         {_span(self.interactions.timestamp)}",
+            f"  time:         {time_span(self.interactions.timestamp)}",
         ]
         width = max([12, *map(len, self.features)])
         for name, feature in self.features.items():
@@ -145,28 +145,29 @@ class RecommendationDataset:
         alphabetical order, unless named; users below ``min_interactions`` are dropped by the
         reader).
 
+        A new folder appears whole or not at all. In one that exists, nothing changes until all new
+        files are written; should the process die while they take their places, the folder has no
+        ``items.parquet`` and is not read as a data set.
+
         Args:
             folder: Where to write; it is made if needed. It must hold no other data set.
 
         Raises:
-            ValueError: The folder holds files that a reader would take for part of this data set,
-                a user has no interaction, or raw ids are of mixed types.
+            ValueError: The folder is a file or holds files that a reader would take for part of
+                this data set, a user has no interaction, or raw ids are of mixed types.
         """
         folder = Path(folder)
         names = [f"{name}.npy" for name in self.features]
         names += [f"{name}_mask.npy" for name, f in self.features.items() if not f.mask.all()]
         self._check_folder(folder, {*names, "interactions.parquet", "items.parquet"})
         tables = {"interactions": self._interaction_table(), "items": self._item_table()}
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, table in tables.items():
-            with atomic_write(folder / f"{name}.parquet") as path:
-                pa.parquet.write_table(table, path)
-        for name, feature in self.features.items():
-            with atomic_write(folder / f"{name}.npy") as path:
-                np.save(path, feature.x.numpy())
-            if not feature.mask.all():
-                with atomic_write(folder / f"{name}_mask.npy") as path:
-                    np.save(path, feature.mask.numpy())
+        with atomic_folder(folder, key="items.parquet") as temporary:
+            for name, table in tables.items():
+                pa.parquet.write_table(table, temporary / f"{name}.parquet")
+            for name, feature in self.features.items():
+                np.save(temporary / f"{name}.npy", feature.x.numpy())
+                if not feature.mask.all():
+                    np.save(temporary / f"{name}_mask.npy", feature.mask.numpy())
 
     def _check_folder(self, folder: Path, names: set[str]) -> None:
         if (np.diff(self.interactions.user_ptr) == 0).any():
@@ -218,10 +219,3 @@ def _arrow(name: str, ids: NDArray[Any]) -> pa.Array:
         return pa.array(ids)
     except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
         raise ValueError(f"'{name}' must be of one type to be saved ({error})") from error
-
-
-def _span(timestamp: NDArray[np.int64] | None) -> str:
-    if timestamp is None or not len(timestamp):
-        return "order only"
-    first, last = np.array([timestamp.min(), timestamp.max()], "datetime64[s]")
-    return f"{str(first)[:10]} to {str(last)[:10]}"

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from mdsrec_pyg.data.features import ModalFeature
@@ -35,17 +36,18 @@ class FolderDataset(RecommendationDataset):
     ====================================== =========================================================
 
     Tab-separated files have their column names in the first line and know no quotes. Other
-    columns are ignored. With timestamps the rows of a user are sorted by time, ties in the order
-    of the file; without, the order of the file counts. Users that are integers are numbered in
-    ascending order (so ``0..U-1`` stay), other users in the order of their first row;
-    ``user_ids`` has the raw ids. Items keep their ids; ``item_ids`` has the raw ones.
+    columns are ignored. With timestamps, fractions of a second included, the rows of a user are
+    sorted by time, ties in the order of the file; without, the order of the file counts. Users that
+    are integers are numbered in ascending order (so ``0..U-1`` stay), other users in the order of
+    their first row; ``user_ids`` has the raw ids. Items keep their ids; ``item_ids`` has the raw
+    ones.
 
     Args:
         root: The folder.
         modalities: The modalities to read, in this order. Default: all, alphabetically.
         duplicates: ``'keep'`` or ``'drop'`` further interactions of a user with the same item.
         min_interactions: Users with fewer interactions are dropped; three are what
-            leave-last-out needs.
+            leave-last-out needs. ``report`` counts what was dropped, and a warning says so.
 
     Raises:
         ValueError: Something in the files is not as above. The message names the file, the line,
@@ -68,6 +70,7 @@ class FolderDataset(RecommendationDataset):
         table = read_table(path, ["user", "item"], ["timestamp"])
         user, user_ids = identifiers(table, "user", text_as_integers=path.suffix == ".tsv")
         interactions, users, report = clean_interactions(
+            str(path),
             user,
             _known_items(table, len(item_ids)),
             timestamps(table, "timestamp"),
@@ -120,8 +123,7 @@ def _read_items(path: Path) -> tuple[NDArray[Any], list[str] | None]:
     text = table.columns.get("text")
     if text is None or text.null_count == size:
         return raw_ids[number[order]], None
-    texts = ["" if value is None else value for value in text.to_pylist()]
-    return raw_ids[number[order]], [texts[row] for row in order]
+    return raw_ids[number[order]], text.fill_null("").take(pa.array(order)).to_pylist()
 
 
 def _known_items(table: Table, num_items: int) -> NDArray[np.int64]:

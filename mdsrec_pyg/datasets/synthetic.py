@@ -56,6 +56,11 @@ class SyntheticDataset(RecommendationDataset):
             as it is: the ablation that shows what the modality is worth.
         seed: Seed of everything.
 
+    Raises:
+        ValueError: A number is out of range, ``modalities`` is a string, empty or names one twice,
+            ``shuffle_modality`` is none of them, or the catalog is too small for 5 different items
+            a user.
+
     Attributes:
         item_interest: The planted group of each item in each modality, int64 ``[M, N]``.
         user_modality: Index of the modality that each user follows, int64 ``[U]``.
@@ -86,14 +91,11 @@ class SyntheticDataset(RecommendationDataset):
         shuffle_modality: str | None = None,
         seed: int = 0,
     ) -> None:
-        modalities = list(modalities)
         num_interests = num_items // 31 if num_interests is None else num_interests
-        _check(num_users, num_items, modalities, num_interests, channels)
+        _check_modalities(modalities, shuffle_modality)
+        _check_sizes(num_users, num_items, num_interests, channels)
         _check_shares(noise, mean_length, random_share)
-        if shuffle_modality is not None and shuffle_modality not in modalities:
-            raise ValueError(
-                f"'shuffle_modality' must be among {modalities} (got {shuffle_modality!r})"
-            )
+        modalities = list(modalities)
         rng = np.random.default_rng(seed)
         m = len(modalities)
         groups = np.arange(num_items) % num_interests
@@ -192,9 +194,20 @@ def _text(modalities: Sequence[str], item_interest: NDArray[np.int64]) -> list[s
     ]
 
 
-def _check(
-    num_users: int, num_items: int, modalities: Sequence[str], num_interests: int, channels: int
-) -> None:
+def _check_modalities(modalities: Sequence[str], shuffled: str | None) -> None:
+    if isinstance(modalities, str):
+        raise ValueError(
+            f"'modalities' must be a sequence of names (got the string {modalities!r})"
+        )
+    if not len(modalities) or len(set(modalities)) < len(modalities):
+        raise ValueError(
+            f"'modalities' must be one or more different names (got {list(modalities)})"
+        )
+    if shuffled is not None and shuffled not in modalities:
+        raise ValueError(f"'shuffle_modality' must be among {list(modalities)} (got {shuffled!r})")
+
+
+def _check_sizes(num_users: int, num_items: int, num_interests: int, channels: int) -> None:
     if num_users < 1 or channels < 1:
         raise ValueError(
             f"'num_users' and 'channels' must be positive (got {num_users} and {channels})"
@@ -204,8 +217,6 @@ def _check(
             "'num_interests' must be at least 2 and at most 'num_items' (got "
             f"{num_interests} for {num_items} items)"
         )
-    if not modalities or len(set(modalities)) < len(modalities):
-        raise ValueError(f"'modalities' must be one or more different names (got {modalities})")
 
 
 def _check_shares(noise: float, mean_length: float, random_share: float) -> None:

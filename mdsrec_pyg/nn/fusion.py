@@ -26,14 +26,17 @@ class GumbelFusion(nn.Module):
     Shapes:
         - **input:** user vectors :math:`(*, M, D)`
         - **output:** weights :math:`(*, M)`, summing to one
+
+    Raises:
+        ValueError: An unknown mode, or a temperature that is not positive and finite.
     """
 
     def __init__(
         self, channels: int, num_modalities: int, temperature: float = 1.0, mode: str = "gumbel"
     ) -> None:
         super().__init__()
-        if temperature <= 0:
-            raise ValueError(f"'temperature' must be positive (got {temperature})")
+        if not 0 < temperature < float("inf"):
+            raise ValueError(f"'temperature' must be positive and finite (got {temperature})")
         if mode not in ("gumbel", "softmax", "mean"):
             raise ValueError(f"'mode' must be 'gumbel', 'softmax' or 'mean' (got {mode!r})")
         self.temperature = temperature

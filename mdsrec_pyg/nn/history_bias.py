@@ -53,6 +53,9 @@ class HistoryBias(nn.Module):
     Shapes:
         - **input:** scores :math:`(B, T, N)`, items :math:`(B, L)`, mask :math:`(B, L)`
         - **output:** scores :math:`(B, T, N)`
+
+    Raises:
+        ValueError: ``max_length`` is below 1.
     """
 
     def __init__(self, max_length: int, scale: float = 10.0) -> None:

@@ -27,6 +27,9 @@ class InterestCenters:
             last center) where the item lacks the modality.
         affinity_: Float tensor [N, K], cosine of each item and each center, both seen from the
             mean of the centers; zero where the item lacks the modality.
+
+    Raises:
+        ValueError: ``num_centers`` is below 1; in :meth:`fit`: above the number of items.
     """
 
     centers_: Tensor
@@ -109,6 +112,9 @@ class CenterEncoder(nn.Module):
     Shapes:
         - **input:** item embeddings :math:`(N, D)` (read by ``'mean'`` only)
         - **output:** center embedding of every item :math:`(N, D)`
+
+    Raises:
+        ValueError: An unknown form, or a softness that is not positive.
     """
 
     labels: Tensor

@@ -37,6 +37,9 @@ class RelationAttention(nn.Module):
     Shapes:
         - **input:** items :math:`(B, L)`, mask :math:`(B, L)`
         - **output:** weights :math:`(B, M, T, L)`, T = L or 1
+
+    Raises:
+        ValueError: Not one label tensor for each feature tensor, or none at all.
     """
 
     def __init__(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +15,7 @@ from mdsrec_pyg.nn.conv import LightGraphConv
 from mdsrec_pyg.nn.history_bias import HistoryBias, steps_back, visible_steps
 from mdsrec_pyg.nn.losses import targets
 from mdsrec_pyg.nn.relation_attention import RelationAttention
+from mdsrec_pyg.nn.relations import Relations
 from mdsrec_pyg.nn.votes import EdgeTable, TrainingVotes, num_nodes
 
 
@@ -50,6 +52,9 @@ class RelationVotes(nn.Module):
     Shapes:
         - **input:** a batch of histories :math:`(B, L)`
         - **output:** scores :math:`(B, N)`
+
+    Raises:
+        ValueError: ``base`` is not positive.
     """
 
     def __init__(
@@ -74,6 +79,31 @@ class RelationVotes(nn.Module):
             self.register_buffer(f"edge_index_{m}", graph.edge_index, persistent=False)
             self.register_buffer(f"edge_weight_{m}", graph.edge_weight, persistent=False)
         self.tables = nn.ModuleList(EdgeTable(graph) for graph in graphs)
+
+    @classmethod
+    def from_relations(
+        cls,
+        relations: Relations,
+        features: Sequence[Tensor],
+        labels: Sequence[Tensor] | None = None,
+        *,
+        history_bias: bool = True,
+        **attention: Any,
+    ) -> RelationVotes:
+        """Votes over fitted relations.
+
+        Args:
+            relations: Result of :func:`~mdsrec_pyg.nn.fit_relations`.
+            features: Scaled features of each modality, [N, F_m].
+            labels: Interest center of each item, Long tensor [N], one a modality; None: all one.
+            history_bias: See above.
+            **attention: Options of :class:`RelationAttention`.
+        """
+        if labels is None:
+            labels = [torch.zeros(len(x), dtype=torch.long) for x in features]
+        weights = RelationAttention(features, labels, **attention)
+        graphs = list(relations.graphs.values())
+        return cls(graphs, weights, relations.training_votes, history_bias=history_bias)
 
     def edges(self, modality: int) -> tuple[Tensor, Tensor]:
         """Edge index [2, E] and weights [E] of a modality's graph."""

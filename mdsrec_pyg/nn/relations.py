@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -12,6 +11,7 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from mdsrec_pyg.data import Interactions, ModalFeature
+from mdsrec_pyg.data.learned_graph import exact_fits
 from mdsrec_pyg.data.local_ridge import local_ridge_graph
 from mdsrec_pyg.data.ridge import ridge_graph, ridge_memory, ridge_precision
 from mdsrec_pyg.nn.votes import CrossFittedVotes, LeaveOneUserOut, TrainingVotes
@@ -63,12 +63,20 @@ def fit_relations(
         num_candidates: Candidates a target, local form only.
         num_folds: Folds of users, local form only.
         seed: Seed of the folds, local form only.
+
+    Raises:
+        ValueError: No modality, an option out of range, or features of another number of items.
     """
     if not features:
         raise ValueError("'features' must hold at least one modality (got none)")
     needed = ridge_memory(interactions.num_items)
     needed += 4 * interactions.num_items**2 * len(features)
-    if needed <= memory_limit:
+    what = f"the exact ridge over {interactions.num_items:,} items, {len(features)} modalities"
+    instead = (
+        f"each target over its {num_candidates} best candidates, trained over {num_folds} folds of "
+        "users"
+    )
+    if exact_fits(needed, memory_limit, what, instead):
         precisions = {
             name: ridge_precision(interactions, feature.x, feature.mask, feature_weight, l2)
             for name, feature in features.items()
@@ -76,12 +84,6 @@ def fit_relations(
         graphs = {name: ridge_graph(p, num_neighbors) for name, p in precisions.items()}
         votes = LeaveOneUserOut(list(precisions.values()), list(graphs.values()), interactions)
         return Relations(graphs, votes, "exact")
-    warnings.warn(
-        f"the exact ridge over {interactions.num_items:,} items and {len(features)} modalities "
-        f"needs {needed:,} bytes, memory_limit is {memory_limit:,}: local, each target over its "
-        f"{num_candidates} best candidates, trained over {num_folds} folds of users",
-        stacklevel=2,
-    )
 
     def fit(part: Interactions) -> dict[str, Data]:
         return {

@@ -89,6 +89,10 @@ class InterestTransformer(nn.Module):
     Shapes:
         - **input:** items :math:`(B, L, D)`, mask :math:`(B, L)`, centers :math:`(B, L, D)`
         - **output:** one user vector a step :math:`(B, L, D)`
+
+    Raises:
+        ValueError: ``num_layers`` or ``num_heads`` below 1, ``num_heads`` does not divide
+            ``channels``, or an unknown ``center_mode``; in the forward pass: too long sequences.
     """
 
     def __init__(
@@ -101,6 +105,9 @@ class InterestTransformer(nn.Module):
         center_mode: str = "add",
     ) -> None:
         super().__init__()
+        for name, value in (("num_layers", num_layers), ("num_heads", num_heads)):
+            if value < 1:
+                raise ValueError(f"{name!r} must be at least 1 (got {value})")
         if channels % num_heads:
             raise ValueError(
                 f"'num_heads' must divide 'channels' (got num_heads={num_heads}, "

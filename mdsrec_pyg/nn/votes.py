@@ -70,6 +70,10 @@ class TrainingVotes(nn.Module):
         """All votes of items [B, L] of the user together: [B, M, L]."""
         raise NotImplementedError
 
+    def check(self, train: Interactions) -> None:
+        """Raises a ValueError where the graphs were fitted on other interactions than these."""
+        raise NotImplementedError
+
 
 class LeaveOneUserOut(TrainingVotes):
     r"""Votes over graphs fitted without the voter, exactly and in closed form (ours, DESIGN 8).
@@ -105,11 +109,7 @@ class LeaveOneUserOut(TrainingVotes):
         super().__init__()
         self.num_items = interactions.num_items
         self.edges = nn.ModuleList(EdgeTable(graph) for graph in graphs)
-        rows = interactions.to_csr()
-        rows.sort_indices()
-        item = torch.from_numpy(rows.indices).long()
-        start = torch.from_numpy(rows.indptr).long()
-        user = torch.repeat_interleave(torch.arange(len(start) - 1), start.diff())
+        user, item, start = distinct_items(interactions)
         self.register_buffer("user_item", user * self.num_items + item, persistent=False)
         for m, (precision, graph) in enumerate(zip(precisions, graphs, strict=True)):
             neighbor, _ = neighbor_table(graph)
@@ -123,6 +123,16 @@ class LeaveOneUserOut(TrainingVotes):
             self.register_buffer(f"scale_{m}", scale, persistent=False)  # c, [U]
             self.register_buffer(f"z_{m}", z, persistent=False)  # [nnz]
             self.register_buffer(f"total_{m}", total, persistent=False)  # [nnz]
+
+    def check(self, train: Interactions) -> None:
+        """Raises a ValueError where the graphs were fitted on other interactions than these."""
+        user, item, _ = distinct_items(train)
+        if not torch.equal(self.user_item.cpu(), user * train.num_items + item):
+            raise ValueError(
+                "'train' must hold the interactions that the relations were fitted on, or a user "
+                f"is not taken out of them right (got {len(item):,} distinct pairs of user and "
+                f"item, the relations have {len(self.user_item):,}, or the pairs differ)"
+            )
 
     def _of_user(self, name: str, item_id: Tensor, user_id: Tensor) -> Tensor:
         """A value of each of the users' own items, [B, L]."""
@@ -138,16 +148,24 @@ class LeaveOneUserOut(TrainingVotes):
             scale = getattr(self, f"scale_{m}")[user_id][:, None, None]
             z_source = self._of_user(f"z_{m}", source, user_id)[:, None, :]
             z_target = self._of_user(f"z_{m}", target, user_id)[:, :, None]
-            above = precision[source_, target_] + scale * z_source * z_target
-            below = precision.diagonal()[target_] + scale * z_target**2
             kept = edges(source_, target_) > 0
-            votes.append((-above / below).clamp(min=0) * kept)
+            own = precision[source_, target_], precision.diagonal()[target_]
+            votes.append(vote_without_user(*own, scale, z_source, z_target) * kept)
         return torch.stack(votes, dim=1)
 
     def totals(self, source: Tensor, user_id: Tensor) -> Tensor:
         """All votes of items [B, L] of the user together: [B, M, L]."""
         names = [f"total_{m}" for m in range(len(self.edges))]
         return torch.stack([self._of_user(name, source, user_id) for name in names], dim=1)
+
+
+def distinct_items(interactions: Interactions) -> tuple[Tensor, Tensor, Tensor]:
+    """User and item of each distinct pair, sorted, and where each user begins, [users + 1]."""
+    rows = interactions.to_csr()
+    rows.sort_indices()
+    start = torch.from_numpy(rows.indptr).long()
+    user = torch.repeat_interleave(torch.arange(len(start) - 1), start.diff())
+    return user, torch.from_numpy(rows.indices).long(), start
 
 
 def without_users(
@@ -167,10 +185,17 @@ def without_users(
     scale = 1 / (1 - z.new_zeros(len(z)).index_add(0, user, own))
     target = neighbor[item]  # [nnz, H]
     z_target = z[user[:, None], target]
-    c = scale[user][:, None]
-    above = precision[item[:, None], target] + c * own[:, None] * z_target
-    votes = (-above / (precision.diagonal()[target] + c * z_target**2)).clamp(min=0)
+    entries = precision[item[:, None], target], precision.diagonal()[target]
+    votes = vote_without_user(*entries, scale[user][:, None], own[:, None], z_target)
     return scale, own, votes.sum(1)  # padding: an item's vote for itself is -1, clamped to 0
+
+
+def vote_without_user(
+    entry: Tensor, diagonal: Tensor, scale: Tensor, z_source: Tensor, z_target: Tensor
+) -> Tensor:
+    r"""Votes :math:`\max(S^{-u}_{ij}, 0)` from :math:`P_{ij}, P_{jj}, c, z_i, z_j` (broadcast)."""
+    above = entry + scale * z_source * z_target
+    return (-above / (diagonal + scale * z_target**2)).clamp(min=0)
 
 
 class CrossFittedVotes(TrainingVotes):
@@ -190,6 +215,14 @@ class CrossFittedVotes(TrainingVotes):
             EdgeTable(join([graphs[m] for graphs in folds])) for m in range(len(folds[0]))
         )
         self.register_buffer("user_fold", user_fold, persistent=False)
+
+    def check(self, train: Interactions) -> None:
+        """Raises a ValueError where the folds are of another number of users."""
+        if train.num_users != len(self.user_fold):
+            raise ValueError(
+                f"'train' must have the {len(self.user_fold):,} users that the relations were "
+                f"fitted on (got {train.num_users:,})"
+            )
 
     def _shifted(self, item_id: Tensor, user_id: Tensor) -> Tensor:
         """The items as nodes of the graph that the users are not in."""

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -85,6 +86,28 @@ def test_whatever_changes_makes_another_graph(tmp_path: Path, builds: list[int])
             cached_item_graph(tmp_path, x_, interactions_, **options)
     assert len(builds) == len(calls)
     assert len(list(tmp_path.iterdir())) == len(calls)
+
+
+@pytest.mark.parametrize("broken", ["empty", "cut", "half", "text", "other"])
+def test_a_broken_file_is_built_again(tmp_path: Path, broken: str, builds: list[int]) -> None:
+    first = cached_item_graph(tmp_path, *make_inputs())
+    (path,) = tmp_path.iterdir()
+    whole = path.read_bytes()
+    if broken == "other":
+        torch.save({"weight": torch.ones(2)}, path)
+    else:
+        half = whole[: len(whole) // 2]
+        content = {"empty": b"", "cut": whole[:-100], "half": half, "text": b"nothing like it"}
+        path.write_bytes(content[broken])
+    with pytest.warns(UserWarning, match=rf"{path.name}: expected a saved item graph") as caught:
+        again = cached_item_graph(tmp_path, *make_inputs())
+    assert [warning.filename for warning in caught] == [__file__]
+    assert torch.equal(again.edge_weight, first.edge_weight)
+    assert list(tmp_path.iterdir()) == [path]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        cached_item_graph(tmp_path, *make_inputs())
+    assert len(builds) == 2
 
 
 def test_a_failed_write_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

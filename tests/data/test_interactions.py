@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from mdsrec_pyg.data import Interactions, k_core
+from mdsrec_pyg.data.interactions import show_time
 
 
 def random_interactions(seed: int, rows: int = 80, users: int = 15, items: int = 12):
@@ -104,6 +105,32 @@ def test_from_arrays_errors(arguments, message):
         Interactions.from_arrays(*arguments)
 
 
+def test_fractions_of_a_second_stay():
+    x = Interactions.from_arrays([0, 1, 0, 0], [0, 1, 2, 1], [5.9, 0.25, 5.1, 5.5])
+    assert x.timestamp is not None
+    assert x.timestamp.dtype == np.float64
+    assert x.timestamp.tolist() == [5.1, 5.5, 5.9, 0.25]
+    assert x.item_id.tolist() == [2, 1, 0, 1]
+    assert "time=1970-01-01 to 1970-01-01" in repr(x)
+    whole = Interactions.from_arrays([0, 0], [0, 1], [5, 6])
+    assert whole.timestamp is not None
+    assert whole.timestamp.dtype == np.int64
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "1970-01-01"),
+        (86_400.0, "1970-01-02"),
+        (61, "1970-01-01 00:01:01"),
+        (-0.5, "1969-12-31 23:59:59.500000"),
+        (1_600_000_000.25, "2020-09-13 12:26:40.250000"),
+    ],
+)
+def test_show_time(seconds, text):
+    assert show_time(seconds) == text
+
+
 def test_constructor_errors():
     ids = np.array([0, 1])
     with pytest.raises(ValueError, match=r"'item_id' must lie in 0\.\.0 \(got 1 in row 1\)"):
@@ -112,7 +139,9 @@ def test_constructor_errors():
         Interactions(ids[::-1], ids, None, 2, 2)
     with pytest.raises(ValueError, match="'timestamp' must ascend within a user"):
         Interactions(ids * 0, ids, np.array([5, 4]), 1, 2)
-    with pytest.raises(ValueError, match="'timestamp' must be int64"):
-        Interactions(ids, ids, np.array([5.0, 4.0]), 2, 2)
+    with pytest.raises(ValueError, match="'timestamp' must be int64 or float64"):
+        Interactions(ids, ids, np.array([5.0, 4.0], np.float32), 2, 2)
+    with pytest.raises(ValueError, match=r"'timestamp' must be finite \(got nan in row 1\)"):
+        Interactions(ids, ids, np.array([5.0, np.nan]), 2, 2)
     with pytest.raises(ValueError, match="'item_id' must be int64"):
         Interactions(ids, ids.astype(np.int32), None, 2, 2)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from typing import Any
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 import torch
 from graph_cases import NUM_ITEMS, dense, make_feature, make_interactions
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 from torch_geometric.nn.conv.gcn_conv import gcn_norm
 
 from mdsrec_pyg.data import (
@@ -127,6 +131,69 @@ def test_large_catalog_needs_no_square_matrix() -> None:
     )
     graph = build_item_graph(rng.random((n, 4)), interactions, fill=None, num_neighbors=99)
     assert graph.num_edges == count_cooccurrences(interactions).nnz
+
+
+class LargestTensor(TorchDispatchMode):
+    """Notes the size of the largest tensor that any operation returns."""
+
+    size = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        for part in tree_leaves(result):
+            if torch.is_tensor(part):
+                self.size = max(self.size, part.numel())
+        return result
+
+
+def expected_row(i: int, counts: np.ndarray, unit: np.ndarray, h: int) -> dict[int, float]:
+    """Log counts times cosine, the row filled up with the nearest others at half the weakest."""
+    cosine = np.maximum(unit @ unit[i], 0)
+    weight = np.log1p(counts) * cosine
+    row = {int(j): float(weight[j]) for j in np.argsort(-weight, kind="stable")[:h] if weight[j]}
+    cosine[[i, *row]] = 0
+    new = np.argsort(-cosine, kind="stable")[: h - len(row)]
+    scale = 0.5 * min(row.values()) / cosine[new[0]] if row and len(new) else np.log(2)
+    return row | {int(j): float(scale * cosine[j]) for j in new}
+
+
+def test_fill_of_a_large_catalog_needs_no_square_matrix() -> None:
+    n, h, block_size = 20_000, 5, 64
+    rng = np.random.default_rng(0)
+    mask = np.arange(n) % 10 > 0
+    x = rng.normal(size=(n, 8))
+    interactions = Interactions.from_arrays(
+        np.repeat(np.arange(10_000), 4), rng.integers(0, n, 40_000), num_items=n
+    )
+    tracemalloc.start()
+    with LargestTensor() as largest:
+        graph = build_item_graph(
+            x,
+            interactions,
+            mask=mask,
+            num_neighbors=h,
+            normalization=None,
+            block_size=block_size,
+        )
+    numpy_peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert largest.size <= block_size * n
+    assert numpy_peak < 20 * 8 * n * h  # a few arrays of the edges; N x N bits are 50 MB
+    source, target = graph.edge_index.numpy()
+    assert np.bincount(target, minlength=n).max() == h
+
+    unit = np.where(mask[:, None], x / np.linalg.norm(x, axis=1, keepdims=True), 0)
+    counts = count_cooccurrences(interactions)
+    degree = np.diff(counts.indptr)
+    known = np.diff((counts @ sp.diags(mask.astype(float))).tocsr().indptr) == degree
+    # Rows that have the modality, as have their companions: short and long ones, one without any.
+    for least, most in [(0, 0), (1, 4), (5, 99)]:
+        rows = np.flatnonzero(mask & known & (degree >= least) & (degree <= most))
+        assert len(rows)
+        for i in rows[:5]:
+            found = dict(zip(source[target == i], graph.edge_weight[target == i], strict=True))
+            expected = expected_row(i, counts[i].toarray().ravel(), unit, h)
+            assert found == pytest.approx(expected, rel=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,6 @@ from mdsrec_pyg.data import (
     Interactions,
     ModalFeature,
     build_item_graph,
-    local_ridge,
     local_ridge_graph,
     ridge_graph,
     ridge_memory,
@@ -152,39 +151,6 @@ def test_local_with_all_candidates_is_exact(num_candidates: int, weight: float, 
     torch.testing.assert_close(dense(local), dense(exact), rtol=1e-4, atol=1e-6)
 
 
-def planted(num_items: int = 300, num_users: int = 600) -> tuple[Interactions, ModalFeature]:
-    """Groups of ten items that are bought together and look alike, on a common background."""
-    rng = np.random.default_rng(0)
-    group = np.arange(num_items) // 10
-    center = rng.normal(size=(num_items // 10, 16))
-    x = 1.5 + center[group] + 0.7 * rng.normal(size=(num_items, 16))
-    user_group = rng.integers(0, num_items // 10, num_users)
-    item = user_group[:, None] * 10 + rng.integers(0, 10, (num_users, 6))
-    item[:, 0] = rng.integers(0, num_items, num_users)
-    user = np.repeat(np.arange(num_users), 6)
-    interactions = Interactions.from_arrays(user, item.ravel(), num_items=num_items)
-    return interactions, ModalFeature(torch.from_numpy(x))
-
-
-def test_local_is_close_to_exact() -> None:
-    interactions, feature = planted()
-    exact = dense(ridge_graph(ridge_precision(interactions, feature), 20))
-    local = dense(local_ridge_graph(interactions, feature, num_neighbors=20, num_candidates=40))
-    similarity = (exact * local).sum() / (exact.norm() * local.norm())
-    shared = ((exact > 0) & (local > 0)).sum() / (exact > 0).sum()
-    assert similarity > 0.99
-    assert shared > 0.9
-
-
-def test_local_cuts_back_on_the_way(monkeypatch: pytest.MonkeyPatch) -> None:
-    interactions, feature = planted()
-    options: dict[str, Any] = {"num_neighbors": 5, "num_candidates": 20, "block_size": 37}
-    expected = local_ridge_graph(interactions, feature, **options)
-    monkeypatch.setattr(local_ridge, "_WEIGHTS", 100)
-    graph = local_ridge_graph(interactions, feature, **options)
-    assert torch.equal(dense(graph), dense(expected))
-
-
 def test_memory_limit_decides() -> None:
     interactions, feature = make_interactions(), make_feature()
     enough = ridge_memory(NUM_ITEMS)
@@ -203,12 +169,20 @@ def test_memory_limit_decides() -> None:
 
 
 @pytest.mark.parametrize(
-    "option", [{"num_neighbors": 3}, {"feature_weight": 3.0}, {"l2": 10.0}, {"num_candidates": 5}]
+    "option",
+    [
+        {"num_neighbors": 3},
+        {"feature_weight": 3.0},
+        {"l2": 10.0},
+        {"num_candidates": 5},
+        {"max_sequence_length": 3},
+    ],
 )
 @pytest.mark.filterwarnings("ignore:the ridge over")
 def test_every_option_changes_the_graph(option: dict[str, Any]) -> None:
     interactions, feature = make_interactions(), make_feature()
-    for limit in [0] if "num_candidates" in option else [0, 2**30]:
+    local_only = {"num_candidates", "max_sequence_length"} & set(option)
+    for limit in [0] if local_only else [0, 2**30]:
         options: dict[str, Any] = {"weighting": "ridge", "memory_limit": limit}
         default = dense(build_item_graph(feature, interactions, **options))
         changed = dense(build_item_graph(feature, interactions, **options, **option))
@@ -233,6 +207,7 @@ def test_missing_items_are_reached_by_behavior_only() -> None:
         ({"feature_weight": -1.0}, "'feature_weight' must not be negative"),
         ({"num_neighbors": 0}, "'num_neighbors' must be at least 1"),
         ({"num_candidates": 0}, "'num_candidates' must be at least 1"),
+        ({"max_sequence_length": 0}, "'max_sequence_length' must be at least 1"),
     ],
 )
 @pytest.mark.parametrize("memory_limit", [0, 2**30])

@@ -152,6 +152,14 @@ def test_shuffle_ties_changes_each_epoch_and_the_rows_stay_as_they_were():
     assert x.item_id.tolist() == list(range(9))
 
 
+def test_fractions_of_a_second_are_not_shuffled():
+    x = Interactions.from_arrays([0] * 40, range(40), np.arange(40) / 40)
+    for epoch in range(3):
+        loader = SequenceLoader(x, 39, 1, shuffle_ties=True)
+        loader.set_epoch(epoch)
+        assert [w[1] for w in windows(loader)] == [list(range(39))]
+
+
 def test_shuffle_ties_without_timestamps_warns():
     with pytest.warns(UserWarning, match="'shuffle_ties' has no effect"):
         SequenceLoader(make([5], time=None), shuffle_ties=True)

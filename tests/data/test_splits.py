@@ -147,6 +147,19 @@ def test_temporal_split_errors(arguments, message):
         temporal_split(make(), *arguments)
 
 
+def test_fractions_of_a_second_are_no_ties_and_cut_exactly():
+    x = Interactions.from_arrays([0] * 5, [0, 1, 2, 3, 4], [0.1, 0.25, 0.5, 0.75, 0.75])
+    split = leave_last_out(x)
+    assert (split.val.tied.tolist(), split.test.tied.tolist()) == ([False], [True])
+    split = temporal_split(x, 0.25, 0.5)
+    assert split.train.item_id.tolist() == [0]
+    assert (queries(split.val), queries(split.test)) == (
+        [(0, [0], 1, False)],
+        [(0, [0, 1], 2, False)],
+    )
+    assert "at 1970-01-01 00:00:00.250000 and 1970-01-01 00:00:00.500000" in split.method
+
+
 def test_temporal_split_needs_time_and_windows():
     with pytest.raises(ValueError, match="must have timestamps"):
         temporal_split(make(time=False))

@@ -1,6 +1,9 @@
 import datetime
+import os
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet
 import pytest
 import torch
 
@@ -99,6 +102,77 @@ def test_save_refuses_what_would_read_back_differently(tmp_path):
     with pytest.raises(ValueError, match="needs an interaction of each user"):
         RecommendationDataset("idle", idle).save(tmp_path / "x")
     assert not (tmp_path / "x").exists()
+
+
+def raises_at(monkeypatch, module, name, call):
+    """Lets a function of a module fail at its ``call``-th call, as on a full disk."""
+    function, calls = getattr(module, name), []
+
+    def fail(*args, **kwargs):
+        calls.append(args)
+        if len(calls) == call:
+            raise OSError("disk full")
+        return function(*args, **kwargs)
+
+    monkeypatch.setattr(module, name, fail)
+
+
+# Both tables come before the arrays image, image_mask and text.
+WRITES = [(pa.parquet, "write_table", 1), (pa.parquet, "write_table", 2)]
+WRITES += [(np, "save", call) for call in (1, 2, 3)]
+
+
+@pytest.mark.parametrize(("module", "name", "call"), WRITES)
+def test_a_failed_save_leaves_no_folder(tmp_path, monkeypatch, module, name, call):
+    raises_at(monkeypatch, module, name, call)
+    with pytest.raises(OSError, match="disk full"):
+        make().save(tmp_path / "deep" / "new")
+    assert list((tmp_path / "deep").iterdir()) == []
+
+
+@pytest.mark.parametrize(("module", "name", "call"), WRITES)
+def test_a_failed_save_leaves_the_old_data_set(tmp_path, monkeypatch, module, name, call):
+    old = make()
+    old.save(tmp_path)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    raises_at(monkeypatch, module, name, call)
+    new = make()
+    new.features["image"] = ModalFeature(new.features["image"].x + 1, new.features["image"].mask)
+    with pytest.raises(OSError, match="disk full"):
+        new.save(tmp_path)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+@pytest.mark.parametrize("call", range(1, 6))
+def test_a_save_cut_off_while_renaming_is_not_read(tmp_path, monkeypatch, call):
+    make().save(tmp_path)
+    raises_at(monkeypatch, os, "replace", call)
+    with pytest.raises(OSError, match="disk full"):
+        make().save(tmp_path)
+    with pytest.raises(ValueError, match=r"items\.jsonl and items\.parquet \(got neither"):
+        FolderDataset(tmp_path)
+
+
+def test_a_saved_folder_has_the_usual_permissions(tmp_path):
+    make().save(tmp_path / "saved")
+    (tmp_path / "usual").mkdir()
+    assert (tmp_path / "saved").stat().st_mode == (tmp_path / "usual").stat().st_mode
+    (tmp_path / "file").touch()
+    with pytest.raises(ValueError, match="'folder' must not be a file"):
+        make().save(tmp_path / "file")
+
+
+def test_save_keeps_fractions_of_a_second(tmp_path):
+    dataset = make()
+    x = dataset.interactions
+    user = np.repeat(np.arange(12), np.diff(x.user_ptr))
+    time = 1_600_000_000 + np.random.default_rng(0).random(len(user))
+    dataset.interactions = Interactions.from_arrays(user, x.item_id, time, num_items=20)
+    dataset.save(tmp_path)
+    again = FolderDataset(tmp_path)
+    assert_same(again, dataset)
+    assert again.interactions.timestamp is not None
+    assert again.interactions.timestamp.dtype == np.float64
 
 
 def test_filter_renumbers_everything():

@@ -1,10 +1,12 @@
 import json
+import warnings
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 
+from mdsrec_pyg.data import leave_last_out
 from mdsrec_pyg.datasets import FolderDataset
 
 ROWS = "user\titem\ttimestamp\n0\t2\t30\n0\t0\t10\n0\t1\t10\n1\t1\t5\n1\t2\t6\n1\t0\t7\n"
@@ -102,23 +104,53 @@ def test_without_times_the_order_of_the_file_counts(tmp_path, column):
         (["1970-01-03", "1970-01-02", "1970-01-01"], [0, 86_400, 172_800]),
         (["1970-01-01T00:00:09", "1970-01-01 00:00:05", "1970-01-01"], [0, 5, 9]),
         (["1970-01-01T02:00:00+02:00", "1970-01-01T00:00:01Z", "1970-01-01"], [0, 0, 1]),
-        (["3.9", "1e0", "-7"], [-7, 1, 3]),
-        (["1600000000.9", "1600000000.1", "1600000000"], [1_600_000_000] * 3),
+        (["3.9", "1e0", "-7"], [-7, 1, 3.9]),
+        (["3.0", "1e0", "-7"], [-7, 1, 3]),
+        (
+            ["1600000000.9", "1600000000.100001", "1600000000"],
+            [1_600_000_000, 1_600_000_000.100001, 1_600_000_000.9],
+        ),
+        (
+            ["2020-09-13T12:26:40.9", "2020-09-13 12:26:40.100001", "2020-09-13 12:26:40"],
+            [1_600_000_000, 1_600_000_000.100001, 1_600_000_000.9],
+        ),
     ],
 )
 def test_times(tmp_path, times, expected):
     dataset = FolderDataset(write(tmp_path, rows([0] * 3, [0, 1, 2], times)))
     assert [row[2] for row in table(dataset)] == expected
+    whole = all(isinstance(time, int) for time in expected)
+    found = dataset.interactions.timestamp
+    assert found is not None
+    assert found.dtype == (np.int64 if whole else np.float64)
 
 
-def test_fractions_of_a_second_decide_the_order(tmp_path):
-    dataset = FolderDataset(write(tmp_path, rows([0] * 3, [0, 1, 2], ["5.9", "5.1", "5.5"])))
+@pytest.mark.parametrize(
+    "times",
+    [
+        ["5.9", "5.1", "5.5"],
+        ["2020-01-01T00:00:05.9", "2020-01-01T00:00:05.1", "2020-01-01T00:00:05.5"],
+        ["2020-01-01T00:00:05.000003", "2020-01-01T00:00:05.000001", "2020-01-01T00:00:05.000002"],
+    ],
+)
+def test_fractions_of_a_second_decide_the_order_and_are_no_ties(tmp_path, times):
+    dataset = FolderDataset(write(tmp_path, rows([0] * 3, [0, 1, 2], times)))
     assert dataset.interactions.item_id.tolist() == [1, 2, 0]
+    assert not leave_last_out(dataset.interactions).test.tied.any()
+    dataset.save(tmp_path / "saved")
+    again = FolderDataset(tmp_path / "saved")
+    assert table(again) == table(dataset)
 
 
 def test_duplicates_are_kept_or_dropped_and_counted(tmp_path):
     root = write(tmp_path, rows([0] * 5, [0, 1, 0, 2, 0], [9, 2, 1, 4, 5]))
-    kept, dropped = FolderDataset(root), FolderDataset(root, duplicates="drop")
+    said = r"interactions\.tsv: 2 repetitions of a user's item dropped, the oldest of each kept$"
+    with pytest.warns(UserWarning, match=said):
+        dropped = FolderDataset(root, duplicates="drop")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # nothing is dropped, nothing is said
+        kept = FolderDataset(root)
+        FolderDataset(write(tmp_path / "without"), duplicates="drop")
     assert [r[1:] for r in table(kept)] == [(0, 1), (1, 2), (2, 4), (0, 5), (0, 9)]
     assert [r[1:] for r in table(dropped)] == [(0, 1), (1, 2), (2, 4)]
     assert "2 repetitions of a user's item kept" in kept.report
@@ -127,20 +159,26 @@ def test_duplicates_are_kept_or_dropped_and_counted(tmp_path):
 
 def test_short_users_are_dropped_and_counted(tmp_path):
     root = write(tmp_path, rows([4, 4, 5, 6, 6, 6], [0, 1, 0, 2, 0, 1]))
-    dataset = FolderDataset(root)
+    said = "2 users with fewer than 3 interactions dropped, with 3 interactions"
+    with pytest.warns(UserWarning, match=rf"interactions\.tsv: {said}$") as caught:
+        dataset = FolderDataset(root)
+    assert [warning.filename for warning in caught] == [__file__]
     assert dataset.user_ids.tolist() == [6]
     assert dataset.interactions.user_id.tolist() == [0, 0, 0]
     assert dataset.num_items == 3
-    said = "2 users with fewer than 3 interactions dropped, with 3 interactions"
     assert said in dataset.report
-    assert FolderDataset(root, min_interactions=2).user_ids.tolist() == [4, 6]
-    assert FolderDataset(root, min_interactions=1).num_users == 3
+    with pytest.warns(UserWarning, match="1 users with fewer than 2"):
+        assert FolderDataset(root, min_interactions=2).user_ids.tolist() == [4, 6]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert FolderDataset(root, min_interactions=1).num_users == 3
 
 
 def test_duplicates_go_before_users_are_counted(tmp_path):
     root = write(tmp_path, rows([0, 0, 0, 1, 1, 1], [0, 0, 1, 0, 1, 2]))
     assert FolderDataset(root).num_users == 2
-    assert FolderDataset(root, duplicates="drop").user_ids.tolist() == [1]
+    with pytest.warns(UserWarning, match=r"1 repetitions .*; 1 users with fewer than 3"):
+        assert FolderDataset(root, duplicates="drop").user_ids.tolist() == [1]
 
 
 def test_items_without_interactions_stay(tmp_path):
@@ -201,7 +239,8 @@ def test_parquet(tmp_path, time):
     frame.to_parquet(root / "interactions.parquet")
     pd.DataFrame({"item": [0, 1, 2], "raw_id": [5, 6, 7]}).to_parquet(root / "items.parquet")
     dataset = FolderDataset(root)
-    stamps = [1_577_880_000, 1_577_923_200, 1_578_009_600]
+    stamps = [float(np.min(time)) if isinstance(time, np.ndarray) else 1_577_880_000]
+    stamps += [1_577_923_200, 1_578_009_600]
     assert table(dataset) == [("7", 2 - n, t) for n, t in enumerate(stamps)] + [
         ("x", n, t) for n, t in enumerate(stamps)
     ]

@@ -2,6 +2,8 @@
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet
 import pytest
 
 from mdsrec_pyg.datasets import FolderDataset
@@ -13,7 +15,7 @@ ITEMS = "".join(f'{{"item": {i}, "raw_id": "B{i}"}}\n' for i in range(3))
 
 def write(root, rows=HEADER + GOOD, items=ITEMS, **arrays):
     (root / "interactions.tsv").write_bytes(rows if isinstance(rows, bytes) else rows.encode())
-    (root / "items.jsonl").write_text(items)
+    (root / "items.jsonl").write_bytes(items if isinstance(items, bytes) else items.encode())
     for name, array in arrays.items():
         np.save(root / f"{name}.npy", array)
     return root
@@ -93,6 +95,21 @@ def test_interactions(tmp_path, rows, parts):
             ITEMS + '{"item": 3, "raw_id": "B1"}',
             ["line 4, column 'raw_id': expected an id that no other item has, got 'B1'"],
         ),
+        (
+            ITEMS.encode() + b'\n{"item": 3, "raw_id": "\xff"}',
+            ["items.jsonl, line 5, column 'raw_id': expected UTF-8 text"],
+        ),
+        (
+            ITEMS.encode() + b'{"item": 3, "raw_id": "x", "text": "caf\xe9"}',
+            ["items.jsonl, line 4, column 'text': expected UTF-8 text"],
+        ),
+        (ITEMS.encode() + b"{caf\xe9}", ["items.jsonl, line 4: expected UTF-8 text", "0xe9"]),
+        (ITEMS.encode("utf-16"), ["items.jsonl, line 1: expected UTF-8 text"]),
+        # The bad byte is in a field that is not read, the error is another.
+        (
+            ITEMS.encode() + b'{"item": 1, "raw_id": "x", "other": "\xff"}',
+            ["line 4, column 'item'", "0..3 once", "got 1"],
+        ),
     ],
 )
 def test_items(tmp_path, items, parts):
@@ -100,6 +117,16 @@ def test_items(tmp_path, items, parts):
         FolderDataset(write(tmp_path, items=items))
     for part in parts:
         assert part in str(error.value)
+
+
+def test_text_that_is_not_utf8_in_parquet(tmp_path):
+    root = write(tmp_path)
+    (root / "items.jsonl").unlink()
+    text = pa.array([b"a", b"b", b"caf\xe9"]).view(pa.string())
+    items = pa.table({"item": [0, 1, 2], "raw_id": [0, 1, 2], "text": text})
+    pa.parquet.write_table(items, root / "items.parquet")
+    with pytest.raises(ValueError, match=r"items\.parquet, row 3, column 'text': expected UTF-8"):
+        FolderDataset(root)
 
 
 def with_value(value, dtype=np.float32):

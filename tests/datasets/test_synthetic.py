@@ -133,6 +133,7 @@ def test_options_have_their_effect():
         ({"num_items": 10, "num_interests": 11}, "at most 'num_items'"),
         ({"modalities": []}, "'modalities' must be one or more different names"),
         ({"modalities": ["a", "a"]}, "'modalities' must be one or more different names"),
+        ({"modalities": "image"}, r"a sequence of names \(got the string 'image'\)"),
         ({"noise": -1.0}, "'noise' must not be negative"),
         ({"random_share": 1.5}, "'random_share' must lie in"),
         ({"mean_length": 4.0}, "'mean_length' must be at least 5"),

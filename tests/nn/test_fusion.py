@@ -85,7 +85,7 @@ def test_gradient_reaches_gate_and_users(users: Tensor, perturb) -> None:
 
 
 def test_errors() -> None:
-    with pytest.raises(ValueError, match=r"'temperature' must be positive \(got 0\)"):
+    with pytest.raises(ValueError, match=r"'temperature' must be positive and finite \(got 0\)"):
         make(temperature=0)
     with pytest.raises(ValueError, match="'mode' must be 'gumbel', 'softmax' or 'mean'"):
         make(mode="max")

@@ -134,9 +134,13 @@ def test_layers_have_their_own_parameters(graph: Data, x: Tensor) -> None:
     assert not torch.equal(first.lin.weight, before)
 
 
+def test_no_layers_leave_the_graph_out(graph: Data, x: Tensor) -> None:
+    assert torch.equal(ItemGraphEncoder(num_layers=0)(x, graph), x)
+
+
 def test_errors(graph: Data, x: Tensor) -> None:
-    with pytest.raises(ValueError, match="'num_layers' must be at least 1"):
-        ItemGraphEncoder(num_layers=0)
+    with pytest.raises(ValueError, match="'num_layers' must not be negative"):
+        ItemGraphEncoder(num_layers=-1)
     with pytest.raises(ValueError, match="'conv' must be a callable that makes a layer"):
         ItemGraphEncoder(num_layers=2, conv=GCNConv(D, D))
     with pytest.raises(ValueError, match=r"'conv' must make a MessagePassing \(got Linear\)"):

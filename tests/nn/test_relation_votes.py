@@ -152,6 +152,8 @@ def test_training_and_inference_have_one_formula(world, perturb) -> None:
     log_p = torch.log_softmax(votes(batch, keys), dim=1)
     expected = -log_p.gather(1, batch.target[:, -1:]).sum()
     torch.testing.assert_close(votes.loss_sum(newest, keys), expected, rtol=1e-4, atol=1e-4)
+    alone = votes.loss_sum(batch, keys, newest_only=True)
+    torch.testing.assert_close(alone, expected, rtol=1e-4, atol=1e-4)
 
 
 def test_single_votes_add_up_to_the_scores(world, perturb) -> None:

@@ -152,7 +152,7 @@ def multiply(rowptr: Tensor, col: Tensor, value: Tensor | None, x: Tensor) -> Te
     """A CSR matrix times ``x``, without a buffer of one row an edge."""
     x = x.contiguous()
     if x.device.type == "cpu":
-        # Several times faster than the CSR product of PyTorch, see benchmarks/propagation.py.
+        # Several times faster than the CSR product of PyTorch (measured).
         return F.embedding_bag(
             col, x, rowptr, mode="sum", per_sample_weights=value, include_last_offset=True
         )

@@ -3,7 +3,8 @@
 from mdsrec_pyg.nn.models.base import Recommender, SequentialRecommender
 from mdsrec_pyg.nn.models.ease import EASE
 from mdsrec_pyg.nn.models.gru4rec import GRU4Rec
-from mdsrec_pyg.nn.models.mdsrec import MDSRec, MDSRecItems
+from mdsrec_pyg.nn.models.mdsrec import MDSRec
+from mdsrec_pyg.nn.models.mdsrec_items import MDSRecItems
 from mdsrec_pyg.nn.models.popularity import Popularity
 from mdsrec_pyg.nn.models.sasrec import SASRec
 

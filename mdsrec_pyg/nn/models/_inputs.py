@@ -51,6 +51,16 @@ def _check_sizes(name: str, given: dict[str, int], expected: dict[str, int]) -> 
         raise ValueError(f"'{name}' must have the items of 'graphs', {expected} (got {given})")
 
 
+def check_choices(channels: int, vote_positions: str, vector_weight: float) -> None:
+    """An error that names the option of MDSRec that is out of range."""
+    if channels < 1:
+        raise ValueError(f"'channels' must be at least 1 (got {channels})")
+    if vote_positions not in ("newest", "all"):
+        raise ValueError(f"'vote_positions' must be 'newest' or 'all' (got {vote_positions!r})")
+    if not 0 <= vector_weight < float("inf"):
+        raise ValueError(f"'vector_weight' must be finite and not negative (got {vector_weight})")
+
+
 def check_conv(conv: Any, num_modalities: int) -> None:
     """An error where one layer with parameters would be shared by several modalities."""
     if num_modalities == 1 or not isinstance(conv, MessagePassing):

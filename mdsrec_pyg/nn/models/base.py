@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mdsrec_pyg.data import SequenceBatch
+from mdsrec_pyg.data import Interactions, SequenceBatch
 from mdsrec_pyg.nn.history_bias import HistoryBias
 from mdsrec_pyg.nn.losses import (
     SampledCandidates,
@@ -92,6 +92,8 @@ class SequentialRecommender(Recommender):
         super().__init__(num_items, max_length)
         if num_negatives is not None and num_negatives < 1:
             raise ValueError(f"'num_negatives' must be at least 1 (got {num_negatives})")
+        if not 0 < bias_lr < float("inf"):
+            raise ValueError(f"'bias_lr' must be positive and finite (got {bias_lr})")
         self.history_bias = HistoryBias(max_length) if history_bias else None
         self.num_negatives = num_negatives
         self.max_scores = max_scores
@@ -165,6 +167,9 @@ class SequentialRecommender(Recommender):
             scores = self.history_bias(nn.functional.pad(scores, (0, 1)), column, batch.mask)
             scores = scores[..., :-1]
         return cross_entropy_sum(sample.correct(scores), sample.target) / count_positions(batch)
+
+    def check_training(self, train: Interactions) -> None:
+        """Raises a ValueError where the model cannot be trained on these interactions."""
 
     def fast_parameters(self) -> list[nn.Parameter]:
         """Parameters that take ``bias_lr`` times the learning rate, and no weight decay."""

@@ -36,6 +36,14 @@ class EASE(Recommender):
         decay: :math:`\rho` in (0, 1], by steps back. (default: ``1.0``)
         history_bias: :math:`\gamma`, in units of S. (default: ``0.0``)
         max_length: Number of history steps that vote. (default: ``50``)
+
+    Shapes:
+        - **input:** a batch of histories :math:`(B, L)`
+        - **output:** scores :math:`(B, N)`
+
+    Raises:
+        ValueError: ``decay``, ``l2`` or ``feature_weight`` out of range, or features of another
+            number of items.
     """
 
     supports_training = False

@@ -11,7 +11,8 @@ from mdsrec_pyg._scoring import evaluation_mode
 from mdsrec_pyg.data import SequenceBatch
 
 if TYPE_CHECKING:
-    from mdsrec_pyg.nn.models.mdsrec import MDSRec, MDSRecItems
+    from mdsrec_pyg.nn.models.mdsrec import MDSRec
+    from mdsrec_pyg.nn.models.mdsrec_items import MDSRecItems
 
 __all__ = ["explain_items"]
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -12,42 +11,22 @@ from torch import Tensor, nn
 from torch_geometric.data import Data
 from torch_geometric.nn import MessagePassing
 
-from mdsrec_pyg.data import SequenceBatch
+from mdsrec_pyg.data import Interactions, SequenceBatch
 from mdsrec_pyg.nn.fusion import GumbelFusion
 from mdsrec_pyg.nn.interest_centers import CenterEncoder, InterestCenters
 from mdsrec_pyg.nn.item_encoder import ItemGraphEncoder
 from mdsrec_pyg.nn.item_features import ItemIDs, project_features
 from mdsrec_pyg.nn.losses import count_positions
-from mdsrec_pyg.nn.models._inputs import check_conv, check_inputs
+from mdsrec_pyg.nn.models._effects import warn_without_effect
+from mdsrec_pyg.nn.models._inputs import check_choices, check_conv, check_inputs
 from mdsrec_pyg.nn.models.base import SequentialRecommender
 from mdsrec_pyg.nn.models.explain import explain_items
-from mdsrec_pyg.nn.relation_attention import RelationAttention
+from mdsrec_pyg.nn.models.mdsrec_items import MDSRecItems
 from mdsrec_pyg.nn.relation_votes import RelationVotes
 from mdsrec_pyg.nn.relations import Relations
 from mdsrec_pyg.nn.sequence_encoder import InterestTransformer
 
-__all__ = ["MDSRec", "MDSRecItems"]
-
-
-@dataclass
-class MDSRecItems:
-    """What MDSRec knows of the items before it sees a user.
-
-    Args:
-        embedding: Item vectors of each modality, [M, N, D].
-        center: What the attention sees of the items' interest centers, [M, N, D]; None without.
-        keys: What relation attention sees of the items, [N, D] a modality; None in training.
-    """
-
-    embedding: Tensor | None = None
-    center: Tensor | None = None
-    keys: list[Tensor] | None = None
-
-    @property
-    def table(self) -> Tensor:
-        """One vector an item: the modalities side by side, [N, M * D]."""
-        assert self.embedding is not None
-        return self.embedding.transpose(0, 1).flatten(1)
+__all__ = ["MDSRec"]
 
 
 class MDSRec(SequentialRecommender):
@@ -80,7 +59,12 @@ class MDSRec(SequentialRecommender):
         center_form: See :class:`~mdsrec_pyg.nn.CenterEncoder`. (default: ``'mean'``)
         center_mode: Queries and keys see the centers ``'only'`` or ``'add'``-ed to the items.
         add_id, add_features, add_centers: What is added to :math:`\mathbf{E}_m`. (default: False)
-        temperature, fusion: Of the gate. (default: 1, ``'gumbel'``)
+        encoder: Makes a sequence encoder for each modality: a module from items [B, L, D], their
+            mask [B, L] and centers [B, L, D] or None to one user vector a step [B, L, D].
+            (default: :class:`~mdsrec_pyg.nn.InterestTransformer`)
+        temperature: Of the gate. (default: ``1.0``)
+        fusion: Mode of :class:`~mdsrec_pyg.nn.GumbelFusion`, or a module of your own from user
+            vectors [*, M, D] to weights [*, M]. (default: ``'gumbel'``)
         vote_interests: False makes every vote plain. (default: ``True``)
         vote_dropout: Dropout of relation attention. (default: ``0.3``)
         vote_positions: Positions of a training sequence that the votes learn from: ``'newest'``,
@@ -88,6 +72,14 @@ class MDSRec(SequentialRecommender):
             (default: ``'newest'``)
         vector_weight: :math:`\beta`, beside votes only. (default: ``0.2``)
         **kwargs: See :class:`SequentialRecommender`.
+
+    Shapes:
+        - **input:** a batch of histories :math:`(B, L)`
+        - **output:** scores :math:`(B, N)`
+
+    Raises:
+        ValueError: Parts of different items or modalities, or an option out of range. An option
+            that another leaves without effect warns.
     """
 
     labels: Tensor | None
@@ -111,25 +103,21 @@ class MDSRec(SequentialRecommender):
         add_id: bool = False,
         add_features: bool = False,
         add_centers: bool = False,
+        encoder: Callable[[], nn.Module] | None = None,
         temperature: float = 1.0,
-        fusion: str = "gumbel",
+        fusion: str | nn.Module = "gumbel",
         vote_interests: bool = True,
         vote_dropout: float = 0.3,
         vote_positions: str = "newest",
         vector_weight: float = 0.2,
         **kwargs: Any,
     ) -> None:
+        warn_without_effect(MDSRec.__init__, locals())
         num_items = check_inputs(graphs, centers, relations, vectors)
         check_conv(conv, len(graphs))
+        check_choices(channels, vote_positions, vector_weight)
         super().__init__(num_items, max_length, **kwargs)
-        if self.num_negatives is not None and not vectors:
-            warnings.warn(
-                "'num_negatives' has no effect with vectors=False: the loss of the votes is exact",
-                stacklevel=2,
-            )
         self.modalities = list(graphs)
-        if vote_positions not in ("newest", "all"):
-            raise ValueError(f"'vote_positions' must be 'newest' or 'all' (got {vote_positions!r})")
         self.channels, self.vector_weight = channels, vector_weight
         self.newest_votes = vote_positions == "newest"
         self.vectors, self.add_id = vectors, add_id
@@ -138,13 +126,13 @@ class MDSRec(SequentialRecommender):
         if vectors:
             self.ids = ItemIDs(num_items, channels)
             self.propagate = nn.ModuleList(ItemGraphEncoder(num_conv_layers, conv) for _ in graphs)
-            self.encoder = nn.ModuleList(
-                InterestTransformer(
-                    channels, max_length, num_layers, num_heads, dropout, center_mode
-                )
-                for _ in graphs
-            )
-            self.fusion = GumbelFusion(channels, len(graphs), temperature, fusion)
+            if encoder is None:
+                sizes = channels, max_length, num_layers, num_heads, dropout, center_mode
+                encoder = partial(InterestTransformer, *sizes)
+            self.encoder = nn.ModuleList(encoder() for _ in graphs)
+            if isinstance(fusion, str):
+                fusion = GumbelFusion(channels, len(graphs), temperature, fusion)
+            self.fusion = fusion
             self.project = project_features(features if add_features else (), channels)
             self._init_centers(centers, center_form, add_centers)
         self._init_votes(relations, features, vote_interests, vote_dropout)
@@ -191,22 +179,15 @@ class MDSRec(SequentialRecommender):
         self.votes: RelationVotes | None = None
         if relations is None:
             return
-        labels = self.labels
-        if labels is None:
-            labels = torch.zeros(len(features), self.num_items, dtype=torch.long)
-        attention = RelationAttention(
+        self.votes = RelationVotes.from_relations(
+            relations,
             features,
-            list(labels),
+            None if self.labels is None else list(self.labels),
+            history_bias=self.history_bias is not None,
             max_length=self.max_length,
             channels=self.channels,
             dropout=dropout,
             interests=interests,
-        )
-        self.votes = RelationVotes(
-            list(relations.graphs.values()),
-            attention,
-            relations.training_votes,
-            history_bias=self.history_bias is not None,
         )
         if not self.vectors:
             self.history_bias = None
@@ -271,9 +252,10 @@ class MDSRec(SequentialRecommender):
     def loss(self, batch: SequenceBatch) -> Tensor:
         """Cross-entropy of the votes plus that of the vectors, each the mean over its positions."""
         items = self.encode_items()
-        parts = []
+        positions, parts = count_positions(batch), []
         if self.votes is not None:
-            positions = len(batch) if self.newest_votes else count_positions(batch)
+            # The newest position of a training window always counts.
+            positions = len(batch) if self.newest_votes else positions
             parts.append(self.votes.loss_sum(batch, items.keys, self.newest_votes) / positions)
         if self.vectors:
             parts.append(self.cross_entropy(batch, items))
@@ -290,6 +272,11 @@ class MDSRec(SequentialRecommender):
             items: Result of :meth:`encode_items`; computed here by default.
         """
         return explain_items(self, batch, item_index, items)
+
+    def check_training(self, train: Interactions) -> None:
+        """The learned graphs must come from the same interactions, or targets leak into votes."""
+        if self.votes is not None:
+            self.votes.training_votes.check(train)
 
     def fast_parameters(self) -> list[nn.Parameter]:
         """The history biases, the weights of the plain votes, and their base."""

@@ -14,20 +14,31 @@ __all__ = ["Popularity"]
 
 
 class Popularity(Recommender):
-    r"""Scores an item by its number of training interactions, :math:`s(u, j) = \log(1 + n_j)`.
+    r"""Scores an item by its number of training interactions.
+
+    .. math::
+        s(u, j) = \log(1 + n_j) + \gamma [j \in \mathcal{H}_u]
 
     Args:
         interactions: The training part.
+        history_bias: :math:`\gamma`, for the items of the history, as the other models have it.
+            (default: ``0.0``)
+        max_length: Number of history steps that it is given to. (default: ``50``)
     """
 
     supports_training = False
     log_count: Tensor
 
-    def __init__(self, interactions: Interactions) -> None:
-        super().__init__(interactions.num_items, max_length=1)
+    def __init__(
+        self, interactions: Interactions, *, history_bias: float = 0.0, max_length: int = 50
+    ) -> None:
+        super().__init__(interactions.num_items, max_length)
+        self.history_bias = history_bias
         counts = torch.from_numpy(interactions.item_counts())
         self.register_buffer("log_count", torch.log1p(counts.float()))
 
     def score(self, batch: SequenceBatch, items: Any = None) -> Tensor:
-        """The same scores for everybody, [B, N]."""
-        return self.log_count.expand(len(batch), -1)
+        """The same scores for everybody, up to the history bias, [B, N]."""
+        seen = torch.zeros(len(batch), self.num_items, device=batch.mask.device)
+        seen.scatter_add_(1, batch.item_id, batch.mask.to(seen.dtype))
+        return self.log_count + self.history_bias * (seen > 0)

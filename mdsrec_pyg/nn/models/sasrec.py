@@ -35,6 +35,10 @@ class SASRec(SequentialRecommender):
     Shapes:
         - **input:** a batch of histories :math:`(B, L)`
         - **output:** scores :math:`(B, N)`
+
+    Raises:
+        ValueError: Features of another number of items, ``num_heads`` does not divide
+            ``channels``, or a number out of range.
     """
 
     def __init__(
@@ -50,6 +54,11 @@ class SASRec(SequentialRecommender):
         **kwargs: Any,
     ) -> None:
         super().__init__(num_items, max_length, **kwargs)
+        for m, x in enumerate(features):
+            if x.dim() != 2 or len(x) != num_items:
+                raise ValueError(
+                    f"'features' must have shape [{num_items}, F] each (got {list(x.shape)} at {m})"
+                )
         self.ids = ItemIDs(num_items, channels)
         self.project = project_features(features, channels)
         self.encoder = InterestTransformer(channels, max_length, num_layers, num_heads, dropout)

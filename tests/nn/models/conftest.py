@@ -26,7 +26,10 @@ def make_mdsrec(world, perturb) -> Callable[..., MDSRec]:
     def build(**options: Any) -> MDSRec:
         parts = {name: getattr(world, name) for name in ("graphs", "centers", "relations")}
         torch.manual_seed(0)
-        model = MDSRec(**{**parts, **DEFAULTS, **options})
+        defaults = dict(DEFAULTS)
+        if options.get("vectors") is False:  # what would have no effect warns
+            defaults = {k: v for k, v in defaults.items() if not k.startswith("add_")}
+        model = MDSRec(**{**parts, **defaults, **options})
         perturb(model)
         return model.eval()
 

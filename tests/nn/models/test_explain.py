@@ -14,9 +14,9 @@ from mdsrec_pyg.nn import MDSRec
 KINDS: dict[str, dict[str, Any]] = {
     "votes": {"vectors": False},
     "vectors": {"relations": None},
-    "both": {},
+    "both": {"vector_weight": 0.5},
     "votes without bias": {"vectors": False, "history_bias": False},
-    "both without bias": {"history_bias": False},
+    "both without bias": {"vector_weight": 0.5, "history_bias": False},
 }
 NAMES = ["image", "text"]
 
@@ -26,7 +26,7 @@ def make(world, perturb) -> Callable[[str], MDSRec]:
     def build(kind: str) -> MDSRec:
         parts = {name: getattr(world, name) for name in ("graphs", "centers", "relations")}
         torch.manual_seed(0)
-        options = {"channels": 4, "max_length": 9, "vector_weight": 0.5, **KINDS[kind]}
+        options = {"channels": 4, "max_length": 9, **KINDS[kind]}
         model = MDSRec(**{**parts, **options})
         perturb(model)
         return model

@@ -81,10 +81,12 @@ def test_score_is_votes_plus_weighted_vectors_with_their_biases(make_mdsrec, wor
     torch.testing.assert_close(alone.score(batch), votes)
 
 
-def test_loss_is_the_sum_of_two_cross_entropies(make_mdsrec, world) -> None:
-    model, batch = make_mdsrec(), world.batch
+@pytest.mark.parametrize("positions", ["newest", "all"])
+def test_loss_is_the_sum_of_two_cross_entropies(make_mdsrec, world, positions: str) -> None:
+    model, batch = make_mdsrec(vote_positions=positions), world.batch
     items = model.encode_items()
-    votes = model.votes.loss_sum(batch, items.keys) / batch.num_positions
+    votes = model.votes.loss_sum(batch, items.keys, newest_only=positions == "newest")
+    votes = votes / (len(batch) if positions == "newest" else batch.num_positions)
     log_p = model.step_scores(batch, items, newest_only=False).log_softmax(-1)
     vectors = -log_p.gather(2, batch.target[..., None])[batch.target_mask].mean()
     torch.testing.assert_close(model.loss(batch), votes + vectors)

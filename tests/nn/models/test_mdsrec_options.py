@@ -5,11 +5,28 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch_geometric.nn import GraphConv
 
 from mdsrec_pyg.data import SequenceBatch
 from mdsrec_pyg.nn import MDSRec
+
+
+class RunningMean(nn.Module):
+    """A sequence encoder without parameters: the mean of the items so far."""
+
+    def forward(self, x: Tensor, mask: Tensor, centers: Tensor | None = None) -> Tensor:
+        x = x * mask[..., None]
+        return x.cumsum(1) / mask.cumsum(1).clamp(min=1)[..., None]
+
+
+class FirstModality(nn.Module):
+    """A fusion that listens to the first modality only."""
+
+    def forward(self, users: Tensor) -> Tensor:
+        weights = users.new_zeros(users.shape[:-1])
+        weights[..., 0] = 1.0
+        return weights
 
 
 def outcome(model: MDSRec, batch: SequenceBatch) -> Tensor:
@@ -42,6 +59,8 @@ OPTIONS: dict[str, Any] = {
     "fusion": "mean",
     "vote_interests": False,
     "vote_dropout": 0.8,
+    "vote_positions": "all",
+    "encoder": lambda: RunningMean(),
     "vector_weight": 3.0,
 }
 
@@ -80,3 +99,47 @@ def test_options_that_only_matter_in_training(make_mdsrec, world) -> None:
     for option in ("dropout", "vote_dropout"):
         assert torch.equal(make_mdsrec(**{option: 0.9}).score(world.batch), plain)
     assert torch.equal(make_mdsrec(fusion="softmax").score(world.batch), plain)
+
+
+def test_an_encoder_and_a_fusion_of_your_own(make_mdsrec, world) -> None:
+    model, batch = make_mdsrec(encoder=RunningMean, fusion=FirstModality()), world.batch
+    assert len({id(encoder) for encoder in model.encoder}) == len(model.modalities)
+    items = model.encode_items()
+    users, weights = model.encode_modalities(batch, items)
+    rows = batch.item_id[0][batch.mask[0]]
+    torch.testing.assert_close(users[0, 0], items.embedding[:, rows].mean(1))
+    assert weights[:, 0].tolist() == [[1.0, 0.0]] * len(batch)
+
+
+@pytest.mark.parametrize(
+    ("options", "named", "cause"),
+    [
+        ({"vectors": False, "conv": lambda: GraphConv(4, 4)}, "conv", "vectors=False"),
+        ({"vectors": False, "fusion": "softmax", "num_negatives": 3}, "fusion", "vectors=False"),
+        ({"relations": None, "vector_weight": 0.3}, "vector_weight", "relations=None"),
+        ({"vote_interests": False, "vote_dropout": 0.1}, "vote_dropout", "vote_interests=False"),
+        ({"centers": None, "add_centers": False, "center_form": "soft"}, "center_form", "centers"),
+        ({"encoder": RunningMean, "num_layers": 3}, "num_layers", "'encoder' of your own"),
+        ({"fusion": "mean", "temperature": 0.1}, "temperature", "this 'fusion'"),
+    ],
+)
+def test_options_without_effect_warn(make_mdsrec, options, named: str, cause: str) -> None:
+    with pytest.warns(UserWarning, match=rf"'{named}'.* have no effect with .*{cause}"):
+        make_mdsrec(**options)
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("channels", 0, "'channels' must be at least 1"),
+        ("num_layers", 0, "'num_layers' must be at least 1"),
+        ("num_heads", 0, "'num_heads' must be at least 1"),
+        ("temperature", float("nan"), "'temperature' must be positive and finite"),
+        ("vector_weight", float("nan"), "'vector_weight' must be finite"),
+        ("vote_positions", "last", "'vote_positions' must be 'newest' or 'all'"),
+        ("bias_lr", -1.0, "'bias_lr' must be positive"),
+    ],
+)
+def test_values_out_of_range_are_errors(make_mdsrec, option: str, value, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make_mdsrec(**{option: value})

@@ -197,7 +197,7 @@ class TestSampledSoftmax:
         torch.testing.assert_close(sampled.loss(world.batch), full.loss(world.batch))
 
     def test_votes_alone_need_no_sampling(self, make: Make, world) -> None:
-        with pytest.warns(UserWarning, match="'num_negatives' has no effect"):
+        with pytest.warns(UserWarning, match="have no effect with vectors=False"):
             sampled = make("votes", num_negatives=3)
         assert torch.equal(sampled.eval().loss(world.batch), make("votes").eval().loss(world.batch))
 

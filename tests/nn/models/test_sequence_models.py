@@ -148,3 +148,8 @@ def test_all_options_are_tried() -> None:
 def test_a_history_longer_than_the_model_reads_is_an_error(world, perturb) -> None:
     with pytest.raises(ValueError, match="at most max_length=3 steps"):
         make("sasrec", perturb, max_length=3).score(world.batch)
+
+
+def test_features_of_other_items_are_an_error() -> None:
+    with pytest.raises(ValueError, match=r"'features' must have shape \[24, F\].*\[23, 5\] at 1"):
+        SASRec(24, [torch.zeros(24, 3), torch.zeros(23, 5)])

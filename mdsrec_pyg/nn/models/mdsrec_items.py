@@ -1,0 +1,28 @@
+"""What MDSRec knows of the items before it sees a user."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+
+@dataclass
+class MDSRecItems:
+    """Result of ``MDSRec.encode_items``.
+
+    Args:
+        embedding: Item vectors of each modality, [M, N, D]; None without vectors.
+        center: What the attention sees of the items' interest centers, [M, N, D]; None without.
+        keys: What relation attention sees of the items, [N, D] a modality; None in training.
+    """
+
+    embedding: Tensor | None = None
+    center: Tensor | None = None
+    keys: list[Tensor] | None = None
+
+    @property
+    def table(self) -> Tensor:
+        """One vector an item: the modalities side by side, [N, M * D]."""
+        assert self.embedding is not None
+        return self.embedding.transpose(0, 1).flatten(1)
