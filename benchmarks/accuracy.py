@@ -14,16 +14,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
-import subprocess
 import time
 from collections.abc import Iterator
-from datetime import date
 from pathlib import Path
 from typing import Any
 
 import torch
-import torch_geometric
+from about import about
 from trials import ABLATIONS, TRIALS, make_model
 
 from mdsrec_pyg import FolderDataset, Trainer, evaluate, leave_last_out, seed_everything
@@ -134,15 +131,6 @@ def run(
     return row
 
 
-def code_version() -> str:
-    """The commit that the figures come from; with a plus sign where the tree differs from it."""
-    command = ["git", "describe", "--always", "--dirty=+"]
-    found = subprocess.run(
-        command, cwd=Path(__file__).parent, capture_output=True, text=True, check=False
-    )
-    return found.stdout.strip() or "unknown"
-
-
 def append(path: Path, row: dict[str, Any]) -> None:
     """One line in one write, so that two processes may share the file."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -154,15 +142,7 @@ def main() -> None:
     """Runs every job that has no row yet."""
     args = parse()
     torch.set_num_threads(args.threads)
-    about = {
-        "split": "leave_last_out",
-        "date": date.today().isoformat(),
-        "hardware": f"{platform.processor() or platform.machine()}, {args.threads} thread(s)",
-        "versions": {"torch": torch.__version__, "torch_geometric": torch_geometric.__version__},
-        "code": code_version(),
-        "candidates": "whole catalog",
-        "ties": "mean rank",
-    }
+    rules = {"split": "leave_last_out", "candidates": "whole catalog", "ties": "mean rank"}
     for folder in args.folders:
         dataset = FolderDataset(folder, modalities=args.modalities)
         split = leave_last_out(dataset.interactions)
@@ -177,7 +157,7 @@ def main() -> None:
                 append(args.rows, {**same[0], "kind": kind})
                 continue
             row = run(dataset, split, model, seed, options, args.epochs)
-            append(args.rows, {**key, **row, **about})
+            append(args.rows, {**key, **row, **rules, **about(args.threads)})
             val, test = row["val"]["kept"]["ndcg@10"], row["test"]["kept"]["ndcg@10"]
             print(
                 f"{dataset.name:16} {kind:10} {model:16} seed {seed}  ndcg@10 val {val:.4f} "

@@ -13,12 +13,12 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from datetime import date
 from pathlib import Path
 
 import numpy as np
 import torch
-from accuracy import RESULTS, TRAINER, code_version, read_rows, train_model, winner
+from about import about
+from accuracy import RESULTS, TRAINER, read_rows, train_model, winner
 from trials import TRIALS
 
 from mdsrec_pyg import FolderDataset, evaluate, leave_last_out
@@ -77,8 +77,8 @@ def main() -> None:
         "dataset": dataset.name,
         "metric": args.metric,
         "seed": args.seed,
-        "date": date.today().isoformat(),
-        "code": code_version(),
+        "rules": "leave-last-out, whole catalog, seen items kept, ties at the mean rank",
+        **about(args.threads),
         "comparison": json.loads(table.to_json(orient="index")),
         "by_training_count": {
             label: {"queries": int(queries[label])}

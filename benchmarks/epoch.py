@@ -7,17 +7,17 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import statistics
 import time
-from datetime import date
 from pathlib import Path
 
 import torch
+from about import about
 from torch.profiler import ProfilerActivity, profile
 from trials import make_model
 
 from mdsrec_pyg import FolderDataset, SequenceLoader, leave_last_out
+from mdsrec_pyg.io import atomic_write
 from mdsrec_pyg.nn.models import SequentialRecommender
 
 MODELS = ("SASRec", "SASRecF", "MDSRec-paper", "MDSRec")
@@ -82,9 +82,7 @@ def main() -> None:
     ]
     result = {
         "dataset": dataset.name,
-        "date": date.today().isoformat(),
-        "hardware": f"{platform.machine()}, {args.threads} thread(s)",
-        "versions": {"torch": torch.__version__},
+        **about(args.threads),
         "positions": loader.num_positions,
         "results": results,
     }
@@ -96,7 +94,8 @@ def main() -> None:
         )
     print(json.dumps(result))
     if args.out:
-        args.out.write_text(json.dumps(result, indent=1) + "\n")
+        with atomic_write(args.out) as path:
+            path.write_text(json.dumps(result, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -126,13 +126,8 @@ class MDSRec(SequentialRecommender):
         if vectors:
             self.ids = ItemIDs(num_items, channels)
             self.propagate = nn.ModuleList(ItemGraphEncoder(num_conv_layers, conv) for _ in graphs)
-            if encoder is None:
-                sizes = channels, max_length, num_layers, num_heads, dropout, center_mode
-                encoder = partial(InterestTransformer, *sizes)
-            self.encoder = nn.ModuleList(encoder() for _ in graphs)
-            if isinstance(fusion, str):
-                fusion = GumbelFusion(channels, len(graphs), temperature, fusion)
-            self.fusion = fusion
+            sizes = channels, max_length, num_layers, num_heads, dropout, center_mode
+            self._init_users(encoder or partial(InterestTransformer, *sizes), fusion, temperature)
             self.project = project_features(features if add_features else (), channels)
             self._init_centers(centers, center_form, add_centers)
         self._init_votes(relations, features, vote_interests, vote_dropout)
@@ -151,6 +146,15 @@ class MDSRec(SequentialRecommender):
 
     def _edges(self, modality: int) -> tuple[Tensor, Tensor | None]:
         return getattr(self, f"edge_index_{modality}"), getattr(self, f"edge_weight_{modality}")
+
+    def _init_users(
+        self, encoder: Callable[[], nn.Module], fusion: str | nn.Module, temperature: float
+    ) -> None:
+        """One sequence encoder a modality, and what weighs their user vectors."""
+        self.encoder = nn.ModuleList(encoder() for _ in self.modalities)
+        if isinstance(fusion, str):
+            fusion = GumbelFusion(self.channels, len(self.modalities), temperature, fusion)
+        self.fusion = fusion
 
     def _init_centers(
         self, centers: Mapping[str, InterestCenters] | None, form: str, add_centers: bool

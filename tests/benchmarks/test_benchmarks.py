@@ -1,0 +1,97 @@
+"""Each benchmark runs in short form; no time is judged."""
+
+from __future__ import annotations
+
+import json
+import runpy
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mdsrec_pyg import SyntheticDataset
+
+BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
+
+Run = Callable[..., str]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Runs a benchmark; what it printed."""
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+
+    def call(name: str, *arguments: object) -> str:
+        monkeypatch.setattr(sys, "argv", [name, *map(str, arguments)])
+        capsys.readouterr()
+        runpy.run_path(str(BENCHMARKS / name), run_name="__main__")
+        return capsys.readouterr().out
+
+    return call
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("data") / "shop"
+    SyntheticDataset(150, 124, seed=0).save(path)
+    return path
+
+
+def read(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_accuracy_and_what_is_made_of_it(run: Run, folder: Path, tmp_path: Path) -> None:
+    rows = tmp_path / "rows.jsonl"
+    options = [folder, "--rows", rows, "--epochs", 1, "--seeds", 0, 1]
+    options += ["--models", "Popularity", "EASE+features", "MDSRec"]
+    run("accuracy.py", *options)
+    found = read(rows)
+    for model in ("Popularity", "EASE+features", "MDSRec"):
+        own = [row for row in found if row["model"] == model]
+        assert [row["kind"] for row in own].count("trial") == 4
+        assert [row["seed"] for row in own if row["kind"] == "final"] == [0, 1]
+        best = max(row["val"]["kept"]["ndcg@10"] for row in own if row["kind"] == "trial")
+        winner = next(row for row in own if row["kind"] == "final" and row["seed"] == 0)
+        assert winner["val"]["kept"]["ndcg@10"] == best
+    assert all(str(folder.parent) not in json.dumps(row) for row in found)
+
+    run("accuracy.py", *options)
+    assert read(rows) == found  # finished jobs are skipped ...
+    rows.write_text("".join(json.dumps(row) + "\n" for row in found[:-1]))
+    run("accuracy.py", *options)
+    again = read(rows)  # ... and a missing one is made up for, with the same figures
+    assert (len(again), again[-1]["test"]) == (len(found), found[-1]["test"])
+    other = [*options[:4], 2, *options[5:]]
+    run("accuracy.py", *other)
+    assert len(read(rows)) > len(found)  # other epochs are other runs
+
+    table = run("accuracy_table.py", "--rows", rows)
+    final = [row for row in again if (row["model"], row["kind"]) == ("MDSRec", "final")]
+    mean = sum(row["test"]["kept"]["recall@10"] for row in final) / 2
+    assert f"| **MDSRec** | {mean:.4f} (".replace("0.", ".") in table
+    out = tmp_path / "compare.json"
+    printed = run("compare.py", folder, "--rows", rows, "--epochs", 1, "--out", out)
+    result = json.loads(out.read_text())
+    assert json.loads(printed.splitlines()[-1]) == result
+    compared = result["comparison"]["EASE+features"]
+    assert compared["difference"] == pytest.approx(compared["mean_a"] - compared["mean_b"])
+    assert sum(part["queries"] for part in result["by_training_count"].values()) == 150
+
+
+def test_without_trials_there_is_no_winner(run: Run, folder: Path, tmp_path: Path) -> None:
+    rows = tmp_path / "rows.jsonl"
+    for script in ("accuracy.py", "compare.py"):
+        options = ["--models", "EASE", "--rows", rows, "--trials-of", "other"]
+        with pytest.raises(SystemExit, match="no finished trials of"):
+            run(script, folder, *options)
+
+
+def test_epoch(run: Run, folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "epoch.json"
+    printed = run("epoch.py", folder, "--channels", 8, "--repeats", 1, "--threads", 1, "--out", out)
+    result = json.loads(out.read_text())
+    assert json.loads(printed.splitlines()[-1]) == result
+    assert {row["model"] for row in result["results"]} >= {"MDSRec", "SASRec"}
