@@ -83,6 +83,15 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
         temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
+def say_what_next(directory: Path, user: object) -> None:
+    """The command that recommends from this run."""
+    python = Path(sys.executable)
+    if python.is_relative_to(Path.cwd()):
+        python = python.relative_to(Path.cwd())
+    print(f"The run is in {directory}. Recommendations, with the why of each:")
+    print(f"  {python} examples/recommend.py {directory} --user {user}")
+
+
 def main(argv: list[str] | None = None) -> None:
     """Trains, evaluates, writes."""
     parser = make_parser()
@@ -129,11 +138,7 @@ def main(argv: list[str] | None = None) -> None:
     write_json(directory / "result.json", result)
     ids = {"user_ids": dataset.user_ids, "item_ids": dataset.item_ids}
     save_ranks(directory / "ranks.parquet", test, **ids)
-    python, user = Path(sys.executable), dataset.user_ids[split.test.user_id[0]]
-    if python.is_relative_to(Path.cwd()):
-        python = python.relative_to(Path.cwd())
-    print(f"The run is in {directory}. Recommendations, with the why of each:")
-    print(f"  {python} examples/recommend.py {directory} --user {user}")
+    say_what_next(directory, dataset.user_ids[split.test.user_id[0]])
 
 
 if __name__ == "__main__":

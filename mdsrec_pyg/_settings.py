@@ -14,6 +14,7 @@ from mdsrec_pyg.data.splits import EvaluationSplit
 from mdsrec_pyg.metrics import metric_cutoff
 
 if TYPE_CHECKING:
+    from mdsrec_pyg.nn.models.base import SequentialRecommender
     from mdsrec_pyg.trainer import Trainer
 
 
@@ -39,6 +40,19 @@ def check_arguments(trainer: Trainer) -> None:
     if trainer.precision == "bfloat16" and trainer.device.type != "cuda":
         raise ValueError(f"precision='bfloat16' needs a CUDA device (got {trainer.device})")
     metric_cutoff(trainer.monitor)
+
+
+def check_data(model: SequentialRecommender, train: Interactions, val: EvaluationSplit) -> None:
+    """Raises an error where the model cannot be trained, or not on these data."""
+    if not model.supports_training:
+        raise ValueError(f"{type(model).__name__} is fitted when it is built: evaluate it directly")
+    for name, data in (("train", train), ("val", val)):
+        if data.num_items != model.num_items:
+            raise ValueError(
+                f"{name!r} must have the items of the model (got {data.num_items} and "
+                f"{model.num_items})"
+            )
+    model.check_training(train)
 
 
 def training_settings(

@@ -18,6 +18,7 @@ from mdsrec_pyg._optimizer import make_optimizer, warm_up
 from mdsrec_pyg._run import History, RunFiles, check_settings
 from mdsrec_pyg._settings import (
     check_arguments,
+    check_data,
     describe_interruption,
     describe_training,
     training_settings,
@@ -156,17 +157,7 @@ class Trainer:
 
     def _start(self, train: Interactions, val: EvaluationSplit, resume: bool) -> _Run:
         model = self.model
-        if not model.supports_training:
-            raise ValueError(
-                f"{type(model).__name__} is fitted when it is built: evaluate it directly"
-            )
-        for name, data in (("train", train), ("val", val)):
-            if data.num_items != model.num_items:
-                raise ValueError(
-                    f"{name!r} must have the items of the model (got {data.num_items} and "
-                    f"{model.num_items})"
-                )
-        model.check_training(train)
+        check_data(model, train, val)
         if resume and self.directory is None:
             raise ValueError("resume=True needs the 'directory' of the run (got None)")
         model.to(self.device)

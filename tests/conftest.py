@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import runpy
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -54,6 +57,21 @@ class ToyModel(nn.Module):
             {"params": [self.item.weight], "lr": lr, "weight_decay": weight_decay},
             {"params": [self.scale], "lr": 5 * lr, "weight_decay": 0.0},
         ]
+
+
+@pytest.fixture
+def run_script(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., str]:
+    """Runs a script of a folder with arguments; what it printed."""
+
+    def call(folder: Path, name: str, *arguments: object) -> str:
+        monkeypatch.setattr(sys, "argv", [name, *map(str, arguments)])
+        capsys.readouterr()
+        runpy.run_path(str(folder / name), run_name="__main__")
+        return capsys.readouterr().out
+
+    return call
 
 
 @pytest.fixture

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import runpy
-import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,17 +18,10 @@ Run = Callable[..., str]
 
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+def run(monkeypatch: pytest.MonkeyPatch, run_script: Callable[..., str]) -> Run:
     """Runs a benchmark; what it printed."""
     monkeypatch.syspath_prepend(str(BENCHMARKS))
-
-    def call(name: str, *arguments: object) -> str:
-        monkeypatch.setattr(sys, "argv", [name, *map(str, arguments)])
-        capsys.readouterr()
-        runpy.run_path(str(BENCHMARKS / name), run_name="__main__")
-        return capsys.readouterr().out
-
-    return call
+    return partial(run_script, BENCHMARKS)
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,8 @@ import ast
 import json
 import re
 import runpy
-import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -24,17 +24,10 @@ Run = Callable[..., str]
 
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Run:
+def run(monkeypatch: pytest.MonkeyPatch, run_script: Callable[..., str], tmp_path: Path) -> Run:
     """Runs an example in an empty folder; what it printed."""
     monkeypatch.chdir(tmp_path)
-
-    def call(name: str, *arguments: object) -> str:
-        monkeypatch.setattr(sys, "argv", [name, *map(str, arguments)])
-        capsys.readouterr()
-        runpy.run_path(str(EXAMPLES / name), run_name="__main__")
-        return capsys.readouterr().out
-
-    return call
+    return partial(run_script, EXAMPLES)
 
 
 @pytest.fixture(scope="module")
