@@ -36,7 +36,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "center_form": "mean",
         "center_mode": "add",
         "vote_interests": False,
-        "vector_weight": 0.1,
+        "vector_weight": 0.05,
         "num_votes": 100,
         "feature_weight": 20.0,
         "l2": 100.0,

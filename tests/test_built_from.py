@@ -49,7 +49,7 @@ def fit(model: MDSRec, dataset: Any, folder: Any, epochs: int, resume: bool = Fa
 @pytest.mark.parametrize(
     ("options", "named"),
     [
-        ({"vector_weight": 0.7}, "vector_weight = 0.1.*vector_weight = 0.7"),
+        ({"vector_weight": 0.7}, "vector_weight = 0.05.*vector_weight = 0.7"),
         ({"add_id": False}, "add_id = True.*add_id = False"),
         ({"num_negatives": 5}, "num_negatives = None.*num_negatives = 5"),
         ({"l2": 5.0}, r"table 'votes\.edge_"),

@@ -181,6 +181,18 @@ def test_train_takes_its_options(run: Run, folder: Path, tmp_path: Path) -> None
     assert weights["center.0.labels"].max() == 2
 
 
+def test_train_takes_a_ridge(run: Run, folder: Path, tmp_path: Path) -> None:
+    edges = []
+    for l2 in (5, 500):
+        options = ("--data", folder, *SMALL, "--epochs", 1, "--l2", l2)
+        run("train_mdsrec.py", *options)
+        (directory,) = (tmp_path / "runs").glob(f"*-l2-{l2}.0*")
+        assert json.loads((directory / "settings.json").read_text())["options"]["l2"] == l2
+        tables = load_checkpoint(directory / "best.pt")["settings"]["built_from"]["tables"]
+        edges.append(tables["votes.edge_weight_0"])
+    assert edges[0] != edges[1]
+
+
 def test_train_continues_with_more_epochs(run: Run, folder: Path, tmp_path: Path) -> None:
     options = ("--data", folder, *SMALL, "--directory", tmp_path / "run")
     run("train_mdsrec.py", *options, "--epochs", 1)
