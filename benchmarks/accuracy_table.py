@@ -61,22 +61,30 @@ def cell(rows: Rows, seen: str, metric: str, part: str = "test") -> str:
     """Mean over the seeds, with the standard deviation in units of the last digit."""
     values = np.array([row[part][seen][metric] for row in rows])
     mean = f"{values.mean():.4f}".removeprefix("0")
-    return mean if len(values) < 2 else f"{mean} ({values.std(ddof=1) * 1e4:.0f})"
+    if np.ptp(values) == 0:  # one run, or nothing random in it
+        return mean
+    return f"{mean} ({values.std(ddof=1) * 1e4:.0f})"
+
+
+def markdown(rows: list[list[str]]) -> str:
+    """A table that lines up in the source, too; the first row is its head."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    padded = [[cell.ljust(width) for cell, width in zip(row, widths, strict=True)] for row in rows]
+    padded.insert(1, ["-" * width for width in widths])
+    return "\n".join(f"| {' | '.join(row)} |" for row in padded)
 
 
 def dataset_table(rows: Rows, dataset: str, trials_of: str) -> str:
     """One table: a row a model, seen items kept and masked."""
-    names = [*METRICS, "ndcg@10 on validation", "runs"]
-    lines = [f"| {dataset} | " + " | ".join(names) + " |", "|---" * (len(names) + 1) + "|"]
+    lines = [[dataset, *METRICS, "ndcg@10 on validation", "runs"]]
     for model in TRIALS:
         found = final_rows(rows, dataset, model, trials_of)
         if not found:
             continue
         cells = [both_cells(found, metric) for metric in METRICS]
         cells.append(cell(found, "kept", "ndcg@10", "val"))
-        label = LABELS.get(model, model)
-        lines.append(f"| {label} | " + " | ".join(cells) + f" | {len(found)} |")
-    return "\n".join(lines) + tied_note(rows, dataset)
+        lines.append([LABELS.get(model, model), *cells, str(len(found))])
+    return markdown(lines) + tied_note(rows, dataset)
 
 
 def ablation_table(rows: Rows) -> str:
@@ -87,23 +95,22 @@ def ablation_table(rows: Rows) -> str:
     datasets = sorted({row["dataset"] for row in cut})
     kinds = list(dict.fromkeys(row["kind"] for row in cut))
     head = [f"{name}, {part}" for name in datasets for part in ("val", "test")]
-    lines = ["| NDCG@10, seen items kept | " + " | ".join(head) + " |"]
-    lines.append("|---" * (len(head) + 1) + "|")
+    lines = [["NDCG@10, seen items kept", *head]]
     whole: list[str] = []
     for dataset in datasets:
         seed = next(row["seed"] for row in cut if row["dataset"] == dataset)
         found = final_rows(rows, dataset, "MDSRec", dataset)
         found = [row for row in found if row["seed"] == seed]
         whole += [cell(found, "kept", "ndcg@10", part) if found else "" for part in ("val", "test")]
-    lines.append("| whole | " + " | ".join(whole) + " |")
+    lines.append(["whole", *whole])
     for kind in kinds:
         cells = []
         for dataset in datasets:
             found = [row for row in cut if (row["kind"], row["dataset"]) == (kind, dataset)][-1:]
             for part in ("val", "test"):
                 cells.append(cell(found, "kept", "ndcg@10", part) if found else "")
-        lines.append(f"| {kind.removeprefix('ablation: ')} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+        lines.append([kind.removeprefix("ablation: "), *cells])
+    return markdown(lines)
 
 
 def main() -> None:
