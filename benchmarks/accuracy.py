@@ -68,6 +68,14 @@ def winner(rows: list[dict[str, Any]], dataset: str, model: str) -> dict[str, An
     return best["options"]
 
 
+def chosen(path: Path, dataset: str, model: str) -> dict[str, Any]:
+    """Options of the winning trial among the rows of a file; the end where there is none yet."""
+    options = winner(read_rows(path), dataset, model)
+    if options is None:
+        raise SystemExit(f"no finished trials of {model} on {dataset}: run accuracy.py there first")
+    return options
+
+
 def jobs(args: argparse.Namespace, dataset: str) -> Iterator[tuple[str, str, int, dict[str, Any]]]:
     """Kind, model, seed and options of every run, looking at the rows as they come in."""
     tuned_on = args.trials_of or dataset
@@ -77,14 +85,11 @@ def jobs(args: argparse.Namespace, dataset: str) -> Iterator[tuple[str, str, int
                 yield "trial", model, args.seeds[0], options
     for seed in args.seeds:
         for model in args.models:
-            options = winner(read_rows(args.rows), tuned_on, model)
-            if options is None:
-                raise SystemExit(f"no finished trials of {model} on {tuned_on}: tune there first")
-            yield "final", model, seed, options
+            yield "final", model, seed, chosen(args.rows, tuned_on, model)
     if args.ablations:
-        options = winner(read_rows(args.rows), tuned_on, "MDSRec")
+        options = chosen(args.rows, tuned_on, "MDSRec")
         for name, change in ABLATIONS.items():
-            yield f"ablation: {name}", "MDSRec", args.seeds[0], {**(options or {}), **change}
+            yield f"ablation: {name}", "MDSRec", args.seeds[0], {**options, **change}
 
 
 def train_model(
@@ -112,22 +117,13 @@ def train_model(
     return model, row
 
 
-def run(
-    dataset: FolderDataset,
-    split: Split,
-    model_name: str,
-    seed: int,
-    options: dict[str, Any],
-    epochs: int,
-) -> dict[str, Any]:
-    """One row: a model trained and evaluated."""
-    start = time.perf_counter()
-    model, row = train_model(dataset, split, model_name, seed, options, epochs)
+def figures(model: Recommender, split: Split) -> dict[str, Any]:
+    """What a trained model reaches on validation and test."""
+    row: dict[str, Any] = {}
     for name, part in (("val", split.val), ("test", split.test)):
         result = evaluate(model, part)
         row[name] = {"kept": result.metrics, "masked": result.metrics_masked, "tied": result.tied}
     row["parameters"] = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    row["seconds"] = round(time.perf_counter() - start, 1)
     return row
 
 
@@ -156,7 +152,10 @@ def main() -> None:
             if same:  # the winning trial is the first of the final runs
                 append(args.rows, {**same[0], "kind": kind})
                 continue
-            row = run(dataset, split, model, seed, options, args.epochs)
+            start = time.perf_counter()
+            trained, row = train_model(dataset, split, model, seed, options, args.epochs)
+            row |= figures(trained, split)
+            row["seconds"] = round(time.perf_counter() - start, 1)
             append(args.rows, {**key, **row, **rules, **about(args.threads)})
             val, test = row["val"]["kept"]["ndcg@10"], row["test"]["kept"]["ndcg@10"]
             print(

@@ -52,8 +52,8 @@ def tied_note(rows: Rows, dataset: str) -> str:
     if not tied:
         return ""
     return (
-        f"\n\n{tied:.1%} of {dataset}'s test targets have the timestamp (a day) of the newest item "
-        "of their history: what comes next is there mostly what else is in the basket."
+        f"\n\n{tied:.1%} of {dataset}'s test targets have the timestamp of the newest item of "
+        "their history: what comes next is there mostly what else is in the basket."
     )
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from about import about
-from accuracy import RESULTS, TRAINER, read_rows, train_model, winner
+from accuracy import RESULTS, TRAINER, chosen, train_model
 from trials import TRIALS
 
 from mdsrec_pyg import FolderDataset, evaluate, leave_last_out
@@ -49,12 +49,10 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     dataset = FolderDataset(args.folder, modalities=args.modalities)
     split = leave_last_out(dataset.interactions)
-    rows, tuned_on = read_rows(args.rows), args.trials_of or dataset.name
+    tuned_on = args.trials_of or dataset.name
     values, buckets = {}, {}
     for name in ["MDSRec", *args.models]:
-        options = winner(rows, tuned_on, name)
-        if options is None:
-            raise SystemExit(f"no finished trials of {name} on {tuned_on}: run accuracy.py there")
+        options = chosen(args.rows, tuned_on, name)
         start = time.perf_counter()
         model, _ = train_model(dataset, split, name, args.seed, options, args.epochs)
         ranks = evaluate(model, split.test).ranks

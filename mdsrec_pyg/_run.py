@@ -103,7 +103,7 @@ class RunFiles:
 
     def save_best(self, state: dict[str, Any]) -> None:
         """Writes the weights with what belongs to them; the optimizer is not needed again."""
-        keys = ("model", "epoch", "best_value", "settings")
+        keys = ("model", "epoch", "best_value", "settings", "built_from")
         save_checkpoint(self.best, {key: state[key] for key in keys})
 
     def write_rows(self, rows: Iterable[dict[str, Any]]) -> None:
@@ -124,8 +124,6 @@ def check_settings(
         may_grow: Settings that may be larger than before, as they only say when to stop.
     """
     for name in now:
-        if name == "built_from":
-            continue  # compared by check_built_from
         before, after = saved.get(name), now[name]
         if before == after or (name in may_grow and before is not None and after > before):
             continue

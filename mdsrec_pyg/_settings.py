@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from mdsrec_pyg._built_from import built_from
 from mdsrec_pyg._optimizer import describe_groups
 from mdsrec_pyg._run import fingerprint
 from mdsrec_pyg.data.interactions import Interactions
@@ -67,7 +66,6 @@ def training_settings(
         **{name: getattr(trainer, name) for name in names.split()},
         "device": trainer.device.type,
         "model": repr(trainer.model),
-        "built_from": built_from(trainer.model),
         "max_length": trainer.model.max_length,
         "param_groups": describe_groups(optimizer),
         "train": fingerprint(train.user_id, train.item_id, train.timestamp),

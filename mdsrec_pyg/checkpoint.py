@@ -69,8 +69,7 @@ def load_weights(model: torch.nn.Module, path: str | PathLike[str]) -> dict[str,
     content = load_checkpoint(path)
     weights = content.pop("model")
     check_weights(model, weights, path)
-    saved = content.get("settings", {}).get("built_from", {})
-    check_built_from(saved, built_from(model), repr(str(path)))
+    check_built_from(content.get("built_from", {}), built_from(model), repr(str(path)))
     model.load_state_dict(weights)
     return content
 

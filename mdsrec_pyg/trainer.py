@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from mdsrec_pyg._built_from import check_built_from
+from mdsrec_pyg._built_from import built_from, check_built_from
 from mdsrec_pyg._optimizer import make_optimizer, warm_up
 from mdsrec_pyg._run import History, RunFiles, check_settings
 from mdsrec_pyg._settings import (
@@ -48,6 +48,7 @@ class _Run:
     settings: dict[str, Any]
     history: History
     files: RunFiles | None
+    built_from: dict[str, Any]  # of the model; empty where no checkpoint is written
     best_weights: dict[str, Tensor] | None = None
     step: int = 0  # optimizer steps so far
     stale: int = 0  # evaluations since the best one
@@ -171,9 +172,9 @@ class Trainer:
             seed=self.seed,
         )
         files = None if self.directory is None else RunFiles(self.directory)
-        run = _Run(
-            loader, optimizer, training_settings(self, optimizer, train, val), History(), files
-        )
+        settings = training_settings(self, optimizer, train, val)
+        tables = {} if files is None else built_from(model)
+        run = _Run(loader, optimizer, settings, History(), files, tables)
         if resume:
             self._restore(run)
         else:
@@ -274,6 +275,7 @@ class Trainer:
             "rows": run.history.rows,
             "random": random_state(self.device),
             "settings": run.settings,
+            "built_from": run.built_from,
         }
 
     def _restore(self, run: _Run) -> None:
@@ -281,8 +283,7 @@ class Trainer:
         last = run.files.load()
         check_settings(last["settings"], run.settings, may_grow=("epochs", "patience"))
         check_weights(self.model, last["model"], run.files.last)
-        saved = last["settings"].get("built_from", {})
-        check_built_from(saved, run.settings["built_from"], repr(str(run.files.last)))
+        check_built_from(last.get("built_from", {}), run.built_from, repr(str(run.files.last)))
         run.best_weights = run.files.mend(last)
         self.model.load_state_dict(last["model"])
         run.optimizer.load_state_dict(last["optimizer"])

@@ -49,4 +49,4 @@ def warn_without_effect(function: Callable[..., Any], options: Mapping[str, Any]
     for cause, names in without_effect(given).items():
         idle = [name for name in names if given.get(name) != default.get(name)]
         if idle:
-            warnings.warn(f"{idle} have no effect with {cause}", stacklevel=4)
+            warnings.warn(f"{idle} have no effect with {cause}", stacklevel=3)

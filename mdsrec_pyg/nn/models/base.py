@@ -20,6 +20,12 @@ from mdsrec_pyg.nn.losses import (
 __all__ = ["Recommender", "SequentialRecommender"]
 
 
+def seen_in_batch(batch: SequenceBatch, num_items: int) -> Tensor:
+    """Which items stand in each history: bool [B, N]."""
+    count = torch.zeros(len(batch), num_items, device=batch.mask.device)
+    return count.scatter_add_(1, batch.item_id, batch.mask.to(count.dtype)) > 0
+
+
 class Recommender(nn.Module):
     """A model that scores every item for a history.
 

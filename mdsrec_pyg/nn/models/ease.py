@@ -10,7 +10,7 @@ from torch import Tensor
 
 from mdsrec_pyg.data import Interactions, ModalFeature, SequenceBatch
 from mdsrec_pyg.data.ridge import ridge_precision
-from mdsrec_pyg.nn.models.base import Recommender
+from mdsrec_pyg.nn.models.base import Recommender, seen_in_batch
 
 __all__ = ["EASE"]
 
@@ -82,5 +82,5 @@ class EASE(Recommender):
         history = self.weight.new_zeros(len(batch), self.num_items)
         history.scatter_add_(1, batch.item_id, vote.to(history.dtype))
         # Counted, not read off the votes: an old item's vote may have decayed to zero.
-        seen = torch.zeros_like(history).scatter_add_(1, batch.item_id, batch.mask.to(vote.dtype))
-        return history @ self.weight + self.history_bias * (seen > 0)
+        seen = seen_in_batch(batch, self.num_items)
+        return history @ self.weight + self.history_bias * seen

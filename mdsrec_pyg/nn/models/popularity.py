@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from mdsrec_pyg.data import Interactions, SequenceBatch
-from mdsrec_pyg.nn.models.base import Recommender
+from mdsrec_pyg.nn.models.base import Recommender, seen_in_batch
 
 __all__ = ["Popularity"]
 
@@ -39,6 +39,4 @@ class Popularity(Recommender):
 
     def score(self, batch: SequenceBatch, items: Any = None) -> Tensor:
         """The same scores for everybody, up to the history bias, [B, N]."""
-        seen = torch.zeros(len(batch), self.num_items, device=batch.mask.device)
-        seen.scatter_add_(1, batch.item_id, batch.mask.to(seen.dtype))
-        return self.log_count + self.history_bias * (seen > 0)
+        return self.log_count + self.history_bias * seen_in_batch(batch, self.num_items)
