@@ -1,0 +1,148 @@
+"""Timing side by side, peak memory, tables that line up, and result files: for all benchmarks."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from about import processor
+
+from mdsrec_pyg.io import atomic_write
+
+RESULTS = Path(__file__).parent / "results"
+
+Seconds = dict[str, list[float]]
+
+
+def add_common_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options that every benchmark has."""
+    parser.add_argument("--short", action="store_true", help="small sizes: only shows that it runs")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--repeats", type=int, help="timed runs of each, in turn")
+    parser.add_argument("--out", type=Path, help="result file (default: under benchmarks/results)")
+
+
+def synchronize(device: torch.device | str) -> None:
+    """Waits until the device has done what it was given."""
+    if torch.device(device).type == "cuda":
+        torch.cuda.synchronize()
+
+
+def interleave(
+    runs: Mapping[str, Callable[[], object]],
+    repeats: int,
+    *,
+    warmup: int = 1,
+    device: torch.device | str = "cpu",
+) -> Seconds:
+    """Seconds of each run, all runs in turn, so that a noisy machine is noisy for all."""
+    seconds: Seconds = {name: [] for name in runs}
+    for turn in range(warmup + repeats):
+        for name, run in runs.items():
+            synchronize(device)
+            start = time.perf_counter()
+            run()
+            synchronize(device)
+            if turn >= warmup:
+                seconds[name].append(time.perf_counter() - start)
+    return seconds
+
+
+def spread(seconds: Sequence[float], scale: float = 1e3, unit: str = "ms") -> dict[str, float]:
+    """Median, smallest and largest, in milliseconds by default."""
+    values = {"median": statistics.median(seconds), "min": min(seconds), "max": max(seconds)}
+    return {f"{name}_{unit}": float(f"{value * scale:.4g}") for name, value in values.items()}
+
+
+def peak_memory(run: Callable[[], object], device: torch.device | str = "cpu") -> int | None:
+    """Bytes that a run takes at its peak above what is held before it.
+
+    On the CPU the peak of the resident set, which Linux lets a process reset; ``None`` elsewhere.
+    It sees whole pages and what the allocator keeps, so a few MB mean nothing.
+    """
+    if torch.device(device).type == "cuda":
+        torch.cuda.synchronize()
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        run()
+        torch.cuda.synchronize()
+        return int(torch.cuda.max_memory_allocated() - before)
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+        before = _status("VmRSS")
+        run()
+        return max(0, _status("VmHWM") - before)
+    except OSError:
+        return None
+
+
+def _status(field: str) -> int:
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(field + ":"):
+            return int(line.split()[1]) * 1024
+    raise OSError(f"no {field} in /proc/self/status")
+
+
+def megabytes(size: int | None) -> float | None:
+    """Bytes as MB, with three digits."""
+    return None if size is None else float(f"{size / 1e6:.3g}")
+
+
+def table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str] | None = None) -> str:
+    """Rows as text that lines up: words to the left, numbers to the right, ``-`` for nothing."""
+    if not rows:
+        return "(nothing)"
+    names = list(rows[0]) if columns is None else list(columns)
+    cells = [[_cell(row.get(name)) for name in names] for row in rows]
+    right = [all(not isinstance(row.get(name), str) for row in rows) for name in names]
+    width = [max(len(name), *(len(line[c]) for line in cells)) for c, name in enumerate(names)]
+    lines = [
+        "  ".join(
+            text.rjust(width[c]) if right[c] else text.ljust(width[c])
+            for c, text in enumerate(line)
+        ).rstrip()
+        for line in [names, *cells]
+    ]
+    lines.insert(1, "-" * max(map(len, lines)))
+    return "\n".join(lines)
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, float):
+        return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+
+
+def hardware_name(device: torch.device | str, threads: int) -> str:
+    """The hardware as part of a file name, such as ``amd-epyc-2-threads``."""
+    if torch.device(device).type == "cuda":
+        return _plain(torch.cuda.get_device_name())
+    return f"{_plain(processor())}-{threads}-threads"
+
+
+def _plain(text: str) -> str:
+    text = re.sub(r"\(.*?\)|@.*|\bprocessor\b|\bcpu\b", " ", text, flags=re.IGNORECASE)
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
+
+
+def result_path(name: str, date: str, device: torch.device | str, threads: int) -> Path:
+    """Where a benchmark's figures are kept: ``results/<date>-<name>-<hardware>.json``."""
+    return RESULTS / f"{date}-{name}-{hardware_name(device, threads)}.json"
+
+
+def save(result: Mapping[str, Any], path: Path) -> None:
+    """Writes a result whole, says where, and prints it as the last line, for programs."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_write(path) as temporary:
+        temporary.write_text(json.dumps(result, indent=1) + "\n")
+    print(f"written to {path.name}")
+    print(json.dumps(result))
