@@ -1,5 +1,6 @@
 """Multimodal sequential recommendation on PyTorch Geometric."""
 
+from mdsrec_pyg._allocator import use_huge_pages
 from mdsrec_pyg.checkpoint import load_weights
 from mdsrec_pyg.data import (
     EvaluationSplit,
@@ -62,6 +63,8 @@ from mdsrec_pyg.seed import seed_everything
 from mdsrec_pyg.trainer import History, Trainer
 
 __version__ = "0.1.0"
+
+use_huge_pages()
 
 __all__ = [
     "EASE",

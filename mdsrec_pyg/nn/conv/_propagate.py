@@ -14,6 +14,14 @@ from torch.utils.weak import WeakTensorKeyDictionary
 
 T = TypeVar("T")
 
+#: How a matrix can be multiplied, and where. On the CPU a sum of bags is several times faster than
+#: PyTorch's own CSR product (benchmarks/propagation.py); there is no such kernel on CUDA.
+KERNELS = {
+    "embedding_bag": ("cpu",),
+    "sparse_csr": ("cpu", "cuda"),
+    "triton": ("cuda",),
+}
+
 
 class TensorCache:
     """Keeps what was derived from a tensor until the tensor changes or is gone.
@@ -123,16 +131,21 @@ class Propagate(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, value: Tensor | None, value_t: Tensor | None, adj: Adjacency
+        ctx: Any,
+        x: Tensor,
+        value: Tensor | None,
+        value_t: Tensor | None,
+        adj: Adjacency,
+        kernel: str,
     ) -> Tensor:
         """Multiplies; ``value`` in the order of the rows, ``None`` for ones."""
-        ctx.adj = adj
+        ctx.adj, ctx.kernel = adj, kernel
         ctx.save_for_backward(x if ctx.needs_input_grad[1] else None, value, value_t)
-        return multiply(adj.rowptr, adj.col, value, x)
+        return multiply(adj.rowptr, adj.col, value, x, kernel)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None, None, None]:
         """Multiplies by the transpose."""
         adj: Adjacency = ctx.adj
         x, value, value_t = ctx.saved_tensors
@@ -141,21 +154,24 @@ class Propagate(torch.autograd.Function):
         if ctx.needs_input_grad[0]:
             if value is not None and value_t is None:
                 value_t = value[adj.perm_t]
-            grad_x = multiply(adj.colptr, adj.row, value_t, grad)
+            grad_x = multiply(adj.colptr, adj.row, value_t, grad, ctx.kernel)
         if ctx.needs_input_grad[1]:
             empty = _csr(adj.rowptr, adj.col, torch.zeros_like(value), x.size(0))
             grad_value = torch.sparse.sampled_addmm(empty, grad, x.t()).values()
-        return grad_x, grad_value, None, None
+        return grad_x, grad_value, None, None, None
 
 
-def multiply(rowptr: Tensor, col: Tensor, value: Tensor | None, x: Tensor) -> Tensor:
-    """A CSR matrix times ``x``, without a buffer of one row an edge."""
-    x = x.contiguous()
-    if x.device.type == "cpu":
-        # Several times faster than the CSR product of PyTorch (measured).
+def multiply(rowptr: Tensor, col: Tensor, value: Tensor | None, x: Tensor, kernel: str) -> Tensor:
+    """A CSR matrix times ``x``, without a buffer of one row an edge, by one of ``KERNELS``."""
+    x = x.detach().contiguous()  # bags of a tensor that wants a gradient take a slower path
+    if kernel == "embedding_bag":
         return F.embedding_bag(
             col, x, rowptr, mode="sum", per_sample_weights=value, include_last_offset=True
         )
+    if kernel == "triton":
+        from mdsrec_pyg.nn.conv._triton import row_sums
+
+        return row_sums(rowptr, col, value, x)
     value = x.new_ones(col.numel()) if value is None else value
     with torch.autocast(x.device.type, enabled=False):
         product: Tensor = _csr(rowptr, col, value, x.size(0)) @ x

@@ -11,7 +11,7 @@ from torch_geometric.nn.conv import MessagePassing
 from torch_geometric.typing import Adj, OptTensor, SparseTensor
 from torch_geometric.utils import spmm
 
-from mdsrec_pyg.nn.conv._propagate import Adjacency, Propagate, TensorCache
+from mdsrec_pyg.nn.conv._propagate import KERNELS, Adjacency, Propagate, TensorCache
 
 __all__ = ["LightGraphConv"]
 
@@ -36,9 +36,14 @@ class LightGraphConv(MessagePassing):
 
     What it needs of a graph (the CSR form and its transpose) is kept as long as ``edge_index`` and
     ``edge_weight`` are the same unchanged tensors: pass the same ones at every step. Float16 and
-    bfloat16 inputs are summed in float32.
+    bfloat16 inputs are summed in float32. Weights that need a gradient may change at every step:
+    they are put in the transpose's order each time, and their gradient costs one more product
+    (benchmarks/README.md has the figures).
 
     Args:
+        kernel: ``'embedding_bag'`` (CPU), ``'sparse_csr'`` (CPU and CUDA), ``'triton'`` (CUDA,
+            needs triton, which comes with torch there) or ``'message_passing'``, PyG's own.
+            Default: the fastest that is right for the input, see :meth:`path`.
         **kwargs: Arguments of :class:`torch_geometric.nn.conv.MessagePassing`.
 
     Shapes:
@@ -48,22 +53,31 @@ class LightGraphConv(MessagePassing):
         - **output:** node features :math:`(N, D)`
 
     Raises:
-        ValueError: Indices outside of ``x``, weights that do not fit the edges, or
-            ``edge_weight`` beside a matrix, which has its own.
+        ValueError: An unknown ``kernel`` or one that cannot take the input, indices outside of
+            ``x``, weights that do not fit the edges, or ``edge_weight`` beside a matrix, which has
+            its own.
     """
 
-    def __init__(self, **kwargs: Any) -> None:
+    def __init__(self, kernel: str | None = None, **kwargs: Any) -> None:
         """Takes the arguments of MessagePassing."""
+        names = [*KERNELS, "message_passing"]
+        if kernel is not None and kernel not in names:
+            raise ValueError(f"'kernel' must be one of {names} or None (got {kernel!r})")
         kwargs.setdefault("aggr", "add")
         super().__init__(**kwargs)
+        self.kernel = kernel
         self._graphs = TensorCache()
 
     def forward(self, x: Tensor, edge_index: Adj, edge_weight: OptTensor = None) -> Tensor:
         """Propagates once."""
-        if self.path(x, edge_index, edge_weight) == "message_passing":
+        path = self.path(x, edge_index, edge_weight)
+        if path == "message_passing":
             # propagate_type: (x: Tensor, edge_weight: OptTensor)
             return self.propagate(edge_index, x=x, edge_weight=edge_weight)
-        return self._multiply(x, edge_index, edge_weight)
+        # Always through the decorator's wrapper, a product over a small graph takes twice as long.
+        multiply = _not_compiled if torch.compiler.is_compiling() else LightGraphConv._multiply
+        out: Tensor = multiply(self, x, edge_index, edge_weight, path)
+        return out
 
     def message(self, x_j: Tensor, edge_weight: OptTensor) -> Tensor:
         """Weighs a neighbor."""
@@ -77,11 +91,11 @@ class LightGraphConv(MessagePassing):
         """Says which implementation :meth:`forward` takes for this input.
 
         Returns:
-            ``'embedding_bag'`` on the CPU and ``'sparse_csr'`` on other devices: no buffer of one
-            row an edge, the transpose is kept for the gradient. ``'message_passing'``, PyG's own:
-            where messages are looked at or changed (hooks, explanations, a subclass with its own
-            ``message``), and for other aggregations, inputs of other than two dimensions, and
-            sparse layouts other than CSR.
+            The ``kernel`` that was asked for. By default ``'embedding_bag'`` on the CPU and
+            ``'sparse_csr'`` on other devices: no buffer of one row an edge, the transpose is kept
+            for the gradient. ``'message_passing'``, PyG's own, where messages are looked at or
+            changed (hooks, explanations, a subclass with its own ``message``), and for other
+            aggregations, inputs of other than two dimensions, and sparse layouts other than CSR.
         """
         matrix = isinstance(edge_index, SparseTensor) or edge_index.layout != torch.strided
         if matrix and edge_weight is not None:
@@ -93,29 +107,34 @@ class LightGraphConv(MessagePassing):
             and self.decomposed_layers == 1
             and (self.flow == "source_to_target" or not matrix)
             and (isinstance(edge_index, SparseTensor) or edge_index.layout in _LAYOUTS)
+            and not self._is_watched()
         )
-        if not plain or self._is_watched():
+        if self.kernel in KERNELS and (not plain or x.device.type not in KERNELS[self.kernel]):
+            raise ValueError(
+                f"kernel={self.kernel!r} must get a plain sum over a two-dimensional input on "
+                f"{' or '.join(KERNELS[self.kernel])} (got aggr={self.aggr!r}, 'x' of shape "
+                f"{list(x.shape)} on {x.device.type}, or messages that are looked at)"
+            )
+        if not plain:
             return "message_passing"
-        return "embedding_bag" if x.device.type == "cpu" else "sparse_csr"
+        default = "embedding_bag" if x.device.type == "cpu" else "sparse_csr"
+        return self.kernel or default
 
     def _is_watched(self) -> bool:
         changed = any(getattr(type(self), n) is not getattr(LightGraphConv, n) for n in _MESSAGES)
         hooks = any(getattr(self, name) for name in _HOOKS)
         return changed or hooks or bool(self.explain)
 
-    @torch.compiler.disable
-    def _multiply(self, x: Tensor, edge_index: Adj, edge_weight: OptTensor) -> Tensor:
+    def _multiply(self, x: Tensor, edge_index: Adj, edge_weight: OptTensor, kernel: str) -> Tensor:
         adj, weight, key = self._adjacency(x, edge_index, edge_weight)
         out_dtype = x.dtype if weight is None else torch.promote_types(x.dtype, weight.dtype)
         dtype = torch.promote_types(out_dtype, torch.float32)
-        if weight is None:
-            return Propagate.apply(x.to(dtype), None, None, adj).to(out_dtype)
-        if weight.requires_grad and torch.is_grad_enabled():
+        value = value_t = None
+        if weight is not None and weight.requires_grad and torch.is_grad_enabled():
             value = weight.to(dtype) if adj.perm is None else weight.to(dtype)[adj.perm]
-            value_t = None
-        else:
+        elif weight is not None:
             value, value_t = adj.weight(weight, key, dtype)
-        return Propagate.apply(x.to(dtype), value, value_t, adj).to(out_dtype)
+        return Propagate.apply(x.to(dtype), value, value_t, adj, kernel).to(out_dtype)
 
     def _adjacency(
         self, x: Tensor, edge_index: Adj, edge_weight: OptTensor
@@ -149,6 +168,10 @@ class LightGraphConv(MessagePassing):
                 f"got {list(edge_weight.shape)}"
             )
         return adj, edge_weight.reshape(-1), edge_weight
+
+
+# What is kept of a graph depends on the identity of tensors, which a compiled graph does not have.
+_not_compiled = torch.compiler.disable(LightGraphConv._multiply)
 
 
 def _check_size(size: tuple[int, ...], x: Tensor) -> None:
