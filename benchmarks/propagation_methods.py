@@ -228,7 +228,8 @@ def own_layer(text: str) -> Method:
 
     def make(graph: Data, channels: int) -> Propagation:
         # Layers that ask for sizes, such as GCNConv(in_channels, out_channels), keep the width.
-        conv = layer(*[channels] * len(needed)).to(graph.edge_weight.device)
+        conv: Any = layer(*[channels] * len(needed))
+        conv = conv.to(graph.edge_weight.device)
         takes_weight = "edge_weight" in inspect.signature(conv.forward).parameters
         weight = (graph.edge_weight,) if takes_weight else ()
         return lambda x: conv(x, graph.edge_index, *weight)

@@ -1,6 +1,7 @@
 """Multimodal sequential recommendation on PyTorch Geometric."""
 
 from mdsrec_pyg._allocator import use_huge_pages
+from mdsrec_pyg.ann import FaissIndex
 from mdsrec_pyg.checkpoint import load_weights
 from mdsrec_pyg.data import (
     EvaluationSplit,
@@ -59,6 +60,7 @@ from mdsrec_pyg.nn import (
 )
 from mdsrec_pyg.presets import PRESETS, build_mdsrec
 from mdsrec_pyg.recommend import recommend
+from mdsrec_pyg.retrieval import Retriever
 from mdsrec_pyg.seed import seed_everything
 from mdsrec_pyg.trainer import History, Trainer
 
@@ -73,6 +75,7 @@ __all__ = [
     "CrossFittedVotes",
     "Evaluation",
     "EvaluationSplit",
+    "FaissIndex",
     "FeatureProjection",
     "FolderDataset",
     "GRU4Rec",
@@ -95,6 +98,7 @@ __all__ = [
     "RelationAttention",
     "RelationVotes",
     "Relations",
+    "Retriever",
     "SASRec",
     "SequenceBatch",
     "SequenceLoader",

@@ -47,6 +47,19 @@ def plain_index(values: Any) -> pd.Index:
     return pd.Index(values, tupleize_cols=False)
 
 
+def raw_ids(item_ids: ArrayLike | None, num_items: int) -> pd.Index | None:
+    """The raw ids of a catalog, checked; ``None``: items are called by their indices."""
+    if item_ids is None:
+        return None
+    raw = plain_index(item_ids)
+    if len(raw) != num_items or not raw.is_unique:
+        raise ValueError(
+            f"'item_ids' must hold {num_items} distinct ids, one for each item of the model (got "
+            f"{len(raw)}, {raw.nunique()} distinct)"
+        )
+    return raw
+
+
 def show(index: pd.Index, place: int) -> str:
     """An entry as the user wrote it, not as NumPy stores it."""
     value = index[place]

@@ -18,6 +18,10 @@ from mdsrec_pyg.nn.relation_attention import RelationAttention
 from mdsrec_pyg.nn.relations import Relations
 from mdsrec_pyg.nn.votes import EdgeTable, TrainingVotes, num_nodes
 
+#: What a vote costs that is cast alone, and an edge of the whole product, in units of what one
+#: more user costs at that edge (measured on the CPU).
+VOTE_COST, EDGE_COST = 240, 20
+
 
 class RelationVotes(nn.Module):
     r"""Scores by votes of the history over learned relation graphs (ours, DESIGN 8).
@@ -110,7 +114,7 @@ class RelationVotes(nn.Module):
         return getattr(self, f"edge_index_{modality}"), getattr(self, f"edge_weight_{modality}")
 
     def forward(self, batch: SequenceBatch, keys: Sequence[Tensor] | None) -> Tensor:
-        """Scores [B, N] after the newest step: one propagation of the weighted history a graph.
+        """Scores [B, N] after the newest step: the weighted history, propagated over each graph.
 
         Args:
             batch: Histories.
@@ -118,18 +122,78 @@ class RelationVotes(nn.Module):
         """
         item_id, mask = batch.item_id, batch.mask
         weights = self.attention(item_id, mask, keys, newest_only=True)  # [B, M, 1, L]
-        total = torch.zeros((), device=item_id.device)
-        for m in range(weights.size(1)):
-            voters = weights.new_zeros(len(batch), self.num_items)
-            voters = voters.scatter_add(1, item_id, weights[:, m, 0])
-            total = total + self.conv(voters.t().contiguous(), *self.edges(m))  # [N, B]
-        scores = torch.log1p(total.t() * torch.exp(-self.log_base))
+        scale = torch.exp(-self.log_base)
+        alone = item_id.numel() * VOTE_COST  # both costs times the edges of an item
+        if alone <= self.num_items * (EDGE_COST + len(batch)):
+            key, vote = self._cast(batch, weights)
+            scores = sum_at(key, vote, len(batch) * self.num_items)
+            if torch.is_grad_enabled():
+                scores = torch.log1p(scores * scale)
+            else:  # log1p(0) = 0: the rest of the catalog needs none
+                scores[key] = torch.log1p(scores[key] * scale)
+            scores = scores.view(len(batch), self.num_items)
+        else:
+            scores = torch.log1p(self._propagate(item_id, weights) * scale)
         if self.history_bias is None:
             return scores
         history = torch.where(mask, item_id, item_id[:, -1:])  # padding repeats the newest item
-        scores = scores.scatter(1, history, 0.0)
-        biased: Tensor = self.history_bias(scores[:, None], item_id, mask)
-        return biased[:, 0]
+        bias = self.history_bias.values(mask, newest_only=True)[:, 0]  # [B, L]
+        scores = scores.scatter_(1, history, 0.0)
+        return scores.scatter_add_(1, item_id, bias.to(scores.dtype))
+
+    def _propagate(self, item_id: Tensor, weights: Tensor) -> Tensor:
+        """Votes [B, N]: the whole graphs times the histories."""
+        total = torch.zeros((), device=item_id.device)
+        for m in range(weights.size(1)):
+            voters = weights.new_zeros(len(item_id), self.num_items)
+            voters = voters.scatter_add(1, item_id, weights[:, m, 0])
+            total = total + self.conv(voters.t().contiguous(), *self.edges(m))  # [N, B]
+        return total.t()
+
+    def _cast(self, batch: SequenceBatch, weights: Tensor) -> tuple[Tensor, Tensor]:
+        """Every vote of the histories: places ``row * N + item`` and votes, [V], unordered.
+
+        Only the edges out of the history's items are looked at, whatever the size of the graphs.
+        """
+        row, step = batch.mask.nonzero(as_tuple=True)
+        first = batch.item_id[row, step] * self.num_items  # an item's edges have these keys ...
+        keys, votes = [], []
+        for m, table in enumerate(self.tables):
+            edges, weight = table.get_buffer("key"), table.get_buffer("weight")
+            start = torch.searchsorted(edges, first)
+            count = torch.searchsorted(edges, first + self.num_items) - start  # ... up to here
+            voter = torch.repeat_interleave(count)
+            skipped = start - (count.cumsum(0) - count)
+            edge = torch.arange(len(voter), device=voter.device) + skipped[voter]
+            keys.append(edges[edge] + (row * self.num_items - first)[voter])
+            votes.append(weight[edge] * weights[row, m, 0, step][voter])
+        return torch.cat(keys), torch.cat(votes)
+
+    def sparse_scores(
+        self, batch: SequenceBatch, keys: Sequence[Tensor] | None
+    ) -> tuple[Tensor, Tensor]:
+        """The scores of :meth:`forward` that may differ from zero.
+
+        Args:
+            batch: Histories.
+            keys: Result of :meth:`RelationAttention.item_keys`.
+
+        Returns:
+            Places ``row * N + item`` [P], sorted, of all items that are voted for or stand in the
+            history, and their scores [P].
+        """
+        row, step = batch.mask.nonzero(as_tuple=True)
+        history = row * self.num_items + batch.item_id[row, step]
+        weights = self.attention(batch.item_id, batch.mask, keys, newest_only=True)
+        place, vote = self._cast(batch, weights)
+        place, inverse = torch.unique(torch.cat([place, history]), return_inverse=True)
+        total = sum_at(inverse[: len(vote)], vote, len(place))
+        scores = torch.log1p(total * torch.exp(-self.log_base))
+        if self.history_bias is not None:
+            bias = self.history_bias.values(batch.mask, newest_only=True)[row, 0, step]
+            seen = inverse[len(vote) :]
+            scores = scores.index_fill(0, seen, 0.0).index_add(0, seen, bias.to(scores.dtype))
+        return place, scores
 
     def votes(
         self, batch: SequenceBatch, keys: Sequence[Tensor] | None, item_index: Tensor
@@ -200,3 +264,12 @@ class RelationVotes(nn.Module):
         """Scalars that need a larger step: plain votes, base, history bias."""
         fast = [self.attention.weight, self.log_base]
         return fast if self.history_bias is None else [*fast, self.history_bias.weight]
+
+
+def sum_at(place: Tensor, value: Tensor, size: int) -> Tensor:
+    """Sums values [V] by place, [size], always in the same order."""
+    total = value.new_zeros(size)
+    if value.device.type == "cpu":
+        return total.index_add_(0, place, value)
+    # On a GPU index_add_ sums in any order; there index_put_ sorts first.
+    return total.index_put_((place,), value, accumulate=True)

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch_geometric.data import Data
 from torch_geometric.nn import MessagePassing
@@ -21,7 +22,7 @@ from mdsrec_pyg.nn.models._effects import warn_without_effect
 from mdsrec_pyg.nn.models._inputs import check_choices, check_conv, check_inputs
 from mdsrec_pyg.nn.models.base import SequentialRecommender
 from mdsrec_pyg.nn.models.explain import explain_items
-from mdsrec_pyg.nn.models.mdsrec_items import MDSRecItems
+from mdsrec_pyg.nn.models.mdsrec_items import MDSRecItems, side_by_side
 from mdsrec_pyg.nn.relation_votes import RelationVotes
 from mdsrec_pyg.nn.relations import Relations
 from mdsrec_pyg.nn.sequence_encoder import InterestTransformer
@@ -217,22 +218,30 @@ class MDSRec(SequentialRecommender):
             embeddings.append(x)
             if self.center is not None:
                 centers.append(self.center[m](propagated))
-        return MDSRecItems(torch.stack(embeddings), torch.stack(centers) if centers else None, keys)
+        return MDSRecItems(
+            side_by_side(embeddings), side_by_side(centers) if centers else None, keys
+        )
 
     def encode_modalities(
         self, batch: SequenceBatch, items: MDSRecItems, newest_only: bool = True
     ) -> tuple[Tensor, Tensor]:
         """User vectors [B, T, M, D] and the weights [B, T, M] of their modalities."""
         assert items.embedding is not None
-        users = []
-        for m, encoder in enumerate(self.encoder):
-            x = items.embedding[m][batch.item_id]  # [N, D] -> [B, L, D]
-            center = None if items.center is None else items.center[m][batch.item_id]
-            users.append(encoder(x, batch.mask, center))
+        rows = self._rows(items.embedding, batch.item_id)
+        centers = [None] * len(rows)
+        if items.center is not None:
+            centers = self._rows(items.center, batch.item_id)
+        parts = zip(self.encoder, rows, centers, strict=True)
+        users = [encoder(x, batch.mask, center) for encoder, x, center in parts]
         stacked = torch.stack(users, dim=2)
         if newest_only:
             stacked = stacked[:, -1:]
         return stacked, self.fusion(stacked)
+
+    def _rows(self, table: Tensor, item_id: Tensor) -> list[Any]:
+        """Rows of a batch, all modalities at once: [M, N, D] -> M times [B, L, D]."""
+        rows = F.embedding(item_id, table.transpose(0, 1).flatten(1))
+        return list(rows.split(self.channels, dim=-1))
 
     def encode_users(self, batch: SequenceBatch, items: MDSRecItems, newest_only: bool) -> Tensor:
         """User vectors [B, T, M * D]: the weighted modalities side by side.
@@ -251,7 +260,7 @@ class MDSRec(SequentialRecommender):
         votes = self.votes(batch, items.keys)
         if not self.vectors:
             return votes
-        return votes + self.vector_weight * super().score(batch, items)
+        return torch.add(votes, super().score(batch, items), alpha=self.vector_weight)
 
     def loss(self, batch: SequenceBatch) -> Tensor:
         """Cross-entropy of the votes plus that of the vectors, each the mean over its positions."""

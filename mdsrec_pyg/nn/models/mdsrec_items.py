@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 
@@ -23,6 +25,11 @@ class MDSRecItems:
 
     @property
     def table(self) -> Tensor:
-        """One vector an item: the modalities side by side, [N, M * D]."""
+        """One vector an item: the modalities side by side, [N, M * D]; no copy."""
         assert self.embedding is not None
         return self.embedding.transpose(0, 1).flatten(1)
+
+
+def side_by_side(tables: Sequence[Tensor]) -> Tensor:
+    """Tables of the modalities [N, D] as [M, N, D], laid out so that an item's rows adjoin."""
+    return torch.stack(list(tables), dim=1).transpose(0, 1)
