@@ -7,12 +7,14 @@ export VENV PYTHON
 # The environment's own Python: PYTHON chooses which interpreter the environment is made from.
 RUN = $(VENV)/bin/python
 
-.PHONY: help setup train test lint format
+.PHONY: help setup train test bench lint format
 
 help:
 	@echo "make train            train MDSRec on the synthetic data set"
 	@echo "make train ARGS='...' the same with options of examples/train_mdsrec.py (ARGS=--help)"
 	@echo "make test             run the tests (ARGS='-k graph' and other pytest options)"
+	@echo "make bench            run every benchmark in short form, peers in environments of their own"
+	@echo "                      (ARGS='--peers none' without them, ARGS=propagation only this one)"
 	@echo "make lint             ruff and mypy"
 	@echo "make format           let ruff format the code and sort its imports"
 	@echo "make setup            only make the environment in $(VENV)"
@@ -25,6 +27,9 @@ train: setup
 
 test: setup
 	$(RUN) -m pytest $(ARGS)
+
+bench: setup
+	$(RUN) benchmarks/short.py $(ARGS)
 
 lint: setup
 	$(RUN) -m ruff check

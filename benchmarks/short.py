@@ -1,0 +1,90 @@
+"""Runs every benchmark in short form: shows that each runs, and judges no time.
+
+python benchmarks/short.py --peers none
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from harness import table
+from tqdm import tqdm
+
+from mdsrec_pyg import SyntheticDataset
+
+HERE = Path(__file__).parent
+
+
+def parse() -> argparse.Namespace:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("names", nargs="*", help="only these, such as propagation")
+    parser.add_argument("--peers", choices=("none", "all"), default="all")
+    parser.add_argument("--folder", type=Path, default=Path("runs/bench"), help="takes the results")
+    return parser.parse_args()
+
+
+def commands(folder: Path, peers: str) -> dict[str, list[str]]:
+    """Each benchmark's options; their results go into ``folder``."""
+    data, rows = str(folder / "shop"), ["--rows", str(folder / "accuracy.jsonl")]
+    epochs = ["--epochs", "1"]
+    models = ["--models", "Popularity", "EASE+features", "MDSRec"]
+    short = ["--short", "--repeats", "2"]
+    found = {
+        "propagation": [*short, "--plot", str(folder / "propagation.svg")],
+        "training": [data, *short, "--peers", peers],
+        "evaluation": [data, *short, "--peers", peers],
+        "loss": short,
+        "item_graph": [*short, "--folder", str(folder / "catalogs")],
+        "recommend": short,
+        "epoch": [data, "--repeats", "1"],
+        "accuracy": [data, *rows, *epochs, "--seeds", "0", *models],
+        "accuracy_table": rows,
+        "compare": [data, *rows, *epochs],
+    }
+    for name, options in found.items():
+        if name not in ("accuracy", "accuracy_table"):
+            options += ["--out", str(folder / f"{name}.json")]
+    return found
+
+
+def run(name: str, options: list[str], folder: Path) -> tuple[int, float]:
+    """Exit status and seconds of one benchmark; what it says goes into ``<name>.txt``."""
+    start = time.perf_counter()
+    with (folder / f"{name}.txt").open("w") as file:
+        command = [sys.executable, "-W", "ignore", str(HERE / f"{name}.py"), *options]
+        done = subprocess.run(command, stdout=file, stderr=subprocess.STDOUT, check=False)
+    return done.returncode, time.perf_counter() - start
+
+
+def main() -> None:
+    """Prints which benchmarks ran; exit status 1 where one did not."""
+    args = parse()
+    args.folder.mkdir(parents=True, exist_ok=True)
+    SyntheticDataset(200, 150, seed=0).save(args.folder / "shop")
+    if not args.names or "accuracy" in args.names:
+        (args.folder / "accuracy.jsonl").unlink(missing_ok=True)
+    chosen = commands(args.folder, args.peers)
+    unknown = sorted(set(args.names) - set(chosen))
+    if unknown:
+        raise SystemExit(f"no benchmark {unknown} (there are {list(chosen)})")
+    rows = []
+    for name in tqdm(args.names or list(chosen), "benchmarks", disable=None):
+        status, seconds = run(name, chosen[name], args.folder)
+        rows.append({"benchmark": name, "seconds": round(seconds, 1), "exit": status})
+        if status:
+            print((args.folder / f"{name}.txt").read_text()[-3000:])
+    print(table(rows))
+    print(f"What each printed and its result is in {args.folder}. The sizes are small: these times")
+    print("say nothing; benchmarks/README.md has the commands that do.")
+    failed = [row["benchmark"] for row in rows if row["exit"]]
+    if failed:
+        raise SystemExit(f"failed: {', '.join(map(str, failed))}")
+
+
+if __name__ == "__main__":
+    main()
