@@ -1,4 +1,4 @@
-"""Cross-entropy over the catalog: whole, in blocks, or over sampled candidates."""
+"""Cross-entropy of a model's own scores over the catalog, whole or in blocks, or sampled."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from mdsrec_pyg.data import SequenceBatch
+from mdsrec_pyg.nn.linear_cross_entropy import MAX_SCORES
 
 IGNORED = -100  # F.cross_entropy's own mark for positions without a target
 
@@ -68,7 +69,7 @@ def full_cross_entropy(
     loss_sum: Callable[[SequenceBatch], Tensor],
     batch: SequenceBatch,
     num_items: int,
-    max_scores: int = 2**27,
+    max_scores: int = MAX_SCORES,
 ) -> Tensor:
     r"""Mean cross-entropy over the whole catalog at every position that counts.
 
@@ -76,6 +77,8 @@ def full_cross_entropy(
         \mathcal{L} = -\frac{1}{P} \sum_{p=1}^{P} \log
         \frac{\exp s(p, y_p)}{\sum_{j=1}^{N} \exp s(p, j)}
 
+    For scores of any kind; inner products have a faster form,
+    :func:`~mdsrec_pyg.nn.linear_cross_entropy.linear_cross_entropy`.
     Where all scores fit into ``max_scores`` this is one plain pass. Beyond that the batch is
     taken in blocks whose scores are computed again in the backward pass (gradient
     checkpointing): exact, in the memory of one block.
@@ -84,7 +87,7 @@ def full_cross_entropy(
         loss_sum: Sum of the losses of (a part of) a batch.
         batch: A batch with targets.
         num_items: N.
-        max_scores: Most scores held at once; 2^27 are 512 MiB in float32.
+        max_scores: Most scores held at once; beyond, each is computed twice. (default: ``2**25``)
     """
     positions = count_positions(batch)
     parts = list(blocks(batch, num_items, max_scores))

@@ -9,12 +9,14 @@ from torch import Tensor, nn
 
 from mdsrec_pyg.data import Interactions, SequenceBatch
 from mdsrec_pyg.nn.history_bias import HistoryBias
+from mdsrec_pyg.nn.linear_cross_entropy import MAX_SCORES, block_rows, linear_cross_entropy
 from mdsrec_pyg.nn.losses import (
     SampledCandidates,
     count_positions,
     cross_entropy_sum,
     full_cross_entropy,
     masked_target,
+    targets,
 )
 
 __all__ = ["Recommender", "SequentialRecommender"]
@@ -78,7 +80,7 @@ class SequentialRecommender(Recommender):
         history_bias: Learn :class:`~mdsrec_pyg.nn.HistoryBias`. (default: ``True``)
         num_negatives: Draw so many items for a sampled softmax with log-Q correction instead of
             full cross-entropy. (default: ``None``)
-        max_scores: Most scores that the loss holds at once. (default: ``2**27``)
+        max_scores: Most scores that full cross-entropy holds at once. (default: ``2**25``)
         bias_lr: Step of the history bias (and of other scalars), as a multiple of the trainer's
             learning rate. (default: ``5.0``)
     """
@@ -92,12 +94,13 @@ class SequentialRecommender(Recommender):
         *,
         history_bias: bool = True,
         num_negatives: int | None = None,
-        max_scores: int = 2**27,
+        max_scores: int = MAX_SCORES,
         bias_lr: float = 5.0,
     ) -> None:
         super().__init__(num_items, max_length)
         if num_negatives is not None and num_negatives < 1:
             raise ValueError(f"'num_negatives' must be at least 1 (got {num_negatives})")
+        block_rows(1, num_items, max_scores)  # checks it
         if not 0 < bias_lr < float("inf"):
             raise ValueError(f"'bias_lr' must be positive and finite (got {bias_lr})")
         self.history_bias = HistoryBias(max_length) if history_bias else None
@@ -147,18 +150,53 @@ class SequentialRecommender(Recommender):
         """Mean loss over the positions of the batch that count."""
         return self.cross_entropy(batch, self.encode_items())
 
+    @property
+    def loss_form(self) -> str:
+        """Which form of the loss these settings lead to.
+
+        - ``'sampled'``: a sampled softmax, with ``num_negatives``.
+        - ``'scores'``: :func:`~mdsrec_pyg.nn.full_cross_entropy`, for a model with a
+          :meth:`step_scores` or :meth:`loss_sum` of its own: all [B, L, N] scores, or gradient
+          checkpoints over blocks of sequences.
+        - ``'linear'``: :func:`~mdsrec_pyg.nn.linear_cross_entropy.linear_cross_entropy`, for all
+          others: only positions that count are scored, in blocks of
+          :func:`~mdsrec_pyg.nn.linear_cross_entropy.block_rows`, one block where all fit.
+        """
+        if self.num_negatives is not None:
+            return "sampled"
+        for name in ("step_scores", "loss_sum"):
+            own = getattr(getattr(self, name), "__func__", None)
+            if own is not getattr(SequentialRecommender, name):
+                return "scores"
+        return "linear"
+
     def cross_entropy(self, batch: SequenceBatch, items: Any) -> Tensor:
         """Mean cross-entropy of :meth:`step_scores`: full, or over sampled items."""
-        if self.num_negatives is not None:
+        form = self.loss_form
+        if form == "sampled":
             return self._sampled_loss(batch, items)
+        if form == "linear":
+            return self._linear_loss(batch, items)
         return full_cross_entropy(
             lambda part: self.loss_sum(part, items), batch, self.num_items, self.max_scores
         )
 
     def loss_sum(self, batch: SequenceBatch, items: Any) -> Tensor:
-        """Sum of the cross-entropy over the positions of a block."""
+        """Sum of the cross-entropy over the positions of a block, by way of all its scores."""
         scores = self.step_scores(batch, items, newest_only=False)
         return cross_entropy_sum(scores, masked_target(batch))
+
+    def _linear_loss(self, batch: SequenceBatch, items: Any) -> Tensor:
+        positions = count_positions(batch)
+        target, counts = targets(batch)
+        users = self.encode_users(batch, items, newest_only=False)[counts]  # [B, L, C] -> [P, C]
+        history = bias = None
+        if self.history_bias is not None:
+            history = batch.item_id[counts.nonzero()[:, 0]]  # [P, L]
+            bias = self.history_bias.values(batch.mask, newest_only=False)[counts]
+        table = self.item_table(items)
+        loss = linear_cross_entropy(users, table, target[counts], history, bias, self.max_scores)
+        return loss / positions
 
     def _sampled_loss(self, batch: SequenceBatch, items: Any) -> Tensor:
         assert self.num_negatives is not None

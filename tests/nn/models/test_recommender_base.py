@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from mdsrec_pyg.data import SequenceBatch
 from mdsrec_pyg.nn import GRU4Rec, MDSRec, SampledCandidates, SASRec, SequentialRecommender
 from mdsrec_pyg.nn.losses import blocks, cross_entropy_sum, masked_target
+from mdsrec_pyg.nn.models import base
 from mdsrec_pyg.nn.models.base import Recommender
 
 Make = Callable[..., SequentialRecommender]
@@ -215,7 +217,6 @@ def outcome(model: SequentialRecommender, batch: SequenceBatch) -> Tensor:
 OPTIONS: dict[str, Any] = {
     "history_bias": False,
     "num_negatives": 5,
-    "max_scores": 1600,
     "bias_lr": 9.0,
 }
 
@@ -231,18 +232,44 @@ def test_every_option_counts(make: Make, world, name: str, option: str) -> None:
 
 def test_all_options_are_tried() -> None:
     parameters = inspect.signature(SequentialRecommender).parameters
-    assert set(parameters) - {"num_items", "max_length"} == set(OPTIONS)
+    assert set(parameters) - {"num_items", "max_length", "max_scores"} == set(OPTIONS)
 
 
-def test_blocks_give_the_same_loss_and_gradient(make: Make, world) -> None:
-    for name in ("sasrec", "mdsrec"):
-        whole, blocked = make(name).eval(), make(name, max_scores=1600).eval()
-        losses = [model.loss(world.batch) for model in (whole, blocked)]
-        torch.testing.assert_close(*losses, rtol=1e-5, atol=1e-5)
-        for loss in losses:
-            loss.backward()
-        for first, second in zip(whole.parameters(), blocked.parameters(), strict=True):
-            torch.testing.assert_close(first.grad, second.grad, rtol=1e-4, atol=1e-5)
+@pytest.mark.parametrize("name", ["sasrec", "gru4rec", "vectors", "mdsrec"])
+def test_max_scores_bounds_the_block(make: Make, world, monkeypatch, name: str) -> None:
+    bounds, loss = [], base.linear_cross_entropy
+
+    def record(*arguments: Any) -> Tensor:
+        bounds.append(arguments[-1])
+        return loss(*arguments)
+
+    monkeypatch.setattr(base, "linear_cross_entropy", record)
+    make(name, max_scores=77).loss(world.batch)
+    assert bounds == [77]
+
+
+@pytest.mark.parametrize("name", ["sasrec", "mdsrec"])
+def test_blocks_give_the_same_loss_and_gradient(make: Make, world, name: str) -> None:
+    whole, blocked = make(name), make(name, max_scores=1600)
+    results = []
+    for model in (whole, blocked):
+        torch.manual_seed(0)  # the same dropout, too
+        results.append(model.train().loss(world.batch))
+        results[-1].backward()
+    torch.testing.assert_close(*results, rtol=1e-5, atol=1e-5)
+    for first, second in zip(whole.parameters(), blocked.parameters(), strict=True):
+        torch.testing.assert_close(first.grad, second.grad, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["sasrec", "sasrecf", "gru4rec", "vectors"])
+def test_the_gradient_is_that_of_all_scores(make: Make, world, name: str) -> None:
+    usual, plain = make(name).double().eval(), make(name).double().eval()
+    usual.loss(world.batch).backward()
+    scores = plain.step_scores(world.batch, plain.encode_items(), newest_only=False)
+    counts = world.batch.target_mask
+    F.cross_entropy(scores[counts], world.batch.target[counts]).backward()
+    for (key, first), second in zip(usual.named_parameters(), plain.parameters(), strict=True):
+        torch.testing.assert_close(first.grad, second.grad, rtol=1e-5, atol=1e-5, msg=key)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -260,6 +287,8 @@ def test_errors() -> None:
         Recommender(0, 5)
     with pytest.raises(ValueError, match=r"'num_negatives' must be at least 1 \(got 0\)"):
         SASRec(5, num_negatives=0)
+    with pytest.raises(ValueError, match=r"'max_scores' must be at least 1 \(got 0\)"):
+        SASRec(5, max_scores=0)
     model = Recommender(3, 5)
     assert model.encode_items() is None
     for call in (
