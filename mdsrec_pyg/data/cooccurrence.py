@@ -45,21 +45,55 @@ def count_cooccurrences(
             raise ValueError(f"'{name}' must be at least 1 (got {value})")
     num_items = interactions.num_items
     if window is not None:
-        counts = _count_window(interactions, window)
+        counts = _both(_count_window(interactions, window))
     else:
         length = np.diff(interactions.user_ptr)
         long = (length > max_sequence_length)[interactions.user_id]
-        whole = interactions.select(~long).to_csr().astype(np.int32)
-        counts = _upper(whole.T @ whole)
+        counts = _count_whole(interactions.select(~long))
         if long.any():
-            counts = counts + _count_window(interactions.select(long), max_sequence_length)
-    counts = sp.csr_matrix(counts + counts.T, shape=(num_items, num_items), dtype=np.int32)
+            windows = _count_window(interactions.select(long), max_sequence_length)
+            counts = counts + _both(windows)
+    counts = sp.csr_matrix(counts, shape=(num_items, num_items), dtype=np.int32)
     counts.sort_indices()
     return counts
 
 
-def _upper(matrix: sp.spmatrix) -> sp.csr_matrix:
-    return sp.csr_matrix(sp.triu(matrix, k=1))
+def entry_blocks(matrix: sp.csr_matrix, num_entries: int = 2**20) -> Iterator[slice]:
+    """Cuts a sparse matrix into blocks of rows with about that many entries."""
+    yield from _cut(matrix.indptr, num_entries)
+
+
+def _cut(total: NDArray[Any], most: int) -> Iterator[slice]:
+    """Ranges whose running total ``[n + 1]`` grows by at most ``most``, or of one element."""
+    first = 0
+    while first < len(total) - 1:
+        last = int(np.searchsorted(total, int(total[first]) + most, side="right")) - 1
+        last = max(last, first + 1)
+        yield slice(first, last)
+        first = last
+
+
+def _both(upper: sp.csr_matrix) -> sp.csr_matrix:
+    return sp.csr_matrix(upper + upper.T)
+
+
+def _count_whole(interactions: Interactions) -> sp.csr_matrix:
+    """Counts of items that a user has both, in blocks of rows: the result is the largest array."""
+    users = interactions.to_csr().astype(np.int32)
+    items = sp.csr_matrix(users.T)
+    size = np.diff(users.indptr)[items.indices]  # pairs of each entry
+    pairs = np.concatenate([[0], np.cumsum(size, dtype=np.int64)])[items.indptr]
+    parts: list[Any] = []
+    for rows in _cut(pairs, _PAIRS):
+        part: Any = sp.csr_matrix(items[rows] @ users)
+        row = np.repeat(np.arange(rows.start, rows.stop), np.diff(part.indptr))
+        part.data[part.indices == row] = 0
+        part.eliminate_zeros()
+        part.sort_indices()
+        parts.append(part)
+    if not parts:
+        return sp.csr_matrix((users.shape[1], users.shape[1]), dtype=np.int32)
+    return sp.csr_matrix(sp.vstack(parts, format="csr"))
 
 
 def _chunks(user_ptr: NDArray[np.int64], window: int, num_items: int) -> Iterator[tuple[int, int]]:
@@ -67,12 +101,9 @@ def _chunks(user_ptr: NDArray[np.int64], window: int, num_items: int) -> Iterato
     length = np.diff(user_ptr)
     pairs = np.concatenate([[0], np.cumsum(length * np.minimum(length, window))])
     most_users = max(1, 2**62 // max(num_items, 1) ** 2)
-    first = 0
-    while first < len(length):
-        last = int(np.searchsorted(pairs, pairs[first] + _PAIRS, side="right")) - 1
-        last = min(max(last, first + 1), first + most_users)
-        yield first, min(last, len(length))
-        first = last
+    for users in _cut(pairs, _PAIRS):
+        for first in range(users.start, users.stop, most_users):
+            yield first, min(first + most_users, users.stop)
 
 
 def _count_window(interactions: Interactions, window: int) -> sp.csr_matrix:

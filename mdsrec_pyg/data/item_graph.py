@@ -13,18 +13,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch_geometric.data import Data
 
-from mdsrec_pyg.data.cooccurrence import count_cooccurrences
+from mdsrec_pyg.data.cells import Search, check_search, make_cells
+from mdsrec_pyg.data.cooccurrence import count_cooccurrences, entry_blocks
 from mdsrec_pyg.data.features import ModalFeature
 from mdsrec_pyg.data.interactions import Interactions
 from mdsrec_pyg.data.learned_graph import learned_graph
-from mdsrec_pyg.data.neighbors import (
-    affinity,
-    as_feature,
-    nearest,
-    sorted_graph,
-    top_entries,
-    unit_rows,
-)
+from mdsrec_pyg.data.neighbors import as_feature, sorted_graph, unit_rows
+from mdsrec_pyg.data.product_edges import behavior_edges, fill_edges
 
 __all__ = ["build_item_graph", "product_graph"]
 
@@ -56,9 +51,10 @@ def build_item_graph(
         mask: True where the item has the modality, bool ``[N]``. Default: all have it.
         **options: Those of :func:`product_graph` (``num_neighbors=10``, ``behavior``, ``fill``,
             ``fill_weight``, ``symmetric``, ``window``, ``max_sequence_length``, ``normalization``,
-            ``block_size``) or of :func:`~mdsrec_pyg.data.learned_graph` (``num_neighbors=50``,
-            ``feature_weight``, ``l2``, ``memory_limit``, ``num_candidates``,
-            ``max_sequence_length``, ``block_size``).
+            ``block_size``, ``search``, ``num_probes``) or of
+            :func:`~mdsrec_pyg.data.learned_graph` (``num_neighbors=50``, ``feature_weight``,
+            ``l2``, ``memory_limit``, ``num_candidates``, ``max_sequence_length``, ``block_size``,
+            ``search``, ``num_probes``, ``device``).
 
     Returns:
         Data with ``x`` float32 ``[N, F]``, ``mask`` bool ``[N]``, ``edge_index`` int64 ``[2, E]``
@@ -102,6 +98,8 @@ def product_graph(
     max_sequence_length: int = 200,
     normalization: Literal["sym", "in", "row"] | None = "sym",
     block_size: int | None = None,
+    search: Search | None = None,
+    num_probes: int = 16,
 ) -> Data:
     r"""The paper's graph: co-occurrence times affinity, the strongest neighbors of each item.
 
@@ -118,8 +116,10 @@ def product_graph(
       the others less in proportion to their affinity: always weaker than behavior, yet of its
       order. A row without behavior edges takes :math:`b(1) s_{ij}`, as if seen together once.
 
-    Memory :math:`O(pairs + N H)` and blocks of about 64 MB; the fill compares short rows with all
-    items, :math:`O(N F)` each.
+    Memory: one float32 copy of the features, 8 bytes a co-occurring pair and direction,
+    :math:`O(N H)` for the edges, and a few arrays of 64 MB a thread. The fill compares a short row
+    with all items, :math:`O(N F)`, up to 100,000 items; beyond that ``search=None`` means
+    ``'cells'``: with those of the ``num_probes`` nearest of :math:`\sqrt{N}` k-means cells.
 
     Args:
         x: Features ``[N, F]``.
@@ -140,7 +140,10 @@ def product_graph(
             damped (ours). ``'in'`` :math:`A_{ij} / \sqrt{r_i r_j}`, as PyG's ``gcn_norm`` (an item
             that has no neighbors then gives nothing to others either). ``'row'``
             :math:`A_{ij} / r_i`, a weighted mean. ``None``: as they are.
-        block_size: Rows compared with all items at once; changes memory, not the result.
+        block_size: Rows a thread of the fill compares at once, by default as many as make 64 MB of
+            affinities; changes memory, not the result.
+        search: Of the fill: ``'exact'``, ``'cells'``, or ``None``: by the number of items.
+        num_probes: Nearest cells searched; no effect on the exact search.
 
     Returns:
         Data as :func:`build_item_graph` says.
@@ -149,17 +152,25 @@ def product_graph(
         ValueError: An option out of range, or shapes that do not fit.
     """
     _check(num_neighbors, behavior, fill, fill_weight, normalization)
+    check_search(search, num_probes)
     feature = as_feature(x)
     counts = _counts(interactions, window, max_sequence_length)
     if counts.shape != (len(feature), len(feature)):
         raise ValueError(f"'x' must have one row an item ({counts.shape[0]}), got {len(feature)}")
     unit, present = unit_rows(feature)
-    row, column, weight = _behavior_edges(counts, unit, present, _BEHAVIOR[behavior])
-    keep = top_entries(row, column, weight, num_neighbors)
-    edges = row[keep], column[keep], weight[keep]
+    edges = behavior_edges(counts, unit, present, _BEHAVIOR[behavior], num_neighbors)
     if fill is not None:
         alone = float(_BEHAVIOR[behavior](np.ones(1))[0])
-        edges = _fill(edges, unit, present, num_neighbors, fill_weight, alone, block_size)
+        edges = fill_edges(
+            edges,
+            unit,
+            present,
+            num_neighbors,
+            fill_weight,
+            alone,
+            block_size,
+            lambda: make_cells(unit, search, num_probes),
+        )
     matrix = sp.csr_matrix((edges[2], (edges[0], edges[1])), shape=counts.shape)
     if symmetric:
         matrix = matrix.maximum(matrix.T)
@@ -208,7 +219,7 @@ def _counts(interactions: Any, window: int | None, max_sequence_length: int) -> 
         raise ValueError("'window' has no effect on counts that were made before: pass it there")
     matrix: Any = interactions
     counts: Any = sp.csr_matrix(matrix)
-    if counts.shape[0] != counts.shape[1] or (counts != counts.T).nnz or counts.diagonal().any():
+    if counts.shape[0] != counts.shape[1] or counts.diagonal().any() or not _symmetric(counts):
         raise ValueError(
             "'interactions' must be symmetric counts [N, N] with zero diagonal "
             f"(got a matrix of shape {counts.shape} that is not)"
@@ -216,66 +227,9 @@ def _counts(interactions: Any, window: int | None, max_sequence_length: int) -> 
     return counts
 
 
-Edges = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]
-
-
-def _behavior_edges(
-    counts: sp.csr_matrix,
-    unit: Tensor,
-    present: Tensor,
-    behavior: Callable[[NDArray[Any]], NDArray[np.float64]],
-) -> Edges:
-    """Both directions of every co-occurring pair of positive weight."""
-    upper = sp.triu(counts, k=1).tocoo()
-    row, column = upper.row.astype(np.int64), upper.col.astype(np.int64)
-    known = (present[row] & present[column]).numpy()
-    cosine = np.empty(len(row), np.float32)
-    cosine[known] = affinity(
-        unit, torch.from_numpy(row[known]), torch.from_numpy(column[known])
-    ).numpy()
-    cosine[~known] = cosine[known].mean(dtype=np.float64) if known.any() else 1.0
-    weight = (behavior(upper.data) * cosine).astype(np.float32)
-    row, column, weight = row[weight > 0], column[weight > 0], weight[weight > 0]
-    both = np.concatenate([row, column]), np.concatenate([column, row])
-    return *both, np.concatenate([weight, weight])
-
-
-def _fill(
-    edges: Edges,
-    unit: Tensor,
-    present: Tensor,
-    num_neighbors: int,
-    fill_weight: float,
-    alone: float,
-    block_size: int | None,
-) -> Edges:
-    """Adds the nearest items to the rows that have fewer than ``num_neighbors`` edges."""
-    row, column, weight = edges
-    num_items = len(unit)
-    have = np.bincount(row, minlength=num_items)
-    taken = sp.csr_matrix((np.ones(len(row), bool), (row, column)), shape=(num_items, num_items))
-
-    def exclude(part: Tensor) -> tuple[Tensor, Tensor]:
-        entries = taken[part.numpy()].tocoo()
-        position, item = (entries.row.astype(np.int64), entries.col.astype(np.int64))
-        return torch.from_numpy(position), torch.from_numpy(item)
-
-    query = torch.from_numpy(np.flatnonzero((have < num_neighbors) & present.numpy()))
-    found = nearest(unit, query, num_neighbors, exclude, block_size)
-    new_row, new_column, value = (part.numpy() for part in found)
-    keep = top_entries(new_row, new_column, value, num_neighbors - have)
-    new_row, new_column, value = new_row[keep], new_column[keep], value[keep]
-    weakest = np.full(num_items, np.inf, np.float32)
-    np.minimum.at(weakest, row, weight)
-    largest = np.zeros(num_items, np.float32)
-    np.maximum.at(largest, new_row, value)
-    relative = fill_weight * weakest[new_row] * (value / largest[new_row])
-    new_weight = np.where(have[new_row] > 0, relative, alone * value).astype(np.float32)
-    return (
-        np.concatenate([row, new_row]),
-        np.concatenate([column, new_column]),
-        np.concatenate([weight, new_weight]),
-    )
+def _symmetric(counts: sp.csr_matrix) -> bool:
+    columns: Any = counts.tocsc()
+    return not any((counts[rows] != columns[:, rows].T).nnz for rows in entry_blocks(counts))
 
 
 def _normalize(matrix: sp.csr_matrix, normalization: str | None) -> sp.csr_matrix:

@@ -6,9 +6,11 @@ import logging
 import warnings
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch_geometric.data import Data
 
+from mdsrec_pyg.data.cells import Search, check_search
 from mdsrec_pyg.data.features import ModalFeature
 from mdsrec_pyg.data.interactions import Interactions
 from mdsrec_pyg.data.local_ridge import local_ridge_graph
@@ -48,6 +50,9 @@ def learned_graph(
     num_candidates: int = 200,
     max_sequence_length: int = 200,
     block_size: int | None = None,
+    search: Search | None = None,
+    num_probes: int = 16,
+    device: torch.device | str = "cpu",
 ) -> Data:
     r"""Learns the weights of a relation graph by a ridge regression of items on items (ours).
 
@@ -70,6 +75,10 @@ def learned_graph(
         max_sequence_length: Most distinct items of a user whose pairs all count in the local form;
             no effect on the exact one, which counts all.
         block_size: Rows computed at once; changes memory, not the result.
+        search: How the local form finds candidates, ``'exact'``, ``'cells'``, or ``None``: by the
+            number of items; no effect on the exact ridge.
+        num_probes: Nearest cells searched by ``'cells'``.
+        device: Where the local form computes; no effect on the exact ridge, a LAPACK call.
 
     Returns:
         Data with ``x``, ``mask``, ``edge_index`` sorted by target and source, ``edge_weight``,
@@ -83,10 +92,14 @@ def learned_graph(
             "'interactions' must be the training Interactions for weighting='ridge' "
             f"(got {type(interactions).__name__})"
         )
-    local = {"num_candidates": num_candidates, "max_sequence_length": max_sequence_length}
+    local: dict[str, Any] = {
+        "num_candidates": num_candidates,
+        "max_sequence_length": max_sequence_length,
+    }
     for name, value in local.items():
         if value < 1:
             raise ValueError(f"'{name}' must be at least 1 (got {value})")
+    check_search(search, num_probes)
     feature = as_feature(x)
     what = f"the ridge over {interactions.num_items:,} items"
     instead = f"each target over its {num_candidates} best candidates"
@@ -104,6 +117,9 @@ def learned_graph(
             feature_weight=feature_weight,
             l2=l2,
             block_size=block_size,
+            search=search,
+            num_probes=num_probes,
+            device=device,
             **local,
         )
     graph.solver = "exact" if exact else "local"

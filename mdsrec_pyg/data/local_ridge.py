@@ -11,16 +11,21 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch_geometric.data import Data
 
-from mdsrec_pyg.data.cooccurrence import count_cooccurrences
+from mdsrec_pyg.data.cells import Part, Search, check_search, make_cells, search_blocks
+from mdsrec_pyg.data.features import ModalFeature
 from mdsrec_pyg.data.interactions import Interactions
+from mdsrec_pyg.data.nearest import positions
 from mdsrec_pyg.data.neighbors import (
     as_feature,
+    rough_products,
     row_blocks,
     sorted_graph,
     top_entries,
     top_per_row,
     unit_rows,
 )
+from mdsrec_pyg.data.pair_counts import count_parts, dense_counts, entries, rarer_first
+from mdsrec_pyg.data.parallel import map_blocks
 from mdsrec_pyg.data.ridge import check_ridge
 
 __all__ = ["local_ridge_graph"]
@@ -28,6 +33,7 @@ __all__ = ["local_ridge_graph"]
 # Weights collected before each source is cut back to its strongest targets.
 _WEIGHTS = 2**24
 
+Entries = tuple[Tensor, Tensor, Tensor]
 Weights = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]
 
 
@@ -42,6 +48,10 @@ def local_ridge_graph(
     num_candidates: int = 200,
     max_sequence_length: int = 200,
     block_size: int | None = None,
+    search: Search | None = None,
+    num_probes: int = 16,
+    device: torch.device | str = "cpu",
+    targets: Tensor | None = None,
 ) -> Data:
     r"""Approximates :func:`~mdsrec_pyg.data.ridge_graph` without any N x N matrix.
 
@@ -69,9 +79,13 @@ def local_ridge_graph(
     a part only; :math:`n_i` stays what it is. Parts, unlike a window, keep :math:`\mathbf{A}`
     positive definite.
 
-    Time :math:`O(N c^3)` for the solves and :math:`O(N^2 F)` in blocks for the candidates; memory
-    :math:`O(N H)`, the co-occurring pairs, at most ``max_sequence_length`` an interaction, and
-    blocks of about 64 MB.
+    Up to 100,000 items every target is compared with all items, :math:`O(N^2 F)`; beyond that
+    ``search=None`` means ``'cells'``: with the items it co-occurs with, and with those of the
+    ``num_probes`` nearest of :math:`\sqrt{N}` k-means cells of the rows whose inner products are
+    :math:`\mathbf{W}`, :math:`O(N^{1.5} F)`. The solves take :math:`O(N c^2 (c + F))`, on all
+    threads of torch; the result does not depend on their number. Memory: one float32 copy of the
+    features, 12 bytes a co-occurring pair and direction (at most ``max_sequence_length`` pairs an
+    interaction), :math:`O(N H)` for the edges, and a few arrays of 64 MB a thread.
 
     Args:
         interactions: Training interactions; repeated ones count once.
@@ -82,7 +96,13 @@ def local_ridge_graph(
         l2: Ridge *l*, positive.
         num_candidates: Candidates *c* a target item.
         max_sequence_length: Most distinct items of a user whose pairs all count.
-        block_size: Targets compared with all items at once; changes memory, not the result.
+        block_size: Targets a thread compares at once, by default as many as make 64 MB of scores;
+            changes memory, not the result.
+        search: ``'exact'``, ``'cells'``, or ``None``: by the number of items.
+        num_probes: Nearest cells searched; no effect on the exact search.
+        device: Where features are kept, compared and solved; counts stay on the CPU.
+        targets: Items whose columns of S are solved, int64 ``[T]``; the others get no edges.
+            Default: all.
 
     Returns:
         Data with ``edge_index``, from item *i* of the history to candidate *j*, sorted by target
@@ -99,41 +119,50 @@ def local_ridge_graph(
     ):
         if value < 1:
             raise ValueError(f"'{name}' must be at least 1 (got {value})")
-    unit, present = unit_rows(as_feature(x, mask))
-    num_items = interactions.num_items
-    if len(unit) != num_items:
-        raise ValueError(f"'x' must have one row an item ({num_items}), got {len(unit)}")
-    counts = _count_parts(interactions, max_sequence_length)
-    solver = _LocalSolver(interactions, counts, unit, present, feature_weight, l2)
-    kept: list[Weights] = []
-    for block in row_blocks(num_items, num_items, block_size):
-        kept.append(solver.weights(block, num_candidates))
-        if sum(len(part[0]) for part in kept) > _WEIGHTS:
-            kept = [_strongest(kept, num_neighbors)]
-    source, target, weight = (torch.from_numpy(part) for part in _strongest(kept, num_neighbors))
+    check_search(search, num_probes)
+    feature, num_items = as_feature(x, mask), interactions.num_items
+    if len(feature) != num_items:
+        raise ValueError(f"'x' must have one row an item ({num_items}), got {len(feature)}")
+    counts = count_parts(interactions, max_sequence_length)
+    solver = _LocalSolver(interactions, counts, feature, feature_weight, l2, torch.device(device))
+    cells = make_cells(solver.rows, search, num_probes)
+    wanted = torch.arange(num_items) if targets is None else targets
+    blocks = search_blocks(cells, wanted, num_items, num_candidates + 1, block_size)
+    kept = _Strongest(num_items, num_neighbors)
+    for part in map_blocks(lambda block: solver.weights(block, num_candidates), blocks):
+        kept.add(part)
+    source, target, weight = (torch.from_numpy(part) for part in kept.result())
     return sorted_graph(source, target, weight, num_items)
 
 
-def _count_parts(interactions: Interactions, longest: int) -> sp.csr_matrix:
-    """Co-occurrences in parts of at most ``longest`` distinct items of a user."""
-    pair = interactions.user_id * interactions.num_items + interactions.item_id
-    first = np.sort(np.unique(pair, return_index=True)[1])
-    user, item = interactions.user_id[first], interactions.item_id[first]
-    begins = (np.arange(len(user)) - np.searchsorted(user, user)) % longest == 0
-    parts = Interactions(
-        user_id=np.cumsum(begins) - 1,
-        item_id=item,
-        timestamp=None,
-        num_users=int(begins.sum()),
-        num_items=interactions.num_items,
-    )
-    return count_cooccurrences(parts, max_sequence_length=longest)
+class _Strongest:
+    """The largest weights of each source, while the targets come in."""
 
+    def __init__(self, num_items: int, k: int) -> None:
+        self.k = k
+        self.floor = np.zeros(num_items, np.float32)  # what a weight must reach to be kept
+        self.parts: list[Weights] = []
+        self.size = self.cut = 0
 
-def _strongest(parts: list[Weights], k: int) -> Weights:
-    source, target, weight = (np.concatenate(part) for part in zip(*parts, strict=True))
-    keep = top_entries(source, target, weight, k)
-    return source[keep], target[keep], weight[keep]
+    def add(self, part: Weights) -> None:
+        """Takes weights in, and cuts back where they have become too many."""
+        source, target, weight = part
+        keep = weight >= self.floor[source]
+        self.parts.append((source[keep], target[keep], weight[keep]))
+        self.size += int(keep.sum())
+        if self.size > self.cut + _WEIGHTS:
+            self.parts = [self.result()]
+            source, _, weight = self.parts[0]
+            self.size = self.cut = len(source)
+            full = np.bincount(source, minlength=len(self.floor)) == self.k
+            last = np.flatnonzero(np.diff(source, append=-1))  # the weakest of each source
+            self.floor[source[last]] = np.where(full[source[last]], weight[last], 0)
+
+    def result(self) -> Weights:
+        """Source, target and weight, by source."""
+        source, target, weight = (np.concatenate(part) for part in zip(*self.parts, strict=True))
+        keep = top_entries(source, target, weight, self.k)
+        return source[keep], target[keep], weight[keep]
 
 
 class _LocalSolver:
@@ -143,77 +172,120 @@ class _LocalSolver:
         self,
         interactions: Interactions,
         counts: sp.csr_matrix,
-        unit: Tensor,
-        present: Tensor,
+        feature: ModalFeature,
         weight: float,
         l2: float,
+        device: torch.device,
     ) -> None:
-        self.counts = counts
-        self.weight = weight
+        self.counts, self.weight, self.device = counts, weight, device
+        unit, present = unit_rows(feature)
         users = interactions.to_csr().sum(axis=0, dtype=np.float64)
-        self.diagonal = torch.from_numpy(np.asarray(users).ravel()) + l2
-        self.scale = (self.diagonal + weight * present).sqrt().float()
-        wide = unit.double()
-        shared = torch.eye(unit.size(1)) + weight * (wide.T @ (wide / self.diagonal[:, None]))
-        factor = torch.linalg.cholesky(shared)
-        # Rows whose inner products are W.
-        self.rows = torch.linalg.solve_triangular(factor, wide.T, upper=False).T.float()
-        # Each pair stands with its rarer item only: no popular item's long row is ever walked.
-        pairs = sp.triu(self.counts, k=1).tocoo()
-        degree = np.diff(self.counts.indptr)
-        swap = degree[pairs.row] > degree[pairs.col]
-        rare, common = np.where(swap, pairs.col, pairs.row), np.where(swap, pairs.row, pairs.col)
-        self.pairs = sp.csr_matrix((pairs.data, (rare, common)), shape=self.counts.shape)
+        diagonal = torch.from_numpy(np.asarray(users).ravel()) + l2
+        self.diagonal = diagonal.to(device)
+        self.scale = (diagonal + weight * present).sqrt().float().to(device)
+        # Rows whose inner products are W; they take the place of the unit rows, which are large.
+        self.rows = _whiten(unit.to(device), self.diagonal, weight)
+        # A little longer than rounding may have made them shorter.
+        self.length = 1.00001 * torch.linalg.vector_norm(self.rows, dim=1).cpu()
+        self.host_scale = self.scale.cpu()
+        self.pairs = rarer_first(counts)
 
-    def weights(self, block: slice, num_candidates: int) -> Weights:
+    def weights(self, block: Part, num_candidates: int) -> Weights:
         """Source, target and weight of the block's targets, where the weight is positive."""
-        candidate = self._candidates(block, num_candidates)
-        target = torch.arange(block.start, block.stop)
-        width = candidate.size(1) + 1
+        target, items = block
+        candidate = self._candidates(target, items, num_candidates)
+        chosen = torch.cat([candidate, target[:, None]], dim=1)  # the target last: [R, c + 1]
+        known, local = chosen.unique(return_inverse=True)
+        pairs = self.pairs[known.numpy()][:, known.numpy()]
+        width = chosen.size(1)
         # One target holds features [c, F] and a few matrices [c, c] in float64.
-        step = max(1, 2**23 // (width * (self.rows.size(1) + 8 * width)))
-        parts = zip(target.split(step), candidate.split(step), strict=True)
-        weight = torch.cat([self._solve(*part) for part in parts])
+        numbers = 2**23 if self.device.type == "cpu" else 2**27
+        step = max(1, numbers // (width * (self.rows.size(1) + 8 * width)))
+        parts = zip(chosen.split(step), local.split(step), strict=True)
+        weight = torch.cat(
+            [self._solve(part, dense_counts(pairs, place)) for part, place in parts]
+        ).cpu()
         row, position = (weight > 0).nonzero(as_tuple=True)
         source, value = candidate[row, position], weight[row, position]
         return source.numpy(), target[row].numpy(), value.numpy()
 
-    def _candidates(self, block: slice, num_candidates: int) -> Tensor:
+    def _candidates(self, target: Tensor, items: Tensor | None, num_candidates: int) -> Tensor:
         """Candidates ``[R, c]``, by id."""
-        size = block.stop - block.start
-        coupling = self.weight * (self.rows[block] @ self.rows.T)  # [R, F] @ [F, N] -> [R, N]
-        entries = self.counts[block].tocoo()
-        coupling[entries.row, entries.col] += torch.from_numpy(entries.data)
-        coupling /= self.scale
-        coupling[torch.arange(size), torch.arange(block.start, block.stop)] = -torch.inf
-        chosen = top_per_row(coupling, num_candidates, above=-torch.inf)
-        return chosen.nonzero()[:, 1].view(size, -1)
+        met = slice(None) if items is None else items.to(self.device)
+        own = self.rows[target.to(self.device)]
+        coupling = (own @ self.rows[met].T).mul_(self.weight)  # [R, F] @ [F, n] -> [R, n]
+        row, item, count = entries(self.counts, target)
+        found, column = positions(items, item)
+        coupling[row[found], column] += count[found].to(self.device)
+        coupling /= self.scale[met]
+        self_found, column = positions(items, target)
+        coupling[self_found.nonzero()[:, 0], column] = -torch.inf
+        if items is None:
+            chosen = top_per_row(coupling, num_candidates, above=-torch.inf)
+            return chosen.nonzero()[:, 1].view(len(target), -1).cpu()
+        value, column = coupling.topk(num_candidates, dim=1)
+        near = value.cpu(), items[column.cpu()]
+        return self._with_far(target, near, (row[~found], item[~found], count[~found]))
 
-    def _solve(self, target: Tensor, candidate: Tensor) -> Tensor:
-        items = torch.cat([candidate, target[:, None]], dim=1)  # the target last: [R, c + 1]
-        rows = self.rows[items]
+    def _with_far(self, target: Tensor, near: tuple[Tensor, Tensor], far: Entries) -> Tensor:
+        """Best of the near items, values and ids ``[R, c]``, and of what co-occurs further away."""
+        num_candidates = near[0].size(1)
+        row, item, count = far
+        # |W_ij| is at most the product of the lengths: in rows with enough items seen more than
+        # once, most of the others need no inner product.
+        slack = self.weight * self.length[target][row] * self.length[item]
+        low, high = ((count + sign * slack) / self.host_scale[item] for sign in (-1, 1))
+        often = count > 1
+        floor = _kth(row[often], item[often], low[often], num_candidates, len(target))
+        keep = high >= torch.maximum(floor, near[0][:, -1])[row]
+        row, item, count = row[keep], item[keep], count[keep]
+        product = rough_products(self.rows, target[row].to(self.device), item.to(self.device)).cpu()
+        value = (product * self.weight + count) / self.host_scale[item]
+        near_row = torch.arange(len(target)).repeat_interleave(num_candidates)
+        both = torch.cat([near[1].ravel(), item])
+        best = top_entries(
+            torch.cat([near_row, row]).numpy(),
+            both.numpy(),
+            torch.cat([near[0].ravel(), value]).numpy(),
+            num_candidates,
+        )
+        return both[best].view(len(target), -1).sort(dim=1).values
+
+    def _solve(self, items: Tensor, counts: Tensor) -> Tensor:
+        """Weights ``[R, c]`` of candidates for their target, the last of ``items [R, c + 1]``."""
+        items = items.to(self.device)
+        rows = self.rows.index_select(0, items.ravel()).view(*items.shape, -1)
         diagonal = self.diagonal[items]
         matrix = (rows @ rows.mT).double().mul_(-self.weight)  # [R, c + 1, c + 1]
         matrix.diagonal(dim1=1, dim2=2).add_(diagonal)
         matrix = torch.cholesky_inverse(torch.linalg.cholesky(matrix))
         matrix *= diagonal[:, :, None] * diagonal[:, None, :]
-        self._add_counts(matrix, items.numpy())
+        matrix += counts.to(self.device)
         factor = torch.linalg.cholesky(matrix[:, :-1, :-1])
         return torch.cholesky_solve(matrix[:, :-1, -1:], factor)[..., 0].float()
 
-    def _add_counts(self, matrix: Tensor, items: NDArray[np.int64]) -> None:
-        width = items.shape[1]
-        batch, position = np.divmod(np.arange(items.size), width)
-        item = items.ravel()
-        slot = np.full((len(items), len(self.rows)), -1, np.int32)
-        slot[batch, item] = position
-        start, length = self.pairs.indptr[item], np.diff(self.pairs.indptr)[item]
-        owner = np.repeat(np.arange(items.size), length)
-        entry = np.arange(len(owner)) + np.repeat(start - (np.cumsum(length) - length), length)
-        other = slot[batch[owner], self.pairs.indices[entry]]
-        found = other >= 0
-        owner, entry, other = owner[found], entry[found], other[found]
-        value = self.pairs.data[entry].astype(np.float64)
-        array = matrix.numpy()
-        array[batch[owner], position[owner], other] += value
-        array[batch[owner], other, position[owner]] += value
+
+def _kth(row: Tensor, item: Tensor, value: Tensor, k: int, num_rows: int) -> Tensor:
+    """The ``k``-th largest value of each row, minus infinity where it has fewer."""
+    top = top_entries(row.numpy(), item.numpy(), value.numpy(), k)
+    have = torch.bincount(row[top], minlength=num_rows)
+    kth = torch.full((num_rows,), -torch.inf)
+    kth[have == k] = value[top][have.cumsum(0)[have == k] - 1]  # the last of k
+    return kth
+
+
+def _whiten(unit: Tensor, diagonal: Tensor, weight: float) -> Tensor:
+    """Turns the unit rows, in place, into rows whose inner products are W."""
+    blocks = list(row_blocks(len(unit), unit.size(1), None))
+    shared = torch.eye(unit.size(1), dtype=torch.float64, device=unit.device)
+    for part in map_blocks(lambda b: unit[b].T.double() @ (unit[b] / diagonal[b, None]), blocks):
+        shared += weight * part
+    factor = torch.linalg.cholesky(shared)
+
+    def solve(block: slice) -> None:
+        wide = unit[block].T.double()
+        unit[block] = torch.linalg.solve_triangular(factor, wide, upper=False).T.float()
+
+    for _ in map_blocks(solve, blocks):
+        pass
+    return unit

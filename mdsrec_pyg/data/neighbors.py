@@ -1,4 +1,4 @@
-"""Exact nearest neighbors and largest entries of a row, in blocks: never an N x N matrix."""
+"""Affinities and largest entries of a row, in blocks: never an N x N matrix."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from torch_geometric.data import Data
 from mdsrec_pyg.data.features import ModalFeature
 
 __all__ = [
+    "MARGIN",
     "affinity",
     "as_feature",
-    "nearest",
+    "rough_products",
     "row_blocks",
     "sorted_graph",
     "top_blocks",
@@ -27,7 +28,7 @@ __all__ = [
 ]
 
 # Rounding of a float32 inner product of unit vectors stays well below this.
-_MARGIN = 1e-5
+MARGIN = 1e-5
 
 
 def as_feature(x: Any, mask: Any = None) -> ModalFeature:
@@ -55,7 +56,10 @@ def unit_rows(feature: ModalFeature) -> tuple[Tensor, Tensor]:
     length = torch.linalg.vector_norm(feature.x, dim=1, dtype=torch.float64)
     present = feature.mask & (length > 0)
     scale = torch.where(present, length, 1.0)[:, None]
-    return (feature.x / scale).float(), present
+    unit = torch.empty_like(feature.x)
+    for rows in row_blocks(len(unit), unit.size(1), None):  # whole, the quotient would be float64
+        unit[rows] = (feature.x[rows] / scale[rows]).float()
+    return unit, present
 
 
 def affinity(unit: Tensor, row: Tensor, column: Tensor, block_size: int = 2**9) -> Tensor:
@@ -78,6 +82,25 @@ def affinity(unit: Tensor, row: Tensor, column: Tensor, block_size: int = 2**9) 
         for i, j in zip(row.split(block_size), column.split(block_size), strict=True)
     ]
     return torch.cat(parts)
+
+
+def rough_products(x: Tensor, row: Tensor, column: Tensor, block_size: int = 2**9) -> Tensor:
+    """Inner products of the rows of pairs, in float32: faster than :func:`affinity`, but rounded.
+
+    Args:
+        x: Vectors ``[N, F]``, on any device.
+        row: First item of each pair ``[E]``; faster where equal ones stand together.
+        column: Second item of each pair ``[E]``.
+        block_size: Pairs computed at once; the default keeps a block within the cache.
+
+    Returns:
+        float32 ``[E]``.
+    """
+    product = torch.empty(len(row), dtype=x.dtype, device=x.device)
+    for start in range(0, len(row), block_size):
+        part = slice(start, start + block_size)
+        product[part] = (x.index_select(0, row[part]) * x.index_select(0, column[part])).sum(1)
+    return product
 
 
 def top_mask(values: Tensor, k: int) -> Tensor:
@@ -183,44 +206,3 @@ def top_blocks(
         columns.append(column)
         values.append(scores[row, column])
     return torch.cat(rows), torch.cat(columns), torch.cat(values)
-
-
-def nearest(
-    unit: Tensor,
-    query: Tensor,
-    k: int,
-    exclude: Callable[[Tensor], tuple[Tensor, Tensor]] | None = None,
-    block_size: int | None = None,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Exact nearest items by positive cosine, the item itself left out, ties by the lower id.
-
-    Args:
-        unit: Unit rows ``[N, F]``, zero for items that lack the modality: they are never found.
-        query: Items whose neighbors are wanted ``[R]``.
-        k: Neighbors an item.
-        exclude: Gives, for a part of ``query`` ``[r]``, positions in that part and items that must
-            not be found. Default: none.
-        block_size: Queries at once; changes memory, not the result.
-
-    Returns:
-        Query item, neighbor and affinity, by query and from the nearest down.
-    """
-    items, neighbors, values = [], [], []
-    for block in row_blocks(len(query), len(unit), block_size):
-        part = query[block]
-        cosine = unit[part] @ unit.T  # [r, F] @ [F, N] -> [r, N]
-        cosine[torch.arange(len(part)), part] = 0.0
-        if exclude is not None:
-            cosine[exclude(part)] = 0.0
-        # All that rounding may have kept from the first k; their exact affinity then decides.
-        kth = cosine.topk(min(k, len(unit)), dim=1).values[:, -1:]
-        row, column = (cosine > (kth - _MARGIN).clamp(min=0)).nonzero(as_tuple=True)
-        value = affinity(unit, part[row], column)
-        keep = torch.from_numpy(top_entries(row.numpy(), column.numpy(), value.numpy(), k))
-        keep = keep[value[keep] > 0]
-        items.append(part[row[keep]])
-        neighbors.append(column[keep])
-        values.append(value[keep])
-    if not items:
-        return query, query, unit.new_empty(0)
-    return torch.cat(items), torch.cat(neighbors), torch.cat(values)

@@ -37,3 +37,17 @@ def dense(graph: Data) -> Tensor:
     source, target = graph.edge_index
     matrix[target, source] = graph.edge_weight.double()
     return matrix
+
+
+def planted(num_items: int = 300, num_users: int = 600) -> tuple[Interactions, ModalFeature]:
+    """Groups of ten items that are bought together and look alike, on a common background."""
+    rng = np.random.default_rng(0)
+    group = np.arange(num_items) // 10
+    center = rng.normal(size=(num_items // 10, 16))
+    x = 1.5 + center[group] + 0.7 * rng.normal(size=(num_items, 16))
+    user_group = rng.integers(0, num_items // 10, num_users)
+    item = user_group[:, None] * 10 + rng.integers(0, 10, (num_users, 6))
+    item[:, 0] = rng.integers(0, num_items, num_users)
+    user = np.repeat(np.arange(num_users), 6)
+    interactions = Interactions.from_arrays(user, item.ravel(), num_items=num_items)
+    return interactions, ModalFeature(torch.from_numpy(x))

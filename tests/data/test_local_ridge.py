@@ -7,16 +7,16 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from graph_cases import dense
+from graph_cases import dense, planted
 
 from mdsrec_pyg.data import (
     Interactions,
-    ModalFeature,
     local_ridge,
     local_ridge_graph,
     ridge_graph,
     ridge_precision,
 )
+from mdsrec_pyg.data.pair_counts import count_parts
 
 
 def long_user(length: int, num_items: int) -> Interactions:
@@ -53,23 +53,9 @@ def test_longest_user_at_the_cap_is_exact_and_beyond_it_in_parts(l2: float) -> N
 def test_a_long_user_is_not_quadratic() -> None:
     # Counted whole, this one user would have 8 million pairs; a part of 200 has 19,900.
     interactions = long_user(4000, 5000)
-    counts = local_ridge._count_parts(interactions, 200)
+    counts = count_parts(interactions, 200)
     assert counts.nnz <= 2 * (20 * 19_900 + 30 * 10)
     assert counts.nnz >= 2 * 20 * 19_900
-
-
-def planted(num_items: int = 300, num_users: int = 600) -> tuple[Interactions, ModalFeature]:
-    """Groups of ten items that are bought together and look alike, on a common background."""
-    rng = np.random.default_rng(0)
-    group = np.arange(num_items) // 10
-    center = rng.normal(size=(num_items // 10, 16))
-    x = 1.5 + center[group] + 0.7 * rng.normal(size=(num_items, 16))
-    user_group = rng.integers(0, num_items // 10, num_users)
-    item = user_group[:, None] * 10 + rng.integers(0, 10, (num_users, 6))
-    item[:, 0] = rng.integers(0, num_items, num_users)
-    user = np.repeat(np.arange(num_users), 6)
-    interactions = Interactions.from_arrays(user, item.ravel(), num_items=num_items)
-    return interactions, ModalFeature(torch.from_numpy(x))
 
 
 def test_local_is_close_to_exact() -> None:
@@ -89,3 +75,13 @@ def test_local_cuts_back_on_the_way(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(local_ridge, "_WEIGHTS", 100)
     graph = local_ridge_graph(interactions, feature, **options)
     assert torch.equal(dense(graph), dense(expected))
+
+
+def test_only_the_targets_asked_for() -> None:
+    interactions, feature = planted()
+    options: dict[str, Any] = {"num_neighbors": 300, "num_candidates": 20}
+    whole = dense(local_ridge_graph(interactions, feature, **options))
+    targets = torch.tensor([7, 3, 250])
+    some = dense(local_ridge_graph(interactions, feature, **options, targets=targets))
+    torch.testing.assert_close(some[targets], whole[targets])
+    assert some.count_nonzero() == whole[targets].count_nonzero()

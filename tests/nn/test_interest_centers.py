@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mdsrec_pyg.nn import CenterEncoder, InterestCenters
+from mdsrec_pyg.nn import CenterEncoder, InterestCenters, interest_centers
 from mdsrec_pyg.nn.interest_centers import CENTER_FORMS
 
 N, FEATURES, K, D = 30, 4, 3, 5
@@ -99,6 +99,23 @@ class TestFit:
 
         assert spread(10) < spread(1)
 
+    def test_many_items_are_labeled_by_the_centers_of_a_sample(self) -> None:
+        x = features()[mask()]
+        centers = InterestCenters(K, n_init=2, max_items=9).fit(x)
+        generator = torch.Generator().manual_seed(0)
+        sample = x[torch.randperm(len(x), generator=generator)[:9]]
+        assert torch.equal(centers.centers_, InterestCenters(K, n_init=2).fit(sample).centers_)
+        assert torch.equal(centers.labels_, torch.cdist(x, centers.centers_).argmin(1))
+        whole = InterestCenters(K, n_init=2, max_items=len(x)).fit(x)
+        assert torch.equal(whole.centers_, InterestCenters(K, n_init=2).fit(x).centers_)
+
+    def test_blocks_of_items_change_nothing(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        whole = fit()
+        monkeypatch.setattr(interest_centers, "_BLOCK", 7)
+        blocks = fit()
+        assert torch.equal(blocks.labels_, whole.labels_)
+        torch.testing.assert_close(blocks.affinity_, whole.affinity_)
+
     @pytest.mark.filterwarnings("ignore:Number of distinct clusters")
     def test_too_few_distinct_rows_warn(self) -> None:
         with pytest.warns(UserWarning, match="only 2 of 3 centers hold items"):
@@ -107,6 +124,8 @@ class TestFit:
     def test_errors(self) -> None:
         with pytest.raises(ValueError, match=r"'num_centers' must be at least 1 \(got 0\)"):
             InterestCenters(0)
+        with pytest.raises(ValueError, match=r"'max_items' must not be below .*3 \(got 2\)"):
+            InterestCenters(3, max_items=2)
         with pytest.raises(ValueError, match=r"got num_centers=3, items=2"):
             InterestCenters(3).fit(features(), torch.arange(N) < 2)
         with pytest.raises(ValueError, match=r"got num_centers=3, items=1"):

@@ -87,10 +87,18 @@ def default_pairs(world) -> Tensor:
         {"num_candidates": 3},
         {"num_folds": 2},
         {"seed": 1},
+        {"search": "cells", "num_probes": 1},
     ],
 )
 def test_every_option_of_the_local_form_counts(world, default_pairs, option: dict) -> None:
     assert not torch.equal(local_pairs(world, **option), default_pairs)
+
+
+def test_probes_and_device_of_the_local_form_count(world) -> None:
+    one, two = (local_pairs(world, num_candidates=3, search="cells", num_probes=n) for n in (1, 4))
+    assert not torch.equal(one, two)
+    with pytest.raises(RuntimeError, match="nowhere"):
+        local_pairs(world, device="nowhere")
 
 
 def test_no_modality_is_an_error(world) -> None:
