@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import ctypes
 import json
+import random
 import re
 import statistics
 import time
@@ -44,10 +45,15 @@ def interleave(
     warmup: int = 1,
     device: torch.device | str = "cpu",
 ) -> Seconds:
-    """Seconds of each run, all runs in turn, so that a noisy machine is noisy for all."""
+    """Seconds of each run, all runs in turn, so that a noisy machine is noisy for all.
+
+    Each turn has an order of its own: what a run finds in the caches depends on the one before.
+    """
     seconds: Seconds = {name: [] for name in runs}
+    order, shuffle = list(runs.items()), random.Random(0).shuffle
     for turn in range(warmup + repeats):
-        for name, run in runs.items():
+        shuffle(order)
+        for name, run in order:
             synchronize(device)
             start = time.perf_counter()
             run()

@@ -150,7 +150,7 @@ class Case:
         runs: dict[str, Callable[[], object]] = {}
         for factor, what in enumerate(passes, start=1):
             half = torch.empty(factor * self.bytes // 2, dtype=torch.uint8, device=self.x.device)
-            runs[f"floor|{what}"] = partial(torch.empty_like(half).copy_, half)
+            runs[f"floor|{what}"] = partial(torch.empty_like(half).copy_, half)  # into kept memory
         for name, made in self.ready.items():
             runs |= {f"{name}|{what}": partial(run, made) for what, run in passes.items()}
         seconds = self._time(runs)
