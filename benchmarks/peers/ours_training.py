@@ -1,0 +1,55 @@
+"""Trains a model of this library for the training benchmark, on command."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from trials import make_model
+from worker import Command, Meter, first, read_spec, serve
+
+from mdsrec_pyg import FolderDataset, SequenceLoader, leave_last_out, seed_everything
+from mdsrec_pyg.evaluation import target_ranks
+from mdsrec_pyg.nn.models import SequentialRecommender
+
+spec = read_spec()
+
+
+def set_up() -> Mapping[str, Command]:
+    """Builds the model; the commands."""
+    device = torch.device(spec["device"])
+    dataset = FolderDataset(spec["folder"], modalities=spec["modalities"])
+    split = leave_last_out(dataset.interactions)
+    seed_everything(spec["seed"])
+    names = ("channels", "num_layers", "num_heads", "dropout", "max_length")
+    options = {**{name: spec[name] for name in names}, **spec["options"]}
+    model = make_model(spec["model"], dataset, split.train, spec["seed"], options).to(device)
+    assert isinstance(model, SequentialRecommender)
+    loader = SequenceLoader(split.train, spec["max_length"], spec["batch_size"], seed=spec["seed"])
+    optimizer = torch.optim.AdamW(model.param_groups(spec["lr"], 0.0))
+    meter = Meter(spec["device"])
+
+    def epoch(steps: int | None) -> dict[str, Any]:
+        model.train()
+        positions = 0
+        with meter:
+            for batch in first(loader, steps):
+                positions += batch.num_positions
+                optimizer.zero_grad()
+                model.loss(batch.to(device)).backward()
+                optimizer.step()
+        loader.set_epoch(loader.epoch + 1)
+        return {"seconds": meter.seconds, "positions": positions, "peak": meter.peak}
+
+    def rank(split_name: str, path: str) -> dict[str, Any]:
+        part = split.val if split_name == "val" else split.test
+        np.savez(path, ranks=target_ranks(model, part, exclude_seen=False))
+        return {}
+
+    return {"epoch": epoch, "rank": rank}
+
+
+if __name__ == "__main__":
+    serve(set_up, ["torch"])
