@@ -17,6 +17,7 @@ from torch.profiler import ProfilerActivity, profile
 from trials import make_model
 
 from mdsrec_pyg import FolderDataset, SequenceLoader, leave_last_out
+from mdsrec_pyg._optimizer import make_optimizer
 from mdsrec_pyg.io import atomic_write
 from mdsrec_pyg.nn.models import SequentialRecommender
 
@@ -58,7 +59,7 @@ def main() -> None:
     for name in MODELS:
         model = make_model(name, dataset, train, 0, {"channels": args.channels})
         assert isinstance(model, SequentialRecommender)
-        runs[name] = (model, torch.optim.AdamW(model.param_groups(1e-3, 0.0)))
+        runs[name] = (model, make_optimizer(model, 1e-3, 0.0))
         train_epoch(*runs[name], loader)  # warm-up
     seconds: dict[str, list[float]] = {name: [] for name in MODELS}
     for _ in range(args.repeats):  # in turn, so that a noisy machine is noisy for all

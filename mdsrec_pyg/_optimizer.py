@@ -15,7 +15,7 @@ def make_optimizer(
 ) -> torch.optim.Optimizer:
     """AdamW over ``model.param_groups``, which must hold every trainable parameter."""
     groups = model.param_groups(lr, weight_decay)
-    optimizer = torch.optim.AdamW(groups, lr=lr, weight_decay=weight_decay)
+    optimizer = torch.optim.AdamW(groups, lr=lr, weight_decay=weight_decay, fused=True)
     grouped = {id(p) for group in optimizer.param_groups for p in group["params"]}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad and id(parameter) not in grouped:

@@ -11,6 +11,7 @@ from trials import make_model
 from worker import Command, Meter, first, read_spec, serve
 
 from mdsrec_pyg import FolderDataset, SequenceLoader, leave_last_out, seed_everything
+from mdsrec_pyg._optimizer import make_optimizer
 from mdsrec_pyg.evaluation import target_ranks
 from mdsrec_pyg.nn.models import SequentialRecommender
 
@@ -28,7 +29,7 @@ def set_up() -> Mapping[str, Command]:
     model = make_model(spec["model"], dataset, split.train, spec["seed"], options).to(device)
     assert isinstance(model, SequentialRecommender)
     loader = SequenceLoader(split.train, spec["max_length"], spec["batch_size"], seed=spec["seed"])
-    optimizer = torch.optim.AdamW(model.param_groups(spec["lr"], 0.0))
+    optimizer = make_optimizer(model, spec["lr"], 0.0)
     meter = Meter(spec["device"])
 
     def epoch(steps: int | None) -> dict[str, Any]:

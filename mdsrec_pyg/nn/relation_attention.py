@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mdsrec_pyg.nn.dropout import Dropout
 from mdsrec_pyg.nn.history_bias import steps_back, visible_steps
 
 
@@ -77,7 +78,7 @@ class RelationAttention(nn.Module):
         self.key = self._linears(channels)
         self.key_bias = nn.ModuleList(nn.Linear(channels, 1) for _ in features)
         self.gate = nn.Linear(self.num_modalities * channels, self.num_modalities)
-        self.drop = nn.Dropout(dropout)
+        self.drop = Dropout(dropout)
         self.reset_parameters()
 
     def _linears(self, channels: int) -> nn.ModuleList:

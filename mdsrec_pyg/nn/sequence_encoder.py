@@ -4,6 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mdsrec_pyg.nn.dropout import Dropout
+
 CENTER_MODES = ("only", "add")
 
 
@@ -44,10 +46,10 @@ class InterestBlock(nn.Module):
         self.mlp = nn.Sequential(
             nn.Linear(channels, 2 * channels),
             nn.GELU(),
-            nn.Dropout(dropout),
+            Dropout(dropout),
             nn.Linear(2 * channels, channels),
         )
-        self.drop = nn.Dropout(dropout)
+        self.drop = Dropout(dropout)
 
     def forward(self, x: Tensor, guide: Tensor, visible: Tensor) -> Tensor:
         """x: values [B, L, D]; guide: what queries and keys see [B, L, D]."""
@@ -120,7 +122,7 @@ class InterestTransformer(nn.Module):
         self.position = nn.Embedding(max_length, channels)
         self.norm_in = nn.LayerNorm(channels)
         self.norm_out = nn.LayerNorm(channels)
-        self.drop = nn.Dropout(dropout)
+        self.drop = Dropout(dropout)
         self.blocks = nn.ModuleList(
             InterestBlock(channels, num_heads, dropout) for _ in range(num_layers)
         )

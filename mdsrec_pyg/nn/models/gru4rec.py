@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from mdsrec_pyg.data import SequenceBatch
+from mdsrec_pyg.nn.dropout import Dropout
 from mdsrec_pyg.nn.item_features import ItemIDs
 from mdsrec_pyg.nn.models.base import SequentialRecommender
 
@@ -48,7 +49,7 @@ class GRU4Rec(SequentialRecommender):
         self.norm_in = nn.LayerNorm(channels)
         self.gru = nn.GRU(channels, channels, num_layers, batch_first=True)
         self.norm_out = nn.LayerNorm(channels)
-        self.drop = nn.Dropout(dropout)
+        self.drop = Dropout(dropout)
 
     def encode_items(self) -> Tensor:
         """Item vectors [N, D]."""

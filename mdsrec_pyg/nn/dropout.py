@@ -1,0 +1,31 @@
+"""Dropout whose masks are cheap on the CPU."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+class Dropout(nn.Dropout):
+    """:class:`torch.nn.Dropout`, which draws one byte an element on the CPU.
+
+    PyTorch draws a number of 64 bits for each element there, on one thread: a tenth of a training
+    step. A byte is enough where ``p`` is rounded to a multiple of 1/256 (.3 becomes .30078); what
+    is kept is scaled by the rounded ``p``, so that the mean stays exact. On other devices, and
+    where rounding would drop nothing or all, this is PyTorch's own.
+
+    Args:
+        p: Probability of an element to be zeroed. (default: ``0.5``)
+
+    Shapes:
+        - **input and output:** any, the same
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Zeroes elements in training."""
+        dropped = round(self.p * 256)
+        if not self.training or x.device.type != "cpu" or not 0 < dropped < 256:
+            return super().forward(x)
+        draw = torch.empty(-(-x.numel() // 8), dtype=torch.int64).random_(-(2**63), None)
+        kept = draw.view(torch.uint8)[: x.numel()].view(x.shape) >= dropped
+        return x * kept.to(x.dtype).mul_(256 / (256 - dropped))
