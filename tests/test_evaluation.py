@@ -289,3 +289,13 @@ def test_saved_ranks_carry_raw_ids(tmp_path, random_case):
     save_ranks(tmp_path / "ranks.parquet", result)
     assert pd.read_parquet(tmp_path / "ranks.parquet")["user"].tolist() == list(range(23))
     assert [path.name for path in tmp_path.iterdir()] == ["ranks.parquet"]
+
+
+def test_ranks_over_several_blocks_of_scores() -> None:
+    table = torch.randn(5, 150_000, generator=torch.Generator().manual_seed(0))
+    table[3] = table[3].round()  # ties
+    split = make_split([[0]] * 5, [1, 2, 3, 4, 5], 150_000)
+    ranks = target_ranks(TableModel(table), split, exclude_seen=False)
+    reference = table[range(5), split.target][:, None]
+    equal = (table == reference).sum(1) - 1
+    assert ranks.tolist() == ((table > reference).sum(1) + equal / 2).tolist()
