@@ -154,10 +154,15 @@ def result_path(name: str, date: str, device: torch.device | str, threads: int) 
     return RESULTS / f"{date}-{name}-{hardware_name(device, threads)}.json"
 
 
-def save(result: Mapping[str, Any], path: Path) -> None:
-    """Writes a result whole, says where, and prints it as the last line, for programs."""
+def write(result: Mapping[str, Any], path: Path) -> None:
+    """Writes a result whole."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(path) as temporary:
         temporary.write_text(json.dumps(result, indent=1) + "\n")
+
+
+def save(result: Mapping[str, Any], path: Path) -> None:
+    """Writes a result whole, says where, and prints it as the last line, for programs."""
+    write(result, path)
     print(f"written to {path.name}")
     print(json.dumps(result))
