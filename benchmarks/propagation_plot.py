@@ -49,7 +49,7 @@ def panel(ax: Any, rows: list[dict[str, Any]]) -> None:
     for place, row in enumerate(bars):
         ours = row["method"] == OURS
         ax.barh(place, row["median_ms"], color=MAIN if ours else OTHERS, height=0.72)
-        text = f"{row['median_ms']:.3g}" + ("" if ours else f"  ({row['ratio_to_ours']:.3g}x)")
+        text = number(row["median_ms"]) + ("" if ours else f"  ({row['ratio_to_ours']:.3g}x)")
         ax.text(row["median_ms"] * 1.06, place, text, va="center", fontsize=8)
     ax.axvline(floor["median_ms"], color=FLOOR, lw=1, ls="--")
     ax.set_yticks(range(len(bars)), [row["method"] for row in bars], fontsize=8)
@@ -60,11 +60,16 @@ def panel(ax: Any, rows: list[dict[str, Any]]) -> None:
     ax.spines[["top", "right"]].set_visible(False)
 
 
+def number(value: float) -> str:
+    """Three digits, never an exponent."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
 def draw(result: dict[str, Any], path: Path) -> None:
     """Writes the picture; the ending of ``path`` says in which format."""
     matplotlib.rcParams["svg.hashsalt"] = "mdsrec_pyg"  # the same figures, the same file
     sizes = chosen(result)
-    columns = min(2, len(sizes))
+    columns = 3 if len(sizes) == 3 else min(2, len(sizes))
     rows = -(-len(sizes) // columns)
     figure, axes = plt.subplots(rows, columns, figsize=(5.6 * columns, 3.4 * rows), squeeze=False)
     for ax in axes.flat[len(sizes) :]:
