@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import pkgutil
 import sys
 from pathlib import Path
@@ -30,5 +31,7 @@ def test_every_exported_name_is_there(name: str) -> None:
 
 
 def test_every_module_can_be_imported() -> None:
+    without_triton = importlib.util.find_spec("triton") is None  # comes with torch for CUDA only
     for module in pkgutil.walk_packages(mdsrec_pyg.__path__, "mdsrec_pyg."):
-        importlib.import_module(module.name)
+        if not (without_triton and module.name.endswith("._triton")):
+            importlib.import_module(module.name)
