@@ -14,14 +14,17 @@ import torch
 import torch_geometric
 
 
-def about(threads: int) -> dict[str, Any]:
+def about(threads: int, device: str | torch.device = "cpu") -> dict[str, Any]:
     """Code, hardware, versions, date and command of this run."""
     script = Path(sys.argv[0]).name
     # Names instead of whole paths: where a folder lies says something of one machine only.
     words = [Path(word).name if "/" in word else word for word in sys.argv[1:]]
+    hardware = f"{processor()}, {threads} thread(s)"
+    if torch.device(device).type == "cuda":
+        hardware = torch.cuda.get_device_name()
     return {
         "code": code_version(),
-        "hardware": f"{processor()}, {threads} thread(s)",
+        "hardware": hardware,
         "versions": {"torch": torch.__version__, "torch_geometric": torch_geometric.__version__},
         "date": date.today().isoformat(),
         "command": f"python benchmarks/{script} {shlex.join(words)}",

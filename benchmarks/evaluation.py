@@ -172,7 +172,7 @@ def main() -> None:
     print(table(rows, COLUMNS))
     for name, reason in skipped.items():
         print(f"without {name}: {reason}")
-    about_run = about(args.threads)
+    about_run = about(args.threads, args.device)
     result = {
         "benchmark": "evaluation",
         **about_run,

@@ -80,7 +80,7 @@ def checkpointed(users: Tensor, items: Tensor, target: Tensor, max_scores: int) 
     def block_sum(users: Tensor, target: Tensor) -> Tensor:
         return F.cross_entropy(users @ items.t(), target, reduction="sum")
 
-    rows = block_rows(len(users), len(items), max_scores)
+    rows = block_rows(len(users), len(items), max_scores, users.device.type)
     blocks = zip(users.split(rows), target.split(rows), strict=True)
     sums = [checkpoint(block_sum, *block, use_reentrant=False) for block in blocks]
     return torch.stack(sums).sum() / len(users)
@@ -127,8 +127,9 @@ def methods(args: argparse.Namespace, num_items: int, num_positions: int) -> dic
     if 3 * num_positions * num_items * 4 <= args.memory_limit * 1e9:
         found[PLAIN] = plain
     found["checkpoint"] = partial(checkpointed, max_scores=args.max_scores)
-    rows = block_rows(num_positions, num_items, args.max_scores)
-    found |= libraries(torch.device(args.device), rows)
+    device = torch.device(args.device)
+    rows = block_rows(num_positions, num_items, args.max_scores, device.type)
+    found |= libraries(device, rows)
     wanted = {OURS, *(args.methods or found)}
     return {name: loss for name, loss in found.items() if name in wanted}
 
@@ -256,7 +257,7 @@ def main() -> None:
     device = torch.device(args.device)
     print(
         f"float32, D={args.channels}, {args.device}, {args.threads} thread(s), "
-        f"{args.repeats} repeat(s), blocks of {args.max_scores:,} scores; plain up to "
+        f"{args.repeats} repeat(s), blocks of at most {args.max_scores:,} scores; plain up to "
         f"{args.memory_limit:.3g} GB; other libraries: {', '.join(libraries(device, 1)) or 'none'}"
     )
     sizes = list(itertools.product(args.num_items, args.num_positions))
@@ -276,7 +277,7 @@ def main() -> None:
     print(table(steps, STEP_COLUMNS))
     result = {
         "benchmark": "loss",
-        **about(args.threads),
+        **about(args.threads, args.device),
         "device": args.device,
         "channels": args.channels,
         "max_scores": args.max_scores,

@@ -207,9 +207,7 @@ def main() -> None:
     torch.sparse.check_sparse_tensor_invariants.disable()
     sizes = list(configurations(args))
     print(f"{len(sizes)} configurations on {args.device}, {args.threads} thread(s), random graphs")
-    info = about(args.threads)
-    if torch.device(args.device).type == "cuda":
-        info["hardware"] = torch.cuda.get_device_name()
+    info = about(args.threads, args.device)
     path = args.out or result_path("propagation", info["date"], args.device, args.threads)
     results: list[dict[str, Any]] = []
     skipped: list[dict[str, Any]] = []

@@ -189,7 +189,7 @@ def main() -> None:
             accuracy = equal_time(workers, args.accuracy_minutes, split, folder)
             close(workers)
             print(table(accuracy))
-    about_run = about(args.threads)
+    about_run = about(args.threads, args.device)
     result = {
         "benchmark": "training",
         **about_run,

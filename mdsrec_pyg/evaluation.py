@@ -247,7 +247,7 @@ def _mean_ranks(scores: Tensor, target_score: Tensor) -> Tensor:
         ]
     )
     ranks = (num_items - 1 + signs.double()) / 2
-    infinite = signs.isnan()  # inf - inf: the scores hold no NaN
+    infinite = signs.isnan()  # inf - inf, where the sign of NaN is not 0, as it is on the CPU
     if infinite.any():
         part, reference = scores[infinite], target_score[infinite]
         better, equal = (part > reference).sum(1), (part == reference).sum(1) - 1

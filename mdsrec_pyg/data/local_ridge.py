@@ -17,6 +17,7 @@ from mdsrec_pyg.data.interactions import Interactions
 from mdsrec_pyg.data.nearest import positions
 from mdsrec_pyg.data.neighbors import (
     as_feature,
+    kth_entries,
     rough_products,
     row_blocks,
     sorted_graph,
@@ -267,10 +268,9 @@ class _LocalSolver:
 
 def _kth(row: Tensor, item: Tensor, value: Tensor, k: int, num_rows: int) -> Tensor:
     """The ``k``-th largest value of each row, minus infinity where it has fewer."""
-    top = top_entries(row.numpy(), item.numpy(), value.numpy(), k)
-    have = torch.bincount(row[top], minlength=num_rows)
+    full, last = kth_entries(row.numpy(), item.numpy(), value.numpy(), k, num_rows)
     kth = torch.full((num_rows,), -torch.inf)
-    kth[have == k] = value[top][have.cumsum(0)[have == k] - 1]  # the last of k
+    kth[torch.from_numpy(full)] = torch.from_numpy(last).float()
     return kth
 
 

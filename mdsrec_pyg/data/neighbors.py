@@ -17,6 +17,7 @@ __all__ = [
     "MARGIN",
     "affinity",
     "as_feature",
+    "kth_entries",
     "rough_products",
     "row_blocks",
     "sorted_graph",
@@ -158,6 +159,15 @@ def top_entries(
     ordered = row[order]
     rank = np.arange(len(order)) - np.searchsorted(ordered, ordered, side="left")
     return order[rank < (k if isinstance(k, int) else k[ordered])]
+
+
+def kth_entries(
+    row: NDArray[np.int64], column: NDArray[np.int64], value: NDArray[Any], k: int, num_rows: int
+) -> tuple[NDArray[np.bool_], NDArray[Any]]:
+    """Which rows have ``k`` entries, bool ``[num_rows]``, and the k-th largest of each of those."""
+    top = top_entries(row, column, value, k)
+    have = np.bincount(row[top], minlength=num_rows)
+    return have == k, value[top[np.cumsum(have)[have == k] - 1]]  # the last of k
 
 
 def sorted_graph(source: Tensor, target: Tensor, weight: Tensor, num_nodes: int) -> Data:

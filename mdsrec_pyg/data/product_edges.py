@@ -14,7 +14,7 @@ from torch import Tensor
 from mdsrec_pyg.data.cells import Cells
 from mdsrec_pyg.data.cooccurrence import entry_blocks
 from mdsrec_pyg.data.nearest import nearest
-from mdsrec_pyg.data.neighbors import MARGIN, affinity, rough_products, top_entries
+from mdsrec_pyg.data.neighbors import MARGIN, affinity, kth_entries, rough_products, top_entries
 from mdsrec_pyg.data.parallel import map_blocks
 
 __all__ = ["behavior_edges", "fill_edges"]
@@ -74,10 +74,9 @@ class _Pairs:
     def _floor(self, which: NDArray[Any], low: NDArray[Any], k: int) -> NDArray[np.float64]:
         """The ``k``-th largest bound of each row of the block, 0 where it has fewer pairs."""
         row = self.row[which] - self.start
-        top = top_entries(row, self.column[which], low, k)
-        have = np.bincount(row[top], minlength=self.num_rows)
+        full, last = kth_entries(row, self.column[which], low, k, self.num_rows)
         floor = np.zeros(self.num_rows)
-        floor[have == k] = low[top[np.cumsum(have)[have == k] - 1]]  # the last of k
+        floor[full] = last
         return floor
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +14,6 @@ from mdsrec_pyg import SyntheticDataset
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 
 Run = Callable[..., str]
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, run_script: Callable[..., str]) -> Run:
-    """Runs a benchmark; what it printed."""
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    return partial(run_script, BENCHMARKS)
 
 
 @pytest.fixture(scope="module")
@@ -35,11 +27,11 @@ def read(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-def test_accuracy_and_what_is_made_of_it(run: Run, folder: Path, tmp_path: Path) -> None:
+def test_accuracy_and_what_is_made_of_it(run_benchmark: Run, folder: Path, tmp_path: Path) -> None:
     rows = tmp_path / "rows.jsonl"
     options = [folder, "--rows", rows, "--epochs", 1, "--seeds", 0, 1]
     options += ["--models", "Popularity", "EASE+features", "MDSRec"]
-    run("accuracy.py", *options)
+    run_benchmark("accuracy.py", *options)
     found = read(rows)
     for model in ("Popularity", "EASE+features", "MDSRec"):
         own = [row for row in found if row["model"] == model]
@@ -50,17 +42,17 @@ def test_accuracy_and_what_is_made_of_it(run: Run, folder: Path, tmp_path: Path)
         assert winner["val"]["kept"]["ndcg@10"] == best
     assert all(str(folder.parent) not in json.dumps(row) for row in found)
 
-    run("accuracy.py", *options)
+    run_benchmark("accuracy.py", *options)
     assert read(rows) == found  # finished jobs are skipped ...
     rows.write_text("".join(json.dumps(row) + "\n" for row in found[:-1]))
-    run("accuracy.py", *options)
+    run_benchmark("accuracy.py", *options)
     again = read(rows)  # ... and a missing one is made up for, with the same figures
     assert (len(again), again[-1]["test"]) == (len(found), found[-1]["test"])
     other = [*options[:4], 2, *options[5:]]
-    run("accuracy.py", *other)
+    run_benchmark("accuracy.py", *other)
     assert len(read(rows)) > len(found)  # other epochs are other runs
 
-    table = run("accuracy_table.py", "--rows", rows)
+    table = run_benchmark("accuracy_table.py", "--rows", rows)
     final = [row for row in again if (row["model"], row["kind"]) == ("MDSRec", "final")]
     mean = sum(row["test"]["kept"]["recall@10"] for row in final) / 2
     (line,) = [line for line in table.splitlines() if line.startswith("| **MDSRec**")]
@@ -68,7 +60,7 @@ def test_accuracy_and_what_is_made_of_it(run: Run, folder: Path, tmp_path: Path)
     lengths = {len(line) for line in table.splitlines() if line.startswith("|")}
     assert len(lengths) == 1  # it lines up
     out = tmp_path / "compare.json"
-    printed = run("compare.py", folder, "--rows", rows, "--epochs", 1, "--out", out)
+    printed = run_benchmark("compare.py", folder, "--rows", rows, "--epochs", 1, "--out", out)
     result = json.loads(out.read_text())
     assert json.loads(printed.splitlines()[-1]) == result
     compared = result["comparison"]["EASE+features"]
@@ -76,17 +68,21 @@ def test_accuracy_and_what_is_made_of_it(run: Run, folder: Path, tmp_path: Path)
     assert sum(part["queries"] for part in result["by_training_count"].values()) == 150
 
 
-def test_without_trials_there_is_no_winner(run: Run, folder: Path, tmp_path: Path) -> None:
+def test_without_trials_there_is_no_winner(
+    run_benchmark: Run, folder: Path, tmp_path: Path
+) -> None:
     rows = tmp_path / "rows.jsonl"
     for script in ("accuracy.py", "compare.py"):
         options = ["--models", "EASE", "--rows", rows, "--trials-of", "other"]
         with pytest.raises(SystemExit, match="no finished trials of"):
-            run(script, folder, *options)
+            run_benchmark(script, folder, *options)
 
 
-def test_epoch(run: Run, folder: Path, tmp_path: Path) -> None:
+def test_epoch(run_benchmark: Run, folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "epoch.json"
-    printed = run("epoch.py", folder, "--channels", 8, "--repeats", 1, "--threads", 1, "--out", out)
+    printed = run_benchmark(
+        "epoch.py", folder, "--channels", 8, "--repeats", 1, "--threads", 1, "--out", out
+    )
     result = json.loads(out.read_text())
     assert json.loads(printed.splitlines()[-1]) == result
     assert {row["model"] for row in result["results"]} >= {"MDSRec", "SASRec"}

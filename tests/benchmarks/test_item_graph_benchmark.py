@@ -17,10 +17,9 @@ Run = Callable[..., str]
 
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, run_script: Callable[..., str]) -> Run:
+def run(run_benchmark: Callable[..., str]) -> Callable[..., str]:
     """Runs the benchmark; what it printed."""
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    return partial(run_script, BENCHMARKS, "item_graph.py")
+    return partial(run_benchmark, "item_graph.py")
 
 
 def read(path: Path) -> list[dict[str, Any]]:

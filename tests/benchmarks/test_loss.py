@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -16,16 +15,9 @@ from mdsrec_pyg.nn import linear_cross_entropy as module
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 
 
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, run_script: Callable[..., str]) -> Callable[..., str]:
-    """Runs a benchmark; what it printed."""
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    return partial(run_script, BENCHMARKS)
-
-
-def test_loss(run: Callable[..., str], tmp_path: Path) -> None:
+def test_loss(run_benchmark: Callable[..., str], tmp_path: Path) -> None:
     out = tmp_path / "loss.json"
-    printed = run("loss.py", "--short", "--threads", 1, "--out", out)
+    printed = run_benchmark("loss.py", "--short", "--threads", 1, "--out", out)
     result = json.loads(out.read_text())
     assert json.loads(printed.splitlines()[-1]) == result
     assert result["benchmark"] == "loss"
@@ -44,7 +36,7 @@ def test_loss(run: Callable[..., str], tmp_path: Path) -> None:
     assert all(0 < row["padded_share"] < 1 for row in result["training_steps"])
 
 
-def test_options(run: Callable[..., str], tmp_path: Path) -> None:
+def test_options(run_benchmark: Callable[..., str], tmp_path: Path) -> None:
     out = tmp_path / "loss.json"
     options = ["--num-items", 90, "--num-positions", 20, 40, "--step-items", 50, "--repeats", 1]
     options += [
@@ -60,7 +52,7 @@ def test_options(run: Callable[..., str], tmp_path: Path) -> None:
         "--out",
         out,
     ]
-    run("loss.py", "--threads", 1, *options)
+    run_benchmark("loss.py", "--threads", 1, *options)
     result = json.loads(out.read_text())
     sizes = {(row["num_items"], row["num_positions"]) for row in result["results"]}
     assert sizes == {(90, 20), (90, 40)}
@@ -71,7 +63,7 @@ def test_options(run: Callable[..., str], tmp_path: Path) -> None:
 
 
 def test_other_gradients_are_not_timed(
-    run: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run_benchmark: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     right = module.linear_cross_entropy
 
@@ -80,4 +72,4 @@ def test_other_gradients_are_not_timed(
 
     monkeypatch.setattr(module, "linear_cross_entropy", wrong)
     with pytest.raises(SystemExit, match="ours gives other gradients at 300 items"):
-        run("loss.py", "--short", "--threads", 1, "--out", tmp_path / "loss.json")
+        run_benchmark("loss.py", "--short", "--threads", 1, "--out", tmp_path / "loss.json")

@@ -26,9 +26,9 @@ class NoLayer:
 
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, run_script: Callable[..., str]) -> Callable[..., str]:
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    return partial(run_script, BENCHMARKS, "propagation.py", "--short", "--repeats", 1)
+def run(run_benchmark: Callable[..., str]) -> Callable[..., str]:
+    """Runs the benchmark; what it printed."""
+    return partial(run_benchmark, "propagation.py", "--short", "--repeats", 1)
 
 
 def test_rows_and_line_of_json(run: Callable[..., str], tmp_path: Path) -> None:

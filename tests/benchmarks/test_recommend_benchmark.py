@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,17 +11,12 @@ import pytest
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 
 
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, run_script: Callable[..., str]) -> Callable[..., str]:
-    """Runs a benchmark; what it printed."""
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    return partial(run_script, BENCHMARKS)
-
-
-def test_recommend(run: Callable[..., str], tmp_path: Path) -> None:
+def test_recommend(run_benchmark: Callable[..., str], tmp_path: Path) -> None:
     pytest.importorskip("faiss")
     out = tmp_path / "recommend.json"
-    printed = run("recommend.py", "--short", "--threads", 1, "--candidates", 50, "--out", out)
+    printed = run_benchmark(
+        "recommend.py", "--short", "--threads", 1, "--candidates", 50, "--out", out
+    )
     result = json.loads(out.read_text())
     assert json.loads(printed.splitlines()[-1]) == result
     assert result["benchmark"] == "recommend"

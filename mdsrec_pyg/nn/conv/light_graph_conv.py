@@ -74,10 +74,7 @@ class LightGraphConv(MessagePassing):
         if path == "message_passing":
             # propagate_type: (x: Tensor, edge_weight: OptTensor)
             return self.propagate(edge_index, x=x, edge_weight=edge_weight)
-        # Always through the decorator's wrapper, a product over a small graph takes twice as long.
-        multiply = _not_compiled if torch.compiler.is_compiling() else LightGraphConv._multiply
-        out: Tensor = multiply(self, x, edge_index, edge_weight, path)
-        return out
+        return self._multiply(x, edge_index, edge_weight, path)
 
     def message(self, x_j: Tensor, edge_weight: OptTensor) -> Tensor:
         """Weighs a neighbor."""
@@ -125,6 +122,7 @@ class LightGraphConv(MessagePassing):
         hooks = any(getattr(self, name) for name in _HOOKS)
         return changed or hooks or bool(self.explain)
 
+    @torch.compiler.disable
     def _multiply(self, x: Tensor, edge_index: Adj, edge_weight: OptTensor, kernel: str) -> Tensor:
         adj, weight, key = self._adjacency(x, edge_index, edge_weight)
         out_dtype = x.dtype if weight is None else torch.promote_types(x.dtype, weight.dtype)
@@ -168,10 +166,6 @@ class LightGraphConv(MessagePassing):
                 f"got {list(edge_weight.shape)}"
             )
         return adj, edge_weight.reshape(-1), edge_weight
-
-
-# What is kept of a graph depends on the identity of tensors, which a compiled graph does not have.
-_not_compiled = torch.compiler.disable(LightGraphConv._multiply)
 
 
 def _check_size(size: tuple[int, ...], x: Tensor) -> None:
