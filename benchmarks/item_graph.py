@@ -77,9 +77,10 @@ def measure(args: Settings, method: str, num_items: int) -> Result:
     found: Result = {}
 
     def timed() -> None:
-        start = time.perf_counter()
+        start, busy = time.perf_counter(), time.process_time()
         found.update(run(data, args))
         found["seconds"] = float(f"{time.perf_counter() - start:.4g}")
+        found["cpu_s"] = float(f"{time.process_time() - busy:.4g}")  # of all threads together
 
     peak = peak_memory(timed)
     return {**found, "peak_MB": megabytes(peak)}
@@ -138,6 +139,7 @@ def summary(rows: list[Result]) -> list[Result]:
         else:
             seconds = [row["seconds"] for row in same]
             line |= {"s": statistics.median(seconds), "min": min(seconds), "max": max(seconds)}
+            line["cpu_s"] = statistics.median(row["cpu_s"] for row in same)
             line["peak_MB"] = max(row["peak_MB"] or 0 for row in same) or None
             known = {k: v for k, v in same[0].items() if k not in (*line, *HIDDEN)}
             line |= {"note": ", ".join(f"{k} {round_up(v)}" for k, v in known.items())}
@@ -145,7 +147,8 @@ def summary(rows: list[Result]) -> list[Result]:
     return lines
 
 
-HIDDEN = ("num_items", "threads", "num_features", "repeat", "seconds", "code", "asked")
+COLUMNS = ["method", "items", "runs", "s", "min", "max", "cpu_s", "peak_MB", "note"]
+HIDDEN = ("num_items", "threads", "num_features", "repeat", "seconds", "cpu_s", "code", "asked")
 
 
 def round_up(value: Any) -> str:
@@ -194,7 +197,7 @@ def main() -> None:
     for num_items in args.num_items:
         load_catalog(args.folder, num_items, args.num_features)
     rows = measure_all(args)
-    print(table(summary(rows), ["method", "items", "runs", "s", "min", "max", "peak_MB", "note"]))
+    print(table(summary(rows), COLUMNS))
     result = {"benchmark": "item_graph", **about(args.threads), "repeats": args.repeats}
     result["results"] = rows
     save(result, args.out or result_path("item-graph", result["date"], "cpu", args.threads))

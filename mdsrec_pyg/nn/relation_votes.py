@@ -12,11 +12,12 @@ from torch_geometric.data import Data
 
 from mdsrec_pyg.data import SequenceBatch
 from mdsrec_pyg.nn.conv import LightGraphConv
+from mdsrec_pyg.nn.edge_table import EdgeTable, num_nodes
 from mdsrec_pyg.nn.history_bias import HistoryBias, steps_back, visible_steps
 from mdsrec_pyg.nn.losses import targets
 from mdsrec_pyg.nn.relation_attention import RelationAttention
 from mdsrec_pyg.nn.relations import Relations
-from mdsrec_pyg.nn.votes import EdgeTable, TrainingVotes, num_nodes
+from mdsrec_pyg.nn.votes import TrainingVotes
 
 #: What a vote costs that is cast alone, and an edge of the whole product, in units of what one
 #: more user costs at that edge (measured on the CPU).
@@ -242,23 +243,40 @@ class RelationVotes(nn.Module):
         scale = torch.exp(-self.log_base)
         votes = self.training_votes.pairs(item_id, target, user_id)
         score = torch.log1p((weights * votes).sum((1, 3)) * scale)  # [B, T]
-        totals = self.training_votes.totals(item_id, user_id)[:, :, None]  # [B, M, 1, L]
         rest = torch.full_like(score, float(self.num_items))
-        if self.history_bias is not None:
+        if self.history_bias is None:
+            totals = self.training_votes.totals(item_id, user_id)[:, :, None]  # [B, M, 1, L]
+        else:
             distance = steps_back(item_id.size(1), newest_only, item_id.device)
             visible = visible_steps(batch.mask, distance)  # [B, T, L]
             same = item_id[:, :, None] == item_id[:, None, :]  # [B, L, L]
             earlier = (same & batch.mask[:, None]).tril(-1).any(2)
             seen = (visible & ~earlier[:, None]).to(score.dtype)  # each history item once
-            inside = self.training_votes.pairs(item_id, item_id, user_id)  # [B, M, L, L]
-            totals = totals - seen[:, None] @ inside
+            again = (item_id[:, None, :] == target[:, :, None]) & visible
+            totals = self._outside(batch, seen, votes, ~again.any(2))  # [B, M, T, L]
             bias = self.history_bias.values(batch.mask, newest_only)  # [B, T, L]
             seen_score = bias @ same.to(bias.dtype)  # sums over repetitions
             rest = rest - seen.sum(2) + (seen * torch.exp(seen_score)).sum(2)
-            again = (item_id[:, None, :] == target[:, :, None]) & visible
             score = torch.where(again.any(2), (bias * again).sum(2), score)
         total = rest + (weights * totals.clamp(min=0)).sum((1, 3)) * scale
         return ((torch.log(total) - score) * counts).sum()
+
+    def _outside(self, batch: SequenceBatch, seen: Tensor, votes: Tensor, new: Tensor) -> Tensor:
+        """All votes but those for the history, [B, M, T, L].
+
+        Args:
+            batch: Histories.
+            seen: Each history item once, [B, T, L].
+            votes: Votes for the targets, [B, M, T, L].
+            new: True where the target does not stand in the history, [B, T].
+        """
+        item_id, user_id = batch.item_id, batch.user_id
+        known = self.training_votes.others(item_id, user_id) if new.size(1) == 1 else None
+        if known is not None and torch.equal(seen.sum(2)[:, 0].long() + new[:, 0], known[1]):
+            # Histories and targets are all that the users took: no pair needs a look.
+            return known[0][:, :, None] + votes * new[:, None, :, None]
+        totals = self.training_votes.totals(item_id, user_id)[:, :, None]
+        return totals - seen[:, None] @ self.training_votes.pairs(item_id, item_id, user_id)
 
     def fast_parameters(self) -> list[nn.Parameter]:
         """Scalars that need a larger step: plain votes, base, history bias."""

@@ -1,5 +1,7 @@
 """Causal sequence encoders; the interest-centralized one has queries and keys of its own."""
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -30,13 +32,26 @@ def step_position(mask: Tensor) -> Tensor:
     return (mask.cumsum(1) - 1).clamp(min=0)
 
 
+def attend(query: Tensor, key: Tensor, value: Tensor, visible: Tensor, drop: Dropout) -> Tensor:
+    """Scaled dot-product attention [B, heads, L, D / heads] with dropout of its weights.
+
+    In training on the CPU PyTorch's own form draws its dropout slowly, so it is written out there.
+    """
+    if not drop.training or drop.p == 0 or query.device.type != "cpu":
+        dropout = drop.p if drop.training else 0.0
+        return F.scaled_dot_product_attention(
+            query, key, value, attn_mask=visible, dropout_p=dropout
+        )
+    scores = query @ key.transpose(-2, -1) / math.sqrt(query.size(-1))  # [B, heads, L, L]
+    return drop(scores.masked_fill(~visible, -torch.inf).softmax(-1)) @ value
+
+
 class InterestBlock(nn.Module):
     """One pre-norm Transformer block whose queries and keys come from a stream of their own."""
 
     def __init__(self, channels: int, num_heads: int, dropout: float) -> None:
         super().__init__()
         self.num_heads = num_heads
-        self.dropout = dropout
         self.norm_query = nn.LayerNorm(channels)
         self.norm_value = nn.LayerNorm(channels)
         self.norm_mlp = nn.LayerNorm(channels)
@@ -49,6 +64,7 @@ class InterestBlock(nn.Module):
             Dropout(dropout),
             nn.Linear(2 * channels, channels),
         )
+        self.drop_attention = Dropout(dropout)
         self.drop = Dropout(dropout)
 
     def forward(self, x: Tensor, guide: Tensor, visible: Tensor) -> Tensor:
@@ -58,10 +74,7 @@ class InterestBlock(nn.Module):
         query, key, value = (  # [B, L, D] -> [B, heads, L, D / heads]
             part.unflatten(-1, (self.num_heads, -1)).transpose(1, 2) for part in (query, key, value)
         )
-        dropout = self.dropout if self.training else 0.0
-        mixed = F.scaled_dot_product_attention(
-            query, key, value, attn_mask=visible, dropout_p=dropout
-        )
+        mixed = attend(query, key, value, visible, self.drop_attention)
         x = x + self.drop(self.out(mixed.transpose(1, 2).flatten(-2)))
         return x + self.drop(self.mlp(self.norm_mlp(x)))
 

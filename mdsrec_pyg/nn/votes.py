@@ -1,9 +1,9 @@
 """What training over learned relation graphs needs: votes that the voter's own history is not in.
 
 Each training pair co-occurred at least in its own sequence, so a learned graph holds its target.
-Both classes here answer the same two questions about a batch, over graphs without the user:
-how much the items of the history vote for given items (``pairs``), and how much they vote in all
-(``totals``).
+Both classes here answer the same questions about a batch, over graphs without the user: how much
+the items of the history vote for given items (``pairs``), how much they vote in all (``totals``)
+and, where that was computed in advance, for all that the user never took (``others``).
 """
 
 from __future__ import annotations
@@ -16,41 +16,7 @@ from torch import Tensor, nn
 from torch_geometric.data import Data
 
 from mdsrec_pyg.data import Interactions
-
-
-class EdgeTable(nn.Module):
-    """Looks edge weights up by source and target.
-
-    Args:
-        graph: An item graph with non-negative weights.
-    """
-
-    key: Tensor
-    weight: Tensor
-    total: Tensor
-
-    def __init__(self, graph: Data) -> None:
-        super().__init__()
-        self.num_nodes = num_nodes(graph)
-        source, target = graph.edge_index
-        key, order = torch.sort(source * self.num_nodes + target)
-        self.register_buffer("key", key, persistent=False)
-        self.register_buffer("weight", graph.edge_weight[order], persistent=False)
-        total = graph.edge_weight.new_zeros(self.num_nodes)
-        total.index_add_(0, source, graph.edge_weight)
-        self.register_buffer("total", total, persistent=False)  # of each source
-
-    def forward(self, source: Tensor, target: Tensor) -> Tensor:
-        """Weights of the edges from ``source`` to ``target``, zero where there is none."""
-        return lookup(self.key, source * self.num_nodes + target, self.weight)
-
-
-def lookup(keys: Tensor, wanted: Tensor, values: Tensor) -> Tensor:
-    """Values of the wanted keys among sorted keys, zero where a key is not there."""
-    if not len(keys):
-        return values.new_zeros(wanted.shape)
-    place = torch.searchsorted(keys, wanted).clamp(max=len(keys) - 1)
-    return values[place] * (keys[place] == wanted)
+from mdsrec_pyg.nn.edge_table import EdgeTable, join, neighbor_table, num_nodes
 
 
 class TrainingVotes(nn.Module):
@@ -69,6 +35,16 @@ class TrainingVotes(nn.Module):
     def totals(self, source: Tensor, user_id: Tensor) -> Tensor:
         """All votes of items [B, L] of the user together: [B, M, L]."""
         raise NotImplementedError
+
+    def others(self, source: Tensor, user_id: Tensor) -> tuple[Tensor, Tensor] | None:
+        """Votes of items [B, L] of the user for all items that are not the user's, and how many are.
+
+        It spares the votes within a history, which are L^2. None where it is not known.
+
+        Returns:
+            Votes [B, M, L], and the number of distinct items of each user [B].
+        """
+        return None
 
     def check(self, train: Interactions) -> None:
         """Raises a ValueError where the graphs were fitted on other interactions than these."""
@@ -97,6 +73,10 @@ class LeaveOneUserOut(TrainingVotes):
     """
 
     user_item: Tensor
+    num_own: Tensor
+    z: Tensor
+    total: Tensor
+    other: Tensor
 
     def __init__(
         self,
@@ -111,6 +91,8 @@ class LeaveOneUserOut(TrainingVotes):
         self.edges = nn.ModuleList(EdgeTable(graph) for graph in graphs)
         user, item, start = distinct_items(interactions)
         self.register_buffer("user_item", user * self.num_items + item, persistent=False)
+        self.register_buffer("num_own", start.diff(), persistent=False)  # [U]
+        tables = []
         for m, (precision, graph) in enumerate(zip(precisions, graphs, strict=True)):
             neighbor, _ = neighbor_table(graph)
             parts = []
@@ -121,8 +103,29 @@ class LeaveOneUserOut(TrainingVotes):
             scale, z, total = (torch.cat(values) for values in zip(*parts, strict=True))
             self.register_buffer(f"precision_{m}", precision, persistent=False)
             self.register_buffer(f"scale_{m}", scale, persistent=False)  # c, [U]
-            self.register_buffer(f"z_{m}", z, persistent=False)  # [nnz]
-            self.register_buffer(f"total_{m}", total, persistent=False)  # [nnz]
+            tables.append(torch.stack([z, total]))
+        # z and totals of each user's own items; the last row is that of any other item.
+        z, total = F.pad(torch.stack(tables, dim=-1), (0, 0, 0, 1))  # [nnz + 1, M] each
+        self.register_buffer("z", z, persistent=False)
+        self.register_buffer("total", total, persistent=False)
+        self.register_buffer("other", total - self._inside(user, item, start), persistent=False)
+
+    def _inside(self, user: Tensor, item: Tensor, start: Tensor, block: int = 2**20) -> Tensor:
+        """Votes of each of the users' items for all items of the same user, [nnz + 1, M]."""
+        size = start.diff()[user]
+        inside = self.total.new_zeros(self.total.shape)
+        ends = size.cumsum(0)
+        first = 0
+        while first < len(item):  # as many voters as make a block of pairs, at least one
+            done = int(ends[first]) - int(size[first])
+            last = max(first + 1, int(torch.searchsorted(ends, done + block, right=True)))
+            voter = torch.repeat_interleave(torch.arange(first, last), size[first:last])
+            step = torch.arange(len(voter)) - (ends - size)[voter] + done
+            other = item[start[user[voter]] + step]
+            votes = self.pairs(item[voter, None], other[:, None], user[voter])
+            inside.index_add_(0, voter, votes[:, :, 0, 0])
+            first = last
+        return inside
 
     def check(self, train: Interactions) -> None:
         """Raises a ValueError where the graphs were fitted on other interactions than these."""
@@ -134,29 +137,36 @@ class LeaveOneUserOut(TrainingVotes):
                 f"item, the relations have {len(self.user_item):,}, or the pairs differ)"
             )
 
-    def _of_user(self, name: str, item_id: Tensor, user_id: Tensor) -> Tensor:
-        """A value of each of the users' own items, [B, L]."""
+    def _place(self, item_id: Tensor, user_id: Tensor) -> Tensor:
+        """Rows of the users' own items in the tables, the last row for any other, [B, L]."""
         wanted = user_id[:, None] * self.num_items + item_id
-        return lookup(self.user_item, wanted, getattr(self, name))
+        if not len(self.user_item):
+            return torch.zeros_like(wanted)
+        place = torch.searchsorted(self.user_item, wanted).clamp(max=len(self.user_item) - 1)
+        return torch.where(self.user_item[place] == wanted, place, len(self.user_item))
 
     def pairs(self, source: Tensor, target: Tensor, user_id: Tensor) -> Tensor:
         """Votes of items [B, L] for items [B, T] of the same user: [B, M, T, L]."""
         source_, target_ = source[:, None, :], target[:, :, None]
+        z_source = F.embedding(self._place(source, user_id), self.z)[:, None]  # [B, 1, L, M]
+        z_target = F.embedding(self._place(target, user_id), self.z)[:, :, None]  # [B, T, 1, M]
         votes = []
         for m, edges in enumerate(self.edges):
             precision = getattr(self, f"precision_{m}")
             scale = getattr(self, f"scale_{m}")[user_id][:, None, None]
-            z_source = self._of_user(f"z_{m}", source, user_id)[:, None, :]
-            z_target = self._of_user(f"z_{m}", target, user_id)[:, :, None]
             kept = edges(source_, target_) > 0
             own = precision[source_, target_], precision.diagonal()[target_]
-            votes.append(vote_without_user(*own, scale, z_source, z_target) * kept)
+            votes.append(vote_without_user(*own, scale, z_source[..., m], z_target[..., m]) * kept)
         return torch.stack(votes, dim=1)
 
     def totals(self, source: Tensor, user_id: Tensor) -> Tensor:
         """All votes of items [B, L] of the user together: [B, M, L]."""
-        names = [f"total_{m}" for m in range(len(self.edges))]
-        return torch.stack([self._of_user(name, source, user_id) for name in names], dim=1)
+        return F.embedding(self._place(source, user_id), self.total).transpose(1, 2)
+
+    def others(self, source: Tensor, user_id: Tensor) -> tuple[Tensor, Tensor]:
+        """Votes for all items that are not the user's [B, M, L], and how many are [B]."""
+        votes = F.embedding(self._place(source, user_id), self.other).transpose(1, 2)
+        return votes, self.num_own[user_id]
 
 
 def distinct_items(interactions: Interactions) -> tuple[Tensor, Tensor, Tensor]:
@@ -239,39 +249,3 @@ class CrossFittedVotes(TrainingVotes):
         """All votes of items [B, L] together: [B, M, L]."""
         source = self._shifted(source, user_id)
         return torch.stack([edges.get_buffer("total")[source] for edges in self.edges], dim=1)
-
-
-def num_nodes(graph: Data) -> int:
-    """Number of nodes of a graph; an error where it is not stated."""
-    size = graph.num_nodes
-    if size is None:
-        raise ValueError("'num_nodes' must be set on every item graph (got None)")
-    return int(size)
-
-
-def join(graphs: Sequence[Data]) -> Data:
-    """Disjoint union: the nodes of graph f are shifted by f * N."""
-    size = num_nodes(graphs[0])
-    index = [graph.edge_index + f * size for f, graph in enumerate(graphs)]
-    weight = torch.cat([graph.edge_weight for graph in graphs])
-    return Data(
-        edge_index=torch.cat(index, dim=1), edge_weight=weight, num_nodes=size * len(graphs)
-    )
-
-
-def neighbor_table(graph: Data) -> tuple[Tensor, Tensor]:
-    """Outgoing edges of each node as a table: targets and weights [N, H].
-
-    Nodes with fewer than H edges are padded with edges of weight zero to themselves.
-    """
-    size = num_nodes(graph)
-    source, order = torch.sort(graph.edge_index[0], stable=True)
-    target, weight = graph.edge_index[1][order], graph.edge_weight[order]
-    degree = torch.bincount(source, minlength=size)
-    column = torch.arange(len(source)) - (degree.cumsum(0) - degree)[source]
-    width = max(int(degree.max()), 1)
-    neighbor = torch.arange(size)[:, None].repeat(1, width)
-    value = torch.zeros(size, width, dtype=weight.dtype)
-    neighbor[source, column] = target
-    value[source, column] = weight
-    return neighbor, value

@@ -8,8 +8,9 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from mdsrec_pyg.data import Interactions, ridge_graph, ridge_precision
+from mdsrec_pyg.nn.edge_table import EdgeTable, join, neighbor_table
 from mdsrec_pyg.nn.relations import user_folds
-from mdsrec_pyg.nn.votes import CrossFittedVotes, EdgeTable, LeaveOneUserOut, join, neighbor_table
+from mdsrec_pyg.nn.votes import CrossFittedVotes, LeaveOneUserOut
 
 
 def make_graph(num_nodes: int = 7, num_edges: int = 15, seed: int = 0) -> Data:

@@ -8,9 +8,9 @@ from typing import Any
 from torch_geometric.data import Data
 from torch_geometric.nn import MessagePassing
 
+from mdsrec_pyg.nn.edge_table import num_nodes
 from mdsrec_pyg.nn.interest_centers import InterestCenters
 from mdsrec_pyg.nn.relations import Relations
-from mdsrec_pyg.nn.votes import num_nodes
 
 
 def check_inputs(
