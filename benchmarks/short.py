@@ -40,6 +40,7 @@ def commands(folder: Path, peers: str) -> dict[str, list[str]]:
         "evaluation": [data, *short, "--peers", peers],
         "loss": short,
         "item_graph": [*short, "--folder", str(folder / "catalogs")],
+        "ridge_quality": [data, "--short"],
         "recommend": short,
         "epoch": [data, "--repeats", "1"],
         "accuracy": [data, *rows, *epochs, "--seeds", "0", *models],

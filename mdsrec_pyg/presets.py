@@ -10,6 +10,7 @@ import torch
 
 from mdsrec_pyg.data import Interactions, ModalFeature, standardize
 from mdsrec_pyg.data.cooccurrence import count_cooccurrences
+from mdsrec_pyg.data.feature_scaler import FeatureReducer
 from mdsrec_pyg.data.item_graph import build_item_graph
 from mdsrec_pyg.nn.interest_centers import InterestCenters
 from mdsrec_pyg.nn.models import MDSRec
@@ -76,6 +77,7 @@ def build_mdsrec(
     preset: str = "best",
     *,
     num_centers: int = 32,
+    num_components: int | None = None,
     seed: int = 0,
     **options: Any,
 ) -> MDSRec:
@@ -86,6 +88,11 @@ def build_mdsrec(
         train: Training interactions; nothing else enters.
         preset: ``'best'`` or ``'paper'``.
         num_centers: K of the interest centers; 0 for none.
+        num_components: Principal components of each modality's scaled features that take the
+            place of the features where the model projects them; a modality that has no more
+            features than that keeps its own. A training step takes less time: with thousands of
+            features, most of it goes into their projection. Item graphs, centers and learned
+            relations are made from the features as they are. Default: all features.
         seed: Seed of the centers and of the model's initial weights.
         **options: Override the preset: any argument of :class:`~mdsrec_pyg.nn.MDSRec`
             (``relations`` is True or False here), of the item graphs (``num_neighbors``,
@@ -118,13 +125,31 @@ def build_mdsrec(
         graphs[name] = build_item_graph(feature, counts, **graph_options)
         # The graph's affinity is the cosine of the features as they are; projections read them
         # scaled.
-        graphs[name].x = standardize(feature, known).x
+        graphs[name].x = _read_features(feature, known, num_components)
         if num_centers:
             fit = InterestCenters(num_centers, random_state=seed).fit
             centers[name] = fit(feature.x, feature.mask, items=known)
+    projected = options.get("vectors", True) and options.get("add_features", False)
+    projected = projected or (with_relations and options.get("vote_interests", True))
+    if num_components is not None and not projected:
+        warnings.warn(
+            "'num_components' has no effect with add_features=False and plain votes", stacklevel=2
+        )
     relations = None
     if with_relations:
         relations = fit_relations(features, train, seed=seed, **relation_options)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return MDSRec(graphs, centers or None, relations, **options)
+
+
+def _read_features(
+    feature: ModalFeature, known: torch.Tensor, num_components: int | None
+) -> torch.Tensor:
+    """What the model reads of a modality: scaled features [N, F], or their components [N, C]."""
+    scaled = standardize(feature, known)
+    if num_components is None or num_components >= feature.num_features:
+        return scaled.x
+    reduced = FeatureReducer(num_components).fit(scaled, known).transform(scaled)
+    # A mean square of one, as the scaled features have, so that the projection starts as large.
+    return reduced.x / reduced.x[known & feature.mask].square().mean().sqrt()

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from sklearn.decomposition import PCA
 from torch import Tensor
 from torch_geometric.nn import GCNConv
 
@@ -202,6 +203,41 @@ def test_features_are_scaled_by_training_items(dataset: SyntheticDataset) -> Non
     for m, feature in enumerate(dataset.features.values()):
         want = standardize(feature, known).x
         assert torch.equal(model.project[m].get_buffer("x"), want)
+
+
+def test_components_take_the_place_of_wide_features(dataset: SyntheticDataset) -> None:
+    train = leave_last_out(dataset.interactions).train
+    known = torch.from_numpy(train.item_counts() > 0)
+    base = {name: feature.x for name, feature in dataset.features.items()}
+    narrow = next(iter(base))
+    features = {
+        name: ModalFeature(x if name == narrow else torch.cat([x, x.square()], dim=1))
+        for name, x in base.items()
+    }
+    width = base[narrow].size(1)
+    options = {**SMALL, "num_components": width, "add_features": True}
+    model = build_mdsrec(features, train, **options)
+    whole = build_mdsrec(features, train, **{**options, "num_components": None})
+    for m, (name, feature) in enumerate(features.items()):
+        scaled = standardize(feature, known)
+        got = model.project[m].get_buffer("x")
+        if name == narrow:  # no wider than that: as it is
+            assert torch.equal(got, scaled.x)
+            continue
+        expected = PCA(width).fit(scaled.x[known]).transform(scaled.x)
+        expected = torch.from_numpy(expected / (expected[known.numpy()] ** 2).mean() ** 0.5)
+        torch.testing.assert_close(got.abs(), expected.float().abs(), rtol=1e-3, atol=1e-3)
+        # The relations see the features as they are.
+        for part in ("weight", "index"):
+            key = f"edge_{part}_{m}"
+            assert torch.equal(model.votes.get_buffer(key), whole.votes.get_buffer(key))
+
+
+def test_components_that_nothing_reads_warn(dataset: SyntheticDataset) -> None:
+    with pytest.warns(UserWarning, match="'num_components' has no effect"):
+        build(dataset, "paper", num_components=2)
+    with pytest.raises(ValueError, match="'num_components' must be at least 1"):
+        build(dataset, num_components=0)
 
 
 def test_soft_centers_are_those_of_the_features(dataset: SyntheticDataset) -> None:

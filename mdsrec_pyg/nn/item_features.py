@@ -36,7 +36,7 @@ class ItemIDs(nn.Module):
 class FeatureProjection(nn.Module):
     r"""Projects the frozen features of one modality, :math:`s \cdot \mathbf{W} \mathbf{x}_i`.
 
-    Rows of zeros (items without the modality) stay zero.
+    Rows of zeros (items without the modality) stay zero, and are left out of the product.
 
     Args:
         x: Scaled features [N, F].
@@ -49,16 +49,25 @@ class FeatureProjection(nn.Module):
     """
 
     x: Tensor
+    present: Tensor | None
 
     def __init__(self, x: Tensor, channels: int, scale: float = 0.1) -> None:
         super().__init__()
         self.scale = scale
-        self.register_buffer("x", x, persistent=False)
+        self.num_items = len(x)
+        present = x.any(1).nonzero()[:, 0]
+        whole = len(present) == len(x)
+        self.register_buffer("x", x if whole else x[present], persistent=False)
+        self.register_buffer("present", None if whole else present, persistent=False)
         self.linear = nn.Linear(x.size(1), channels, bias=False)
 
     def forward(self) -> Tensor:
         """Projected features [N, D]."""
-        return self.scale * self.linear(self.x)
+        projected = self.scale * self.linear(self.x)
+        if self.present is None:
+            return projected
+        table = projected.new_zeros(self.num_items, projected.size(1))
+        return table.index_copy(0, self.present, projected)
 
 
 def project_features(features: Sequence[Tensor], channels: int) -> nn.ModuleList:

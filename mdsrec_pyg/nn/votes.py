@@ -37,9 +37,9 @@ class TrainingVotes(nn.Module):
         raise NotImplementedError
 
     def others(self, source: Tensor, user_id: Tensor) -> tuple[Tensor, Tensor] | None:
-        """Votes of items [B, L] of the user for all items that are not the user's, and how many are.
+        """Votes of items [B, L] of the user for all items that are not the user's own.
 
-        It spares the votes within a history, which are L^2. None where it is not known.
+        They spare the votes within a history, which are L^2. None where they are not known.
 
         Returns:
             Votes [B, M, L], and the number of distinct items of each user [B].
