@@ -28,6 +28,7 @@ from harness import (
     result_path,
     save,
     table,
+    write,
 )
 from numpy.typing import NDArray
 from torch import Tensor
@@ -268,19 +269,15 @@ def main() -> None:
     outside = ("sizes", "models", "short", "threads", "out")
     settings = {name: value for name, value in vars(args).items() if name not in outside}
     print("settings:", ", ".join(f"{name}={value}" for name, value in settings.items()))
-    rows = []
+    hardware = about(args.threads)
+    path = args.out or result_path("recommend", hardware["date"], "cpu", args.threads)
+    result = {"benchmark": "recommend", **hardware, "settings": settings, "results": []}
     for size in tqdm(args.sizes, desc="sizes"):
         for name in tqdm(args.models, desc="models", leave=False):
-            rows += measure(name, size, args)
+            result["results"] += measure(name, size, args)
+            write(result, path)  # a run that is stopped keeps what it has
             gc.collect()
-    print(table(rows, [*COLUMNS, "index_mb", "build_peak_mb"]))
-    result = {
-        "benchmark": "recommend",
-        **about(args.threads),
-        "settings": settings,
-        "results": rows,
-    }
-    path = args.out or result_path("recommend", result["date"], "cpu", args.threads)
+    print(table(result["results"], [*COLUMNS, "index_mb", "build_peak_mb"]))
     save(result, path)
 
 
