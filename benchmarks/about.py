@@ -41,10 +41,11 @@ def code_version() -> str:
 
 
 def processor() -> str:
-    """Name of the processor, as far as the system says it."""
+    """Name of the processor, as far as the system says it, and its vector instructions."""
     info = Path("/proc/cpuinfo")
+    kind = f"({platform.machine()}, {torch.backends.cpu.get_cpu_capability()})"
     if info.exists():
         for line in info.read_text().splitlines():
             if line.startswith("model name"):
-                return f"{line.split(':')[1].strip()} ({platform.machine()})"
-    return platform.processor() or platform.machine()
+                return f"{line.split(':')[1].strip()} {kind}"
+    return f"{platform.processor() or platform.machine()} {kind}"
