@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Data
 
-from mdsrec_pyg.data import SequenceBatch
+from mdsrec_pyg.data import SequenceBatch, SequenceLoader
 from mdsrec_pyg.nn import CrossFittedVotes, RelationAttention, RelationVotes
 from mdsrec_pyg.nn.relations import user_folds
 
@@ -102,6 +102,29 @@ def test_loss_equals_the_dense_form(
     for gradient, want in zip(own, slow, strict=True):
         torch.testing.assert_close(gradient, want, rtol=1e-3, atol=1e-3)
         assert want.any()
+
+
+@pytest.mark.parametrize("window", [MAX_LENGTH, 2])
+def test_newest_positions_need_no_look_inside_whole_histories(
+    world, perturb, monkeypatch, window: int
+) -> None:
+    """The same loss as with the votes inside each history; cut histories take that way."""
+    batch = next(iter(SequenceLoader(world.train, window, batch_size=64, shuffle=False)))
+    votes = make_votes(world, perturb)
+    widths = []
+    pairs = votes.training_votes.pairs
+
+    def counted(source: Tensor, target: Tensor, user_id: Tensor) -> Tensor:
+        widths.append(target.size(1))
+        return pairs(source, target, user_id)
+
+    monkeypatch.setattr(votes.training_votes, "pairs", counted)
+    keys = votes.attention.item_keys()
+    loss = votes.loss_sum(batch, keys, newest_only=True)
+    assert widths == ([1] if window == MAX_LENGTH else [1, window])
+    monkeypatch.setattr(votes.training_votes, "others", lambda *_: None)
+    plain = votes.loss_sum(batch, keys, newest_only=True)
+    torch.testing.assert_close(loss, plain, rtol=1e-5, atol=1e-5)
 
 
 def test_loss_over_cross_fitted_graphs_equals_the_dense_form(

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -10,7 +11,7 @@ from torch_geometric.data import Data
 from mdsrec_pyg.data import Interactions, ridge_graph, ridge_precision
 from mdsrec_pyg.nn.edge_table import EdgeTable, join, neighbor_table
 from mdsrec_pyg.nn.relations import user_folds
-from mdsrec_pyg.nn.votes import CrossFittedVotes, LeaveOneUserOut
+from mdsrec_pyg.nn.votes import CrossFittedVotes, LeaveOneUserOut, distinct_items
 
 
 def make_graph(num_nodes: int = 7, num_edges: int = 15, seed: int = 0) -> Data:
@@ -87,6 +88,24 @@ def test_leaving_a_user_out_equals_refitting(
                 torch.testing.assert_close(pairs[b, :, t, i], want, rtol=1e-4, atol=1e-6)
                 checked += int((want > 0).sum())
     assert checked > 100  # most pairs do vote
+
+
+@pytest.mark.parametrize("block", [1, 2**20])
+def test_votes_for_others_leave_out_all_that_the_user_took(
+    world, dense_without_user: Callable[[int], Tensor], block: int
+) -> None:
+    batch, votes = world.batch, fit(world)
+    inside = votes._inside(*distinct_items(world.train), block=block)
+    torch.testing.assert_close(votes.other, votes.total - inside)
+    other, count = votes.others(batch.item_id, batch.user_id)
+    for b, user in enumerate(batch.user_id.tolist()):
+        own = np.unique(world.train.item_id[world.train.user_id == user])
+        assert count[b] == len(own)
+        table = dense_without_user(user).clone()
+        table[:, :, own] = 0
+        for i in batch.mask[b].nonzero()[:, 0].tolist():
+            want = table[:, batch.item_id[b, i]].sum(1)
+            torch.testing.assert_close(other[b, :, i], want, rtol=1e-4, atol=1e-5)
 
 
 def test_own_pairs_lose_votes_when_the_user_is_left_out(world) -> None:
