@@ -11,7 +11,7 @@ from torch.autograd.function import once_differentiable
 MAX_SCORES = 2**25  # 128 MiB in float32
 # On the CPU scores that stay in its caches take less time, as long as a block has enough rows to
 # make the reading of all item vectors worth it (measured).
-CPU_SCORES, CPU_ROWS = 2**21, 32
+CPU_SCORES, CPU_ROWS = 2**21, 128
 
 
 def block_rows(
@@ -21,7 +21,7 @@ def block_rows(
 
     As many as fit into ``max_scores``, at least one (the scores of one position are never cut:
     they take less room than the item vectors) and at most all of them, which is one plain pass.
-    On the CPU at most 2^21 scores or 32 positions, whichever is more.
+    On the CPU at most 2^21 scores or 128 positions, whichever is more.
 
     Raises:
         ValueError: ``max_scores`` is below 1.

@@ -172,7 +172,8 @@ def test_block_rows_by_hand() -> None:
     assert block_rows(100, 1000, 10**9) == 100
     assert block_rows(100, 1000, 5) == 1
     assert block_rows(8192, 1_000_000, 2**25, "cuda") == 33
-    assert block_rows(8192, 1_000_000) == 32  # on the CPU, in its caches: not more rows than these
+    assert block_rows(8192, 1_000_000) == 33
+    assert block_rows(8192, 100_000) == 128  # on the CPU, in its caches: not more rows than these
     assert block_rows(8192, 2**12) == 2**9  # or than make 2^21 scores
     assert block_rows(8192, 2**12, 2**25, "cuda") == 2**13
     with pytest.raises(ValueError, match=r"'max_scores' must be at least 1 \(got 0\)"):
