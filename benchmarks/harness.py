@@ -138,10 +138,11 @@ def _cell(value: Any) -> str:
 
 
 def hardware_name(device: torch.device | str, threads: int) -> str:
-    """The hardware as part of a file name, such as ``amd-epyc-2-threads``."""
+    """The hardware as part of a file name, such as ``amd-epyc-avx2-2-threads``."""
     if torch.device(device).type == "cuda":
         return _plain(torch.cuda.get_device_name())
-    return f"{_plain(processor())}-{threads}-threads"
+    instructions = _plain(torch.backends.cpu.get_cpu_capability())
+    return f"{_plain(processor())}-{instructions}-{threads}-threads"
 
 
 def _plain(text: str) -> str:
