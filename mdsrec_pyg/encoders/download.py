@@ -1,0 +1,261 @@
+"""Downloads the images that the items' URLs point to."""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import os
+from collections import Counter
+from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from mdsrec_pyg.encoders._extra import require
+from mdsrec_pyg.encoders._items import read_items
+from mdsrec_pyg.encoders._lock import exclusive
+from mdsrec_pyg.encoders.images import MAX_PIXELS, file_name, find_images
+from mdsrec_pyg.io import atomic_write
+
+__all__ = ["Download", "Downloads", "download_images"]
+
+USER_AGENT = "mdsrec_pyg image downloader"
+
+# What is said of each status.
+WORDS = {
+    "ok": "downloaded",
+    "present": "there before",
+    "failed": "failed",
+    "no_url": "without a URL",
+    "not_tried": "not tried",
+}
+
+
+@dataclass(frozen=True)
+class Download:
+    """What became of one item's image.
+
+    Attributes:
+        raw_id: The item's raw id.
+        status: ``'ok'``, ``'present'`` (from an earlier call), ``'failed'``, ``'no_url'`` or
+            ``'not_tried'`` (the call was interrupted).
+        bytes: Size of the file.
+        reason: Why it failed.
+    """
+
+    raw_id: Any
+    status: str
+    bytes: int = 0
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Downloads:
+    """What became of all items' images, item by item, and the table that says so."""
+
+    rows: tuple[Download, ...]
+    folder: Path
+    table: Path
+
+    def __str__(self) -> str:
+        """Counts by status, and of failures by reason."""
+        count = Counter(row.status for row in self.rows)
+        size = sum(row.bytes for row in self.rows) / 1e6
+        counts = ", ".join(f"{count[key]:,} {word}" for key, word in WORDS.items() if count[key])
+        reasons = Counter(row.reason.partition(":")[0] for row in self.rows if row.reason)
+        lines = [f"{self.folder}: {counts}; {size:,.1f} MB"]
+        lines += [f"  {number:,} x {reason}" for reason, number in reasons.most_common(10)]
+        return "\n".join([*lines, f"  each item: {self.table}"])
+
+
+def download_images(
+    folder: str | os.PathLike[str],
+    images: str | os.PathLike[str] | None = None,
+    *,
+    column: str = "image_url",
+    concurrency: int = 8,
+    timeout: float = 120.0,
+    retries: int = 4,
+    backoff: float = 1.0,
+    max_redirects: int = 5,
+    max_bytes: int = 20_000_000,
+    max_pixels: int = MAX_PIXELS,
+    min_side: int = 8,
+    allow_private: bool = False,
+    user_agent: str = USER_AGENT,
+    progress: bool = True,
+    log: Callable[[str], None] | None = print,
+) -> Downloads:
+    """Downloads the images of a data set folder's items.
+
+    Each becomes a file ``<raw id>.<suffix of its format>`` of ``images``, the raw id
+    percent-encoded where needed, whole or not at all; it was decoded before, whatever the server
+    called it. Files that are there are not fetched again, so the same call continues after an
+    interruption. What became of each item is written to ``<column>_download.tsv`` in ``folder``:
+    ``raw_id``, ``status``, ``bytes``, ``reason``.
+
+    Only ``http`` and ``https`` are followed, and each connection, redirects included, is made to an
+    address that was found to lie outside the local network: URLs in metadata are written by others,
+    and must not make this machine ask its neighbors. Proxies, which would look names up
+    themselves, are not used. At most ``concurrency * max_bytes`` of memory are in use.
+
+    Args:
+        folder: The data set folder.
+        images: Where the images go; made if needed. (default: ``<folder>/images``)
+        column: Column of the items file that holds the URLs.
+        concurrency: Images fetched at a time.
+        timeout: Seconds that an image may take in all, further tries and waits included.
+        retries: Further tries after a broken connection, a time-out or an answer of a server in
+            trouble (status 408, 425, 429, 500, 502, 503, 504).
+        backoff: Seconds before the second try, half to all of it; twice as long each time. Where
+            the server says how long (``Retry-After``), that counts.
+        max_redirects: Redirects that are followed.
+        max_bytes: Larger files are given up.
+        max_pixels: Larger images are given up.
+        min_side: Images with a shorter side are taken for placeholders and given up. (Amazon
+            answers 1 x 1 pixels for products without an image.)
+        allow_private: Whether to connect to addresses inside the local network.
+        user_agent: How the program calls itself; add how to reach you.
+        progress: Shows a progress bar on a terminal.
+        log: Takes the settings, stated first, and the outcome. ``None``: nobody.
+
+    Raises:
+        ImportError: The extra ``encode`` is not installed.
+        ValueError: An argument is not as it should be, there is no such column, or another process
+            downloads into ``images``.
+    """
+    _check(concurrency=concurrency, max_bytes=max_bytes, max_pixels=max_pixels)
+    _check(
+        least=0, retries=retries, backoff=backoff, max_redirects=max_redirects, min_side=min_side
+    )
+    if not timeout > 0:
+        raise ValueError(f"'timeout' must be positive (got {timeout})")
+    for library in ("httpx", "PIL.Image"):
+        require(library)
+    from mdsrec_pyg.encoders._fetch import Limits
+
+    limits = Limits(timeout, max_bytes, max_pixels, min_side, retries, backoff, max_redirects)
+    root = Path(folder)
+    items = read_items(root, column)
+    target = root / "images" if images is None else Path(images)
+    target.mkdir(parents=True, exist_ok=True)
+    table = root / f"{column}_download.tsv"
+    with exclusive(target / ".lock", f"a download into {target}"):
+        rows = _before(items.raw_ids.tolist(), items.values, find_images(target))
+        todo = {
+            row: str(items.values[row]) for row, d in enumerate(rows) if d.status == "not_tried"
+        }
+        if log is not None:
+            log(f"images       {len(items):,} items, {len(todo):,} to fetch, into {target}")
+            log(f"limits       {limits.timeout:g} s, {limits.max_bytes:,} bytes an image")
+            log(f"connections  {concurrency} at a time, {retries} further tries, as {user_agent!r}")
+        job = _Job(rows, todo, target, limits, concurrency, allow_private, user_agent, progress)
+        try:
+            _run(job.run())
+        finally:  # interrupted, too
+            _write(table, rows)
+    downloads = Downloads(tuple(rows), target, table)
+    if log is not None:
+        log(str(downloads))
+    return downloads
+
+
+def _check(least: int = 1, **values: float) -> None:
+    for name, value in values.items():
+        if value < least:
+            raise ValueError(f"'{name}' must be at least {least} (got {value})")
+
+
+def _before(raw_ids: list[Any], urls: list[str | None], present: dict[str, Path]) -> list[Download]:
+    """What is known of each item before anything is fetched."""
+    rows = []
+    for raw_id, url in zip(raw_ids, urls, strict=True):
+        path = present.get(file_name(raw_id))
+        if path is not None:
+            rows.append(Download(raw_id, "present", path.stat().st_size))
+        elif not url or not url.strip():
+            rows.append(Download(raw_id, "no_url"))
+        else:
+            rows.append(Download(raw_id, "not_tried"))
+    return rows
+
+
+@dataclass
+class _Job:
+    """The downloads of one call; ``rows`` is filled in."""
+
+    rows: list[Download]
+    todo: dict[int, str]
+    target: Path
+    limits: Any
+    concurrency: int
+    allow_private: bool
+    user_agent: str
+    progress: bool
+
+    async def run(self) -> None:
+        import httpx
+
+        from mdsrec_pyg.encoders._transport import CheckedTransport
+
+        headers = {
+            "User-Agent": self.user_agent,
+            "Accept": "image/*",
+            "Accept-Encoding": "identity",
+        }
+        # A connection that says nothing for so long is tried anew within the time of the image.
+        timeout = httpx.Timeout(min(20.0, self.limits.timeout), pool=None)
+        transport = CheckedTransport(self.allow_private, self.concurrency)
+        queue = iter(self.todo.items())
+        with (
+            tqdm(
+                total=len(self.todo), desc="images", disable=None if self.progress else True
+            ) as bar,
+            # Decoding is the only work here that takes a processor.
+            ThreadPoolExecutor(2) as checker,
+        ):
+            async with httpx.AsyncClient(
+                transport=transport, headers=headers, timeout=timeout
+            ) as client:
+                workers = [self._work(client, queue, checker, bar) for _ in range(self.concurrency)]
+                await asyncio.gather(*workers)
+
+    async def _work(self, client: Any, queue: Any, checker: ThreadPoolExecutor, bar: Any) -> None:
+        from mdsrec_pyg.encoders._fetch import FailedError, fetch
+
+        for row, url in queue:  # shared by all workers
+            done = self.rows[row]
+            try:
+                body, suffix = await fetch(client, url.strip(), self.limits, checker)
+            except FailedError as error:
+                self.rows[row] = replace(done, status="failed", reason=str(error))
+            else:
+                with atomic_write(self.target / (file_name(done.raw_id) + suffix)) as temporary:
+                    temporary.write_bytes(body)
+                self.rows[row] = replace(done, status="ok", bytes=len(body))
+            bar.update()
+
+
+def _run(job: Coroutine[Any, Any, None]) -> None:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        asyncio.run(job)
+    else:  # inside a notebook, whose loop cannot wait for us: a loop of our own in a thread
+        with ThreadPoolExecutor(1) as thread:
+            thread.submit(asyncio.run, job).result()
+
+
+def _write(path: Path, rows: list[Download]) -> None:
+    with (
+        atomic_write(path) as temporary,
+        temporary.open("w", encoding="utf-8", newline="") as file,
+    ):
+        table = csv.writer(file, delimiter="\t", lineterminator="\n")
+        table.writerow(["raw_id", "status", "bytes", "reason"])
+        for row in rows:
+            reason = " ".join(row.reason.split())
+            table.writerow([row.raw_id, row.status, row.bytes, reason])

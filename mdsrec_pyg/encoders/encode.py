@@ -1,0 +1,228 @@
+"""From texts and images of a data set folder to its feature files."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mdsrec_pyg.encoders._blocks import Encoding, Source, encode_source
+from mdsrec_pyg.encoders._extra import files_version
+from mdsrec_pyg.encoders._items import Items, read_items
+from mdsrec_pyg.encoders.image import ImageEncoder
+from mdsrec_pyg.encoders.images import find_images, images_of, open_image
+from mdsrec_pyg.encoders.text import TextEncoder
+
+__all__ = ["encode_images", "encode_texts"]
+
+Encoder = Callable[[Any], Any]
+
+
+def encode_texts(
+    folder: str | os.PathLike[str],
+    model: str | os.PathLike[str] | Encoder,
+    modality: str = "text",
+    *,
+    column: str = "text",
+    batch_size: int = 64,
+    block_size: int = 2048,
+    progress: bool = True,
+    log: Callable[[str], None] | None = print,
+    **options: Any,
+) -> Encoding:
+    """Encodes the texts of a data set folder as a modality of it.
+
+    Reads ``items.jsonl`` or ``items.parquet`` and writes ``<modality>.npy``, float16 ``[N, F]``,
+    ``<modality>_mask.npy``, bool ``[N]``, false where the text is empty, and
+    ``<modality>_missing.tsv``, the items without a text and why. Nothing changes in the folder
+    until all is encoded. Until then every finished block of items is a file in
+    ``.<modality>-shards``: the same call after an interruption continues from there. Another model,
+    option or text begins anew.
+
+    Args:
+        folder: The data set folder.
+        model: A name on the Hugging Face hub or a local folder, for :class:`TextEncoder`; or any
+            callable from a list of *B* texts to features ``[B, F]``. A callable with an attribute
+            ``key``, a text that changes with it, continues after an interruption; one without
+            begins anew.
+        modality: Name of the files.
+        column: Column of the items file that is encoded.
+        batch_size: Texts that the model sees at a time; of a block, those of like length together.
+        block_size: Items of a block.
+        progress: Shows a progress bar on a terminal.
+        log: Takes the settings, stated first, and the outcome. ``None``: nobody.
+        **options: For :class:`TextEncoder`: ``device``, ``dtype``, ``max_length``, ...
+
+    Returns:
+        What was encoded, what is missing and why.
+
+    Raises:
+        ImportError: The extra ``encode`` is not installed.
+        ValueError: An argument or a file is not as it should be, or no item has a text.
+    """
+    items = read_items(folder, column)
+    encoder = _encoder(TextEncoder, model, options)
+    texts = [text if text and text.strip() else None for text in items.values]
+    digest = hashlib.sha256()
+    for text in texts:
+        digest.update(b"\0" if text is None else b"\1" + text.encode() + b"\0")
+    source = Source(
+        folder=Path(folder),
+        modality=modality,
+        raw_ids=items.raw_ids,
+        reasons={row: "empty text" for row, text in enumerate(texts) if text is None},
+        read=_TextReader(texts, batch_size),
+        key=digest.hexdigest(),
+        what="texts",
+        origin=f"{items.path.name}, column '{column}'",
+    )
+    return encode_source(source, encoder, batch_size, block_size, progress, log)
+
+
+def encode_images(
+    folder: str | os.PathLike[str],
+    images: str | os.PathLike[str] | Mapping[str, Path],
+    model: str | os.PathLike[str] | Encoder,
+    modality: str = "image",
+    *,
+    name: str = "raw_id",
+    batch_size: int = 64,
+    block_size: int = 2048,
+    num_workers: int = 4,
+    progress: bool = True,
+    log: Callable[[str], None] | None = print,
+    **options: Any,
+) -> Encoding:
+    """Encodes the images of a data set folder's items as a modality of it.
+
+    Writes the same files as :func:`encode_texts` and continues after an interruption alike. Items
+    whose image is missing, cut or otherwise unreadable are masked and listed with the reason. An
+    image file counts as changed when its size or time of change does.
+
+    Args:
+        folder: The data set folder.
+        images: A folder of images, a ``.csv`` or ``.tsv`` file with the columns ``raw_id`` and
+            ``path``, or the path of each raw id (:func:`find_images` takes other columns).
+        model: A model's name or folder, for :class:`ImageEncoder`; or any callable from a list of
+            *B* RGB Pillow images to features ``[B, F]``. If it has a method ``prepare``, that is
+            called for each image in the threads that read, and the callable gets what it returned.
+            About ``key`` see :func:`encode_texts`.
+        modality: Name of the files.
+        name: What the images of a folder are called after: ``'raw_id'`` (as it is, or as
+            :func:`download_images` writes it), ``'item'`` (the number), or a column of the items
+            file that holds paths relative to ``images``.
+        batch_size: Images that the model sees at a time.
+        block_size: Items of a block.
+        num_workers: Threads that read and prepare images.
+        progress: Shows a progress bar on a terminal.
+        log: Takes the settings, stated first, and the outcome. ``None``: nobody.
+        **options: For :class:`ImageEncoder`: ``device``, ``dtype``, ``library``, ...
+
+    Returns:
+        What was encoded, what is missing and why.
+
+    Raises:
+        ImportError: The extra ``encode`` is not installed.
+        ValueError: An argument or a file is not as it should be, or no item has an image.
+    """
+    if num_workers < 1:
+        raise ValueError(f"'num_workers' must be at least 1 (got {num_workers})")
+    items = read_items(folder, None if name in ("raw_id", "item") else name)
+    paths = _paths(items, images, name)
+    files = {row: path for row, path in enumerate(paths) if path is not None and path.is_file()}
+    encoder = _encoder(ImageEncoder, model, options)
+    listing = [f"{row}\0{path}" for row, path in files.items()]
+    version = files_version(Path(folder), list(files.values()))
+    source = Source(
+        folder=Path(folder),
+        modality=modality,
+        raw_ids=items.raw_ids,
+        reasons={
+            row: "no image" if path is None else f"no such file: {path}"
+            for row, path in enumerate(paths)
+            if row not in files
+        },
+        read=_ImageReader(files, getattr(encoder, "prepare", None), batch_size, num_workers),
+        key=hashlib.sha256("\n".join([version, *listing]).encode()).hexdigest(),
+        what="images",
+        origin=f"{'given' if isinstance(images, Mapping) else images}, by {name}",
+    )
+    return encode_source(source, encoder, batch_size, block_size, progress, log)
+
+
+@dataclass(frozen=True)
+class _TextReader:
+    """Batches of texts of like length, so that little is padded."""
+
+    texts: list[str | None]
+    batch_size: int
+
+    def __call__(self, rows: NDArray[np.int64]) -> Iterator[tuple[NDArray[np.int64], list[Any]]]:
+        # The longest first: what does not fit into memory fails at once.
+        ordered = sorted(rows.tolist(), key=lambda row: -len(self.texts[row] or ""))
+        for start in range(0, len(ordered), self.batch_size):
+            batch = ordered[start : start + self.batch_size]
+            yield np.array(batch), [self.texts[row] for row in batch]
+
+
+@dataclass(frozen=True)
+class _ImageReader:
+    """Batches of images, read in threads while the model works on the batch before."""
+
+    files: dict[int, Path]
+    prepare: Callable[[Any], Any] | None
+    batch_size: int
+    num_workers: int
+
+    def __call__(self, rows: NDArray[np.int64]) -> Iterator[tuple[NDArray[np.int64], list[Any]]]:
+        starts = range(0, len(rows), self.batch_size)
+        batches = [rows[start : start + self.batch_size] for start in starts]
+        with ThreadPoolExecutor(self.num_workers) as pool:
+            ahead: deque[list[Future[Any]]] = deque()
+            for number, batch in enumerate(batches):
+                while len(ahead) < 2 and number + len(ahead) < len(batches):
+                    later = batches[number + len(ahead)].tolist()
+                    ahead.append([pool.submit(self._load, row) for row in later])
+                yield batch, [future.result() for future in ahead.popleft()]
+
+    def _load(self, row: int) -> Any:
+        try:
+            image = open_image(self.files[row])
+        except ValueError as error:
+            return error
+        return image if self.prepare is None else self.prepare(image)
+
+
+def _encoder(kind: Any, model: Any, options: dict[str, Any]) -> Encoder:
+    if not callable(model):
+        return kind(model, **options)
+    if options:
+        raise ValueError(f"{sorted(options)} are of no use with a callable as 'model'")
+    return model
+
+
+def _paths(
+    items: Items, images: str | os.PathLike[str] | Mapping[str, Path], name: str
+) -> Sequence[Path | None]:
+    """The image file of each item."""
+    if name not in ("raw_id", "item"):
+        if isinstance(images, Mapping) or not Path(images).is_dir():
+            raise ValueError(f"'images' must be a folder with name={name!r} (got {images})")
+        return [Path(images, value) if value else None for value in items.values]
+    found = images if isinstance(images, Mapping) else find_images(images)
+    ids = [str(raw_id) for raw_id in (range(len(items)) if name == "item" else items.raw_ids)]
+    paths = images_of(found, ids)
+    if not any(paths):
+        given = f"{len(found):,} images, such as {next(iter(found))!r}" if found else "none"
+        raise ValueError(
+            f"'images' must hold images called by {name}, such as {ids[0]!r} (got {given})"
+        )
+    return paths
