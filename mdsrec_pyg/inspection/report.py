@@ -1,0 +1,157 @@
+"""All figures of a data set in one object, as a table, as JSON and as warnings."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from mdsrec_pyg.data.splits import leave_last_out
+from mdsrec_pyg.datasets.dataset import RecommendationDataset
+from mdsrec_pyg.inspection.alignment import Alignment, feature_alignment
+from mdsrec_pyg.inspection.counts import InteractionSummary, summarize_interactions
+from mdsrec_pyg.inspection.coverage import FeatureSummary, summarize_feature
+from mdsrec_pyg.inspection.difference import FIT_ITEMS, ModalityDifference, modality_difference
+from mdsrec_pyg.inspection.oddities import Oddities, find_oddities
+from mdsrec_pyg.inspection.rules import find_warnings
+from mdsrec_pyg.inspection.table import format_inspection
+from mdsrec_pyg.inspection.thresholds import DataWarning, Thresholds
+from mdsrec_pyg.io import atomic_write
+
+__all__ = ["Inspection", "inspect_dataset"]
+
+
+@dataclass(frozen=True, eq=False)
+class Inspection:
+    """The figures of a data set. Printed, it is a table.
+
+    Args:
+        name: Name of the data set.
+        seed: Seed of all samples.
+        interactions: Counts, over all interactions.
+        features: Coverage and soundness of each modality.
+        alignment: Hit rates of each modality, over the training part of leave-last-out.
+        differences: Each two modalities compared.
+        oddities: Leaks and oddities.
+        sampled: What was sampled, a sentence each.
+        notes: What was counted or dropped while reading, a sentence each.
+        warnings: What to look at before training.
+    """
+
+    name: str
+    seed: int
+    interactions: InteractionSummary
+    features: dict[str, FeatureSummary]
+    alignment: dict[str, Alignment]
+    differences: list[ModalityDifference]
+    oddities: Oddities
+    sampled: list[str]
+    notes: list[str]
+    warnings: list[DataWarning]
+
+    def __str__(self) -> str:
+        """The table."""
+        return format_inspection(self)
+
+    def to_dict(self) -> dict[str, Any]:
+        """All figures, ready for JSON; times are seconds since 1970."""
+        return {
+            "name": self.name,
+            "seed": self.seed,
+            "interactions": asdict(self.interactions),
+            "features": {name: asdict(found) for name, found in self.features.items()},
+            "alignment": {name: asdict(found) for name, found in self.alignment.items()},
+            "differences": [found.to_dict() for found in self.differences],
+            "oddities": asdict(self.oddities),
+            "sampled": self.sampled,
+            "notes": self.notes,
+            "warnings": [asdict(warning) for warning in self.warnings],
+        }
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes :meth:`to_dict` as JSON. The folder of ``path`` must exist."""
+        text = json.dumps(self.to_dict(), indent=2, ensure_ascii=False, allow_nan=False)
+        with atomic_write(path) as temporary:
+            temporary.write_text(text + "\n", encoding="utf-8")
+
+
+def inspect_dataset(
+    dataset: RecommendationDataset,
+    *,
+    seed: int = 0,
+    k: int = 20,
+    num_neighbors: int = 10,
+    num_centers: int = 32,
+    num_examples: int = 5,
+    max_queries: int = 2_000,
+    thresholds: Thresholds | None = None,
+    now: float | None = None,
+) -> Inspection:
+    """Looks at a data set before anything is trained.
+
+    Features are judged on the training part of leave-last-out alone; held-out rows enter only
+    where the question is about them (counts, copies of histories, cold and tied targets).
+
+    Time and memory are bounded for large sets by ``max_queries``: similarities to the whole
+    catalog are computed for so many users or items, in blocks of 64 MB. Beside the data set, one
+    copy of one modality is held at a time.
+
+    Args:
+        dataset: The data set.
+        seed: Seed of samples, shuffles and k-means.
+        k: Cutoff of the hit rates.
+        num_neighbors: Neighbors *H* that modalities are compared by.
+        num_centers: Centers *K* that they are compared by.
+        num_examples: Pairs of items shown each way on which two modalities disagree.
+        max_queries: Most users (hit rates) and items (neighbors) asked.
+        thresholds: From where on a figure is a warning.
+        now: Seconds since 1970 that no timestamp should exceed. Default: the clock.
+
+    Returns:
+        The figures.
+
+    Raises:
+        ValueError: No user has three interactions, or an option is out of range.
+    """
+    interactions = dataset.interactions
+    split = leave_last_out(interactions)
+    inspection = Inspection(
+        name=dataset.name,
+        seed=seed,
+        interactions=summarize_interactions(interactions),
+        features={
+            name: summarize_feature(feature, split.train, dataset.item_ids)
+            for name, feature in dataset.features.items()
+        },
+        alignment=feature_alignment(
+            dataset.features, split.train, k=k, max_queries=max_queries, seed=seed
+        ),
+        differences=modality_difference(
+            dataset.features,
+            num_neighbors=num_neighbors,
+            num_centers=num_centers,
+            num_examples=num_examples,
+            max_queries=max_queries,
+            seed=seed,
+            item_ids=dataset.item_ids,
+            item_text=dataset.item_text,
+        ),
+        oddities=find_oddities(interactions, split, dataset.user_ids, now=now),
+        sampled=_sampled(dataset, max_queries, seed),
+        notes=list(dataset.report),
+        warnings=[],
+    )
+    return replace(inspection, warnings=find_warnings(inspection, thresholds))
+
+
+def _sampled(dataset: RecommendationDataset, max_queries: int, seed: int) -> list[str]:
+    """What is not computed over everything."""
+    found = []
+    if dataset.features and dataset.num_users > max_queries:
+        found.append(f"hit rates: at most {max_queries:,} of {dataset.num_users:,} users")
+    if len(dataset.features) > 1 and dataset.num_items > max_queries:
+        found.append(f"common neighbors: at most {max_queries:,} of {dataset.num_items:,} items")
+    if len(dataset.features) > 1 and dataset.num_items > FIT_ITEMS:
+        found.append(f"k-means: fitted on {FIT_ITEMS:,} items, all are labeled")
+    return [f"{text} (seed {seed})" for text in found]
