@@ -26,7 +26,7 @@ from mdsrec_pyg.data import SequenceBatch, local_ridge_graph, ridge_graph, ridge
 from mdsrec_pyg.nn.models import Recommender
 
 #: Of the preset ``"best"``.
-RIDGE = {"feature_weight": 20.0, "l2": 100.0}
+RIDGE: dict[str, Any] = {"feature_weight": 20.0, "l2": 100.0}
 MAX_LENGTH = 50
 
 

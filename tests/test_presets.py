@@ -218,6 +218,8 @@ def test_components_take_the_place_of_wide_features(dataset: SyntheticDataset) -
     options = {**SMALL, "num_components": width, "add_features": True}
     model = build_mdsrec(features, train, **options)
     whole = build_mdsrec(features, train, **{**options, "num_components": None})
+    assert model.votes is not None
+    assert whole.votes is not None
     for m, (name, feature) in enumerate(features.items()):
         scaled = standardize(feature, known)
         got = model.project[m].get_buffer("x")
