@@ -24,19 +24,16 @@ from typing import Any
 import pandas as pd
 
 from mdsrec_pyg import (
+    SPLITS,
     FolderDataset,
     MDSRec,
     RecommendationDataset,
     SyntheticDataset,
     build_mdsrec,
-    leave_last_out,
     load_weights,
     recommend,
-    temporal_split,
 )
 from mdsrec_pyg.io import atomic_write
-
-SPLITS = {"leave_last_out": leave_last_out, "temporal": temporal_split}
 
 
 def load_run(directory: Path) -> tuple[RecommendationDataset, MDSRec]:
@@ -53,7 +50,7 @@ def load_run(directory: Path) -> tuple[RecommendationDataset, MDSRec]:
             settings["data"], settings["modalities"], duplicates=settings["duplicates"]
         )
     # Graphs and centers are built again, from the same training part.
-    train = SPLITS[settings["split"]](dataset.interactions).train
+    train = SPLITS[settings["split"]](dataset).train
     model = build_mdsrec(
         dataset.features, train, settings["preset"], seed=settings["seed"], **settings["options"]
     )

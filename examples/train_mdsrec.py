@@ -28,19 +28,16 @@ import torch_geometric
 import mdsrec_pyg
 from mdsrec_pyg import (
     PRESETS,
+    SPLITS,
     FolderDataset,
     RecommendationDataset,
     SyntheticDataset,
     Trainer,
     build_mdsrec,
     evaluate,
-    leave_last_out,
     save_ranks,
-    temporal_split,
 )
 from mdsrec_pyg.io import atomic_write
-
-SPLITS = {"leave_last_out": leave_last_out, "temporal": temporal_split}
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -113,7 +110,7 @@ def main(argv: list[str] | None = None) -> None:
     dataset: RecommendationDataset = SyntheticDataset(seed=0)
     if args.data is not None:
         dataset = FolderDataset(args.data, args.modalities, duplicates=args.duplicates)
-    split = SPLITS[args.split](dataset.interactions)
+    split = SPLITS[args.split](dataset)
     print(dataset, split, sep="\n\n", end="\n\n")
     model = build_mdsrec(
         dataset.features, split.train, args.preset, seed=args.seed, **settings["options"]

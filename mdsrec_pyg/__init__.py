@@ -13,12 +13,14 @@ from mdsrec_pyg.data import (
     build_item_graph,
     cached_item_graph,
     count_cooccurrences,
+    given_split,
     k_core,
     leave_last_out,
     standardize,
     temporal_split,
 )
 from mdsrec_pyg.datasets import (
+    SPLITS,
     FolderDataset,
     RecommendationDataset,
     SyntheticDataset,
@@ -71,6 +73,7 @@ use_huge_pages()
 __all__ = [
     "EASE",
     "PRESETS",
+    "SPLITS",
     "CenterEncoder",
     "CrossFittedVotes",
     "Evaluation",
@@ -113,6 +116,7 @@ __all__ = [
     "count_cooccurrences",
     "evaluate",
     "fit_relations",
+    "given_split",
     "k_core",
     "leave_last_out",
     "load_weights",

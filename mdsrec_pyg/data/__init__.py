@@ -2,6 +2,7 @@
 
 from mdsrec_pyg.data.cooccurrence import count_cooccurrences
 from mdsrec_pyg.data.features import ModalFeature, standardize
+from mdsrec_pyg.data.given_split import SPLIT_LABELS, given_split
 from mdsrec_pyg.data.graph_cache import cached_item_graph
 from mdsrec_pyg.data.interactions import Interactions, k_core
 from mdsrec_pyg.data.item_graph import build_item_graph, product_graph
@@ -12,6 +13,7 @@ from mdsrec_pyg.data.sequences import SequenceBatch, SequenceLoader
 from mdsrec_pyg.data.splits import EvaluationSplit, Split, leave_last_out, temporal_split
 
 __all__ = [
+    "SPLIT_LABELS",
     "EvaluationSplit",
     "Interactions",
     "ModalFeature",
@@ -21,6 +23,7 @@ __all__ = [
     "build_item_graph",
     "cached_item_graph",
     "count_cooccurrences",
+    "given_split",
     "k_core",
     "learned_graph",
     "leave_last_out",

@@ -5,9 +5,11 @@ from __future__ import annotations
 import warnings
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from mdsrec_pyg.data.interactions import Interactions, Seconds
+from mdsrec_pyg.datasets._order import by_user_and_time
 
 
 def clean_interactions(
@@ -19,40 +21,42 @@ def clean_interactions(
     *,
     duplicates: str,
     min_interactions: int,
-) -> tuple[Interactions, NDArray[np.int64], list[str]]:
+) -> tuple[Interactions, NDArray[np.int64], list[str], NDArray[np.int64]]:
     """Sorts by user and time, then drops duplicates and users with too few interactions.
 
     A warning that starts with ``name`` says what was dropped, if anything was.
 
     Returns:
-        The interactions, the former number of each user that is left, and what was counted.
+        The interactions, the former number of each user that is left, what was counted, and the
+        former row of each interaction.
     """
     if duplicates not in ("keep", "drop"):
         raise ValueError(f"'duplicates' must be 'keep' or 'drop' (got {duplicates!r})")
     if min_interactions < 1:
         raise ValueError(f"'min_interactions' must be at least 1 (got {min_interactions})")
     report, dropped = [f"{len(user):,} interactions read"], []
-    order = np.lexsort((user,) if seconds is None else (seconds, user))
-    user, item = user[order], item[order]
-    repeated = _repeated(user * num_items + item)
-    keep = np.ones(len(user), bool)
+    order = by_user_and_time(user, seconds)
+    repeated = _repeated(user[order] * num_items + item[order])
     if duplicates == "keep":
         report.append(f"{repeated.sum():,} repetitions of a user's item kept")
     else:
-        keep &= ~repeated
+        order = order[~repeated]
         text = f"{repeated.sum():,} repetitions of a user's item dropped, the oldest of each kept"
         report.append(text)
         dropped += [text] if repeated.any() else []
+    del repeated
 
-    short, text = _short_users(user[keep], min_interactions)
+    stays, text = _long_users(user[order], min_interactions)
     report.append(text)
-    dropped += [text] if short.any() else []
-    keep &= ~short[user]
-    left, number = np.unique(user[keep], return_inverse=True)
+    if not stays[user[order]].all():
+        dropped.append(text)
+        order = order[stays[user[order]]]
+    left = np.flatnonzero(stays)
+    number = np.cumsum(stays) - 1
     interactions = Interactions(
-        user_id=number.astype(np.int64),
-        item_id=item[keep],
-        timestamp=None if seconds is None else seconds[order][keep],
+        user_id=number[user[order]],
+        item_id=item[order],
+        timestamp=None if seconds is None else seconds[order],
         num_users=len(left),
         num_items=num_items,
     )
@@ -61,18 +65,16 @@ def clean_interactions(
         report.append(f"{missing:,} items without any interaction kept in the catalog")
     if dropped:
         warnings.warn(f"{name}: {'; '.join(dropped)}", stacklevel=3)
-    return interactions, left, report
+    return interactions, left, report, order
 
 
 def _repeated(pair: NDArray[np.int64]) -> NDArray[np.bool_]:
     """True where the same pair stands in an earlier row."""
-    repeated = np.ones(len(pair), bool)
-    repeated[np.unique(pair, return_index=True)[1]] = False
-    return repeated
+    return pd.Series(pair, copy=False).duplicated().to_numpy()
 
 
-def _short_users(user: NDArray[np.int64], least: int) -> tuple[NDArray[np.bool_], str]:
-    """True for each user with fewer rows than ``least``, and what that drops."""
+def _long_users(user: NDArray[np.int64], least: int) -> tuple[NDArray[np.bool_], str]:
+    """True for each user with at least so many rows, and what dropping the others drops."""
     count = np.bincount(user)
     if count.max() < least:
         raise ValueError(
@@ -80,7 +82,7 @@ def _short_users(user: NDArray[np.int64], least: int) -> tuple[NDArray[np.bool_]
             f"user are {count.max()})"
         )
     short = (count > 0) & (count < least)
-    return short, (
+    return count >= least, (
         f"{short.sum():,} users with fewer than {least} interactions dropped, with "
         f"{count[short].sum():,} interactions"
     )

@@ -22,12 +22,15 @@ import pyarrow.parquet
 from numpy.typing import NDArray
 
 from mdsrec_pyg.data.interactions import Seconds
-from mdsrec_pyg.datasets._jsonl import explain_jsonl
+from mdsrec_pyg.datasets._digits import (
+    NUMBER,
+    all_digits,
+    all_plain_integers,
+    first,
+    first_not_integer,
+)
+from mdsrec_pyg.datasets._jsonl import explain_jsonl, safe_for_arrow
 
-INTEGER = r"^-?[0-9]+$"
-# As int(...) would print it, and short enough for int64: 007 is not 7.
-PLAIN_INTEGER = r"^(0|-?[1-9][0-9]{0,17})$"
-NUMBER = r"^-?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
 # Year 5138 in seconds, March 1973 in milliseconds.
 LARGEST_SECONDS = 100_000_000_000
 
@@ -124,8 +127,9 @@ def _read_tsv(path: Path, required: Sequence[str], optional: Sequence[str]) -> d
         found = re.search(r"Row #(\d+): (.*)", str(error), re.DOTALL)
         where, what = (f", line {found[1]}", found[2]) if found else ("", str(error))
         raise ValueError(f"{path}{where}: {what}") from error
-    columns = {name: _combine(table[name]) for name in wanted}
-    size = table.num_rows
+    size, chunks = table.num_rows, {name: table[name] for name in wanted}
+    del table
+    columns = _combine_all(chunks)
     while size and all(columns[name][size - 1].as_py() == "" for name in wanted):
         size -= 1  # blank lines at the end of the file
     return {name: column.slice(0, size) for name, column in columns.items()}
@@ -143,12 +147,16 @@ def _read_parquet(path: Path, required: Sequence[str], optional: Sequence[str]) 
         table = pa.parquet.read_table(path, columns=wanted)
     except pa.ArrowInvalid as error:
         raise ValueError(f"{path}: expected a parquet file ({error})") from error
-    return {name: _combine(table[name]) for name in wanted}
+    chunks = {name: table[name] for name in wanted}
+    del table
+    return _combine_all(chunks)
 
 
 def _read_jsonl(path: Path, required: Sequence[str], optional: Sequence[str]) -> dict[str, Any]:
     names = [*required, *optional]
     failure: Exception | None = None
+    if not safe_for_arrow(path.read_bytes()) and (problem := explain_jsonl(path, names)):
+        raise ValueError(problem)
     for raw_id in (pa.string(), pa.int64()):
         types = {"item": pa.int64(), "raw_id": raw_id}
         schema = pa.schema([(name, types.get(name, pa.string())) for name in names])
@@ -159,7 +167,12 @@ def _read_jsonl(path: Path, required: Sequence[str], optional: Sequence[str]) ->
             failure = error
         else:
             return {name: _combine(table[name]) for name in names}
-    raise ValueError(explain_jsonl(path, names, failure)) from failure
+    raise ValueError(explain_jsonl(path, names) or f"{path}: {failure}") from failure
+
+
+def _combine_all(chunks: dict[str, Any]) -> dict[str, Any]:
+    """Each column in one piece; empties ``chunks``, so that memory never holds all of it twice."""
+    return {name: _combine(chunks.pop(name)) for name in list(chunks)}
 
 
 def _combine(column: pa.ChunkedArray) -> Any:
@@ -171,16 +184,10 @@ def _is_string(column: Any) -> bool:
     return pa.types.is_string(column.type) or pa.types.is_large_string(column.type)
 
 
-def _first(mask: Any) -> int | None:
-    """Index of the first true value."""
-    index = pc.index(mask, True).as_py()
-    return None if index < 0 else index
-
-
 def _check_filled(table: Table, column: str, expected: str) -> None:
     values = table.columns[column]
     empty = pc.equal(values, "") if _is_string(values) else pc.is_null(values, nan_is_null=True)
-    row = _first(pc.fill_null(empty, True))
+    row = first(pc.fill_null(empty, True))
     if row is not None:
         raise table.error(row, column, expected)
 
@@ -190,7 +197,7 @@ def integers(table: Table, column: str, expected: str) -> NDArray[np.int64]:
     _check_filled(table, column, expected)
     values = table.columns[column]
     if _is_string(values):
-        row = _first(pc.invert(pc.match_substring_regex(values, INTEGER)))
+        row = first_not_integer(values)
         if row is not None:
             raise table.error(row, column, expected)
     elif not pa.types.is_integer(values.type):
@@ -217,11 +224,10 @@ def identifiers(
     _check_filled(table, column, "an id")
     values = table.columns[column]
     if text_as_integers and _is_string(values):
-        plain = pc.all(pc.match_substring_regex(values, PLAIN_INTEGER)).as_py()
-        values = values.cast(pa.int64()) if plain else values
+        values = values.cast(pa.int64()) if all_plain_integers(values) else values
     if pa.types.is_integer(values.type):
-        raw, number = np.unique(values.to_numpy(zero_copy_only=False), return_inverse=True)
-        return number.astype(np.int64), raw
+        number, raw = pd.factorize(values.to_numpy(zero_copy_only=False), sort=True)
+        return number.astype(np.int64, copy=False), np.asarray(raw)
     encoded = values.dictionary_encode()
     raw = np.empty(len(encoded.dictionary), object)
     raw[:] = encoded.dictionary.to_pylist()
@@ -242,14 +248,16 @@ def timestamps(table: Table, column: str) -> Seconds | None:
         return None
     _check_filled(table, column, "a time in every row or in none")
     if pa.types.is_temporal(values.type):
-        return _from_datetimes(pd.Series(values.to_pandas()))
+        return from_datetimes(pd.Series(values.to_pandas()))
     if not _is_string(values):
         if not (pa.types.is_integer(values.type) or pa.types.is_floating(values.type)):
             raise table.error(0, column, f"a time or number of seconds (not {values.type})")
         return _from_seconds(table, column, values.cast(pa.float64(), safe=False))
+    if all_digits(values):
+        return _from_seconds(table, column, values.cast(pa.float64()))
     number = pc.match_substring_regex(values, NUMBER)
     if number[0].as_py():
-        row = _first(pc.invert(number))
+        row = first(pc.invert(number))
         if row is not None:
             raise table.error(row, column, "a number of seconds, like the rows before")
         return _from_seconds(table, column, values.cast(pa.float64()))
@@ -259,10 +267,11 @@ def timestamps(table: Table, column: str) -> Seconds | None:
     if bad.any():
         expected = "a date (2015-06-23), date-time (2015-06-23T10:00:00) or seconds since 1970"
         raise table.error(int(bad.argmax()), column, expected)
-    return _from_datetimes(time)
+    return from_datetimes(time)
 
 
-def _from_datetimes(time: pd.Series) -> Seconds:
+def from_datetimes(time: pd.Series) -> Seconds:
+    """Seconds since 1970 UTC, with a fraction where one has it; without a zone: UTC."""
     index = pd.DatetimeIndex(pd.to_datetime(time, utc=True))
     ticks = np.asarray(index.asi8, dtype=np.int64)
     per_second = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}[index.unit]

@@ -58,11 +58,13 @@ def read_atomic(
     table = read_table(path, [columns[user], columns[item]], [columns[time]])
     users, user_ids = identifiers(table, columns[user], text_as_integers=True)
     items, item_ids = identifiers(table, columns[item], text_as_integers=True)
-    interactions, left, report = clean_interactions(
+    seconds = timestamps(table, columns[time])
+    del table  # the text of millions of rows
+    interactions, left, report, _ = clean_interactions(
         str(path),
         users,
         items,
-        timestamps(table, columns[time]),
+        seconds,
         len(item_ids),
         duplicates=duplicates,
         min_interactions=min_interactions,

@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet
 from numpy.typing import ArrayLike, NDArray
 
 from mdsrec_pyg.data.features import ModalFeature
+from mdsrec_pyg.data.given_split import label_ranks
 from mdsrec_pyg.data.interactions import Interactions, k_core, time_span
-from mdsrec_pyg.io import atomic_folder
+from mdsrec_pyg.datasets._save import save_dataset
 
 __all__ = ["RecommendationDataset"]
 
@@ -29,6 +28,10 @@ class RecommendationDataset:
         user_ids: Raw id of each user ``[U]``, all different. Default: ``0..U-1``.
         item_ids: Raw id of each item ``[N]``, all different. Default: ``0..N-1``.
         item_text: Text of each item ``[N]``.
+        image_urls: Address of one image of each item ``[N]``, ``''`` where there is none.
+        meta: Where the data come from and what was done to them, for programs: what JSON can hold.
+        labels: Part of a split that came with the data, ``'train'``, ``'val'`` or ``'test'`` for
+            each interaction ``[n]``; :func:`~mdsrec_pyg.data.given_split` splits by them.
         report: What was counted, dropped or found while reading, a sentence each.
 
     Raises:
@@ -44,6 +47,9 @@ class RecommendationDataset:
         item_ids: ArrayLike | None = None,
         item_text: Sequence[str] | None = None,
         report: Sequence[str] = (),
+        image_urls: Sequence[str] | None = None,
+        meta: Mapping[str, Any] | None = None,
+        labels: ArrayLike | None = None,
     ) -> None:
         self.name = name
         self.interactions = interactions
@@ -51,10 +57,17 @@ class RecommendationDataset:
         self.user_ids = _raw_ids("user_ids", user_ids, interactions.num_users)
         self.item_ids = _raw_ids("item_ids", item_ids, interactions.num_items)
         self.item_text = None if item_text is None else list(item_text)
+        self.image_urls = None if image_urls is None else list(image_urls)
         self.report = list(report)
+        self.meta: dict[str, Any] = dict(meta or {})
+        self.labels = None if labels is None else np.asarray(labels)
+        if self.labels is not None:
+            label_ranks("labels", self.labels, len(interactions))
+            self.labels = self.labels.astype("U5")
         sizes = {f"features[{key!r}]": len(value) for key, value in self.features.items()}
-        if self.item_text is not None:
-            sizes["item_text"] = len(self.item_text)
+        for key in ("item_text", "image_urls"):
+            if getattr(self, key) is not None:
+                sizes[key] = len(getattr(self, key))
         for key, size in sizes.items():
             if size != self.num_items:
                 raise ValueError(f"'{key}' must have {self.num_items} rows (got {size})")
@@ -89,19 +102,38 @@ class RecommendationDataset:
             )
         return "\n".join([*lines, *(f"  - {sentence}" for sentence in self.report)])
 
+    def parts(self) -> dict[str, Any]:
+        """The arguments that make this data set again, for subclasses that read a source."""
+        return {
+            "name": self.name,
+            "interactions": self.interactions,
+            "features": self.features,
+            "user_ids": self.user_ids,
+            "item_ids": self.item_ids,
+            "item_text": self.item_text,
+            "report": self.report,
+            "image_urls": self.image_urls,
+            "meta": self.meta,
+            "labels": self.labels,
+        }
+
     def filter(self, mask: NDArray[np.bool_]) -> RecommendationDataset:
         """Keeps the interactions where ``mask`` ``[n]`` is true, and the users and items in them.
 
         Users and items that are left without an interaction go; the others are renumbered in
-        their order, and features, raw ids and texts go along. Filter before the split only what
-        may depend on the whole; ``Split.k_core`` filters the training part.
+        their order, and features, raw ids, texts and image URLs go along; ``meta['steps']`` says
+        what was done. Filter before the split only what may depend on the whole;
+        ``Split.k_core`` filters the training part.
         """
         kept = self.interactions.select(mask)
         users, user_id = np.unique(kept.user_id, return_inverse=True)
         items, item_id = np.unique(kept.item_id, return_inverse=True)
         if not len(users):
             raise ValueError("'mask' must keep an interaction (got none)")
-        text = self.item_text
+        dropped = (
+            f"{self.num_users - len(users):,} users, {self.num_items - len(items):,} items and "
+            f"{len(self.interactions) - len(kept):,} interactions dropped"
+        )
         return RecommendationDataset(
             name=self.name,
             interactions=Interactions(
@@ -114,14 +146,20 @@ class RecommendationDataset:
             features={name: feature.take(items) for name, feature in self.features.items()},
             user_ids=self.user_ids[users],
             item_ids=self.item_ids[items],
-            item_text=None if text is None else [text[item] for item in items],
-            report=[
-                *self.report,
-                f"filtered: {self.num_users - len(users):,} users, "
-                f"{self.num_items - len(items):,} items and "
-                f"{len(self.interactions) - len(kept):,} interactions dropped",
-            ],
+            item_text=_take(self.item_text, items),
+            report=[*self.report, f"filtered: {dropped}"],
+            image_urls=_take(self.image_urls, items),
+            labels=None if self.labels is None else self.labels[mask],
+            meta=self._meta_after("filtered", len(users), len(items), len(kept)),
         )
+
+    def _meta_after(self, done: str, users: int, items: int, interactions: int) -> dict[str, Any]:
+        """The meta data with one more step."""
+        steps = self.meta.get("steps", [])
+        if not isinstance(steps, list):  # somebody else's
+            return self.meta
+        step = {"done": done, "users": users, "items": items, "interactions": interactions}
+        return {**self.meta, "steps": [*steps, {**step, "note": ""}]}
 
     def k_core(self, k: int) -> RecommendationDataset:
         """Drops users and items with fewer than ``k`` interactions until none is left.
@@ -134,16 +172,18 @@ class RecommendationDataset:
             raise ValueError(f"'k' must leave an interaction (got {k}, which leaves none)")
         dataset = self.filter(mask)
         dataset.report[-1] = f"{k}-core {dataset.report[-1]}"
+        if isinstance(dataset.meta.get("steps"), list):
+            dataset.meta["steps"][-1]["done"] = f"{k}-core"
         return dataset
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Writes the data set as a folder that :class:`FolderDataset` reads.
 
-        ``interactions.parquet``, ``items.parquet``, and for each modality ``<name>.npy`` in
-        float32 and, where items lack it, ``<name>_mask.npy``. Parquet keeps the types of raw ids,
-        so that reading gives the same data set: the same ids, rows and features (modalities in
-        alphabetical order, unless named; users below ``min_interactions`` are dropped by the
-        reader).
+        ``interactions.parquet``, ``items.parquet``, ``meta.json``, and for each modality
+        ``<name>.npy`` in float32 and, where items lack it, ``<name>_mask.npy``. Parquet keeps the
+        types of raw ids, so that reading gives the same data set: the same ids, rows and features
+        (modalities in alphabetical order, unless named; users below ``min_interactions`` are
+        dropped by the reader).
 
         A new folder appears whole or not at all. In one that exists, nothing changes until all new
         files are written; should the process die while they take their places, the folder has no
@@ -154,51 +194,14 @@ class RecommendationDataset:
 
         Raises:
             ValueError: The folder is a file or holds files that a reader would take for part of
-                this data set, a user has no interaction, or raw ids are of mixed types.
+                this data set, a user has no interaction, raw ids are of mixed types, or ``meta``
+                holds what JSON cannot.
         """
-        folder = Path(folder)
-        names = [f"{name}.npy" for name in self.features]
-        names += [f"{name}_mask.npy" for name, f in self.features.items() if not f.mask.all()]
-        self._check_folder(folder, {*names, "interactions.parquet", "items.parquet"})
-        tables = {"interactions": self._interaction_table(), "items": self._item_table()}
-        with atomic_folder(folder, key="items.parquet") as temporary:
-            for name, table in tables.items():
-                pa.parquet.write_table(table, temporary / f"{name}.parquet")
-            for name, feature in self.features.items():
-                np.save(temporary / f"{name}.npy", feature.x.numpy())
-                if not feature.mask.all():
-                    np.save(temporary / f"{name}_mask.npy", feature.mask.numpy())
+        save_dataset(self, Path(folder))
 
-    def _check_folder(self, folder: Path, names: set[str]) -> None:
-        if (np.diff(self.interactions.user_ptr) == 0).any():
-            raise ValueError("'save' needs an interaction of each user (filter drops the others)")
-        for name in self.features:
-            if not name or "/" in name or name.endswith("_mask"):
-                raise ValueError(f"'features' must have names fit for a file (got {name!r})")
-        if not folder.is_dir():
-            return
-        found = {path.name for path in folder.glob("*.npy")}
-        found |= {name for name in ("interactions.tsv", "items.jsonl") if (folder / name).exists()}
-        if found - names:
-            raise ValueError(
-                f"'folder' must hold no other data set (got {folder} with "
-                f"{', '.join(sorted(found - names))})"
-            )
 
-    def _interaction_table(self) -> pa.Table:
-        rows = self.interactions
-        users = _arrow("user_ids", self.user_ids).take(pa.array(rows.user_id))
-        columns = {"user": users, "item": pa.array(rows.item_id)}
-        if rows.timestamp is not None:
-            columns["timestamp"] = pa.array(rows.timestamp)
-        return pa.table(columns)
-
-    def _item_table(self) -> pa.Table:
-        ids = pa.array(np.arange(self.num_items))
-        columns = {"item": ids, "raw_id": _arrow("item_ids", self.item_ids)}
-        if self.item_text is not None:
-            columns["text"] = pa.array(self.item_text, pa.string())
-        return pa.table(columns)
+def _take(values: list[str] | None, items: NDArray[np.int64]) -> list[str] | None:
+    return None if values is None else [values[item] for item in items.tolist()]
 
 
 def _raw_ids(name: str, ids: ArrayLike | None, size: int) -> NDArray[Any]:
@@ -212,10 +215,3 @@ def _raw_ids(name: str, ids: ArrayLike | None, size: int) -> NDArray[Any]:
     if len(set(array.tolist())) < size:
         raise ValueError(f"'{name}' must all differ (got {size - len(set(array.tolist()))} twice)")
     return array
-
-
-def _arrow(name: str, ids: NDArray[Any]) -> pa.Array:
-    try:
-        return pa.array(ids)
-    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
-        raise ValueError(f"'{name}' must be of one type to be saved ({error})") from error

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from mdsrec_pyg.data.features import ModalFeature
 from mdsrec_pyg.datasets._arrays import read_feature
 from mdsrec_pyg.datasets._clean import clean_interactions
+from mdsrec_pyg.datasets._labels import split_labels
+from mdsrec_pyg.datasets._save import read_meta
 from mdsrec_pyg.datasets._table import Table, identifiers, integers, read_table, timestamps
 from mdsrec_pyg.datasets.dataset import RecommendationDataset
 
@@ -27,12 +29,17 @@ class FolderDataset(RecommendationDataset):
     ``interactions.tsv`` or ``.parquet``   columns ``user`` (any type), ``item`` (``0..N-1``) and
                                            optionally ``timestamp``: ISO dates, date-times (without
                                            a zone: UTC) or seconds since 1970; missing or empty
-                                           throughout: only the order of the rows is known
+                                           throughout: only the order of the rows is known; and
+                                           optionally ``split``: ``train``, ``val`` or ``test``,
+                                           kept as ``labels``
     ``items.jsonl`` or ``.parquet``        ``item`` (``0..N-1``, each once), ``raw_id`` (all
-                                           different), optionally ``text``; a row each
+                                           different), optionally ``text`` and ``image_url``; a
+                                           row each
     ``<modality>.npy``                     float16, float32 or float64 ``[N, F]``
     ``<modality>_mask.npy``                optional, bool ``[N]``, false where an item lacks the
                                            modality
+    ``meta.json``                          optional, an object: where the data come from and what
+                                           was done to them, kept as ``meta``
     ====================================== =========================================================
 
     Tab-separated files have their column names in the first line and know no quotes. Other
@@ -65,15 +72,18 @@ class FolderDataset(RecommendationDataset):
         root = Path(root)
         if not root.is_dir():
             raise ValueError(f"'root' must be a folder (got {root})")
-        item_ids, item_text = _read_items(_one_of(root, "items.jsonl", "items.parquet"))
+        item_ids, item_text, image_urls = _read_items(_one_of(root, "items.jsonl", "items.parquet"))
         path = _one_of(root, "interactions.tsv", "interactions.parquet")
-        table = read_table(path, ["user", "item"], ["timestamp"])
+        table = read_table(path, ["user", "item"], ["timestamp", "split"])
+        labels = split_labels(table, "split")
         user, user_ids = identifiers(table, "user", text_as_integers=path.suffix == ".tsv")
-        interactions, users, report = clean_interactions(
+        item, seconds = _known_items(table, len(item_ids)), timestamps(table, "timestamp")
+        del table  # the text of millions of rows
+        interactions, users, report, rows = clean_interactions(
             str(path),
             user,
-            _known_items(table, len(item_ids)),
-            timestamps(table, "timestamp"),
+            item,
+            seconds,
             len(item_ids),
             duplicates=duplicates,
             min_interactions=min_interactions,
@@ -90,6 +100,9 @@ class FolderDataset(RecommendationDataset):
             item_ids=item_ids,
             item_text=item_text,
             report=report,
+            image_urls=image_urls,
+            labels=None if labels is None else labels[rows],
+            meta=read_meta(root / "meta.json"),
         )
         self.root = root
 
@@ -102,9 +115,9 @@ def _one_of(root: Path, *names: str) -> Path:
     return found[0]
 
 
-def _read_items(path: Path) -> tuple[NDArray[Any], list[str] | None]:
-    """Raw ids ``[N]`` and texts, in the order of the items."""
-    table = read_table(path, ["item", "raw_id"], ["text"])
+def _read_items(path: Path) -> tuple[NDArray[Any], list[str] | None, list[str] | None]:
+    """Raw ids ``[N]``, texts and image URLs, in the order of the items."""
+    table = read_table(path, ["item", "raw_id"], ["text", "image_url"])
     size = len(table)
     expected = f"each of 0..{size - 1} once (the file has {size} items)"
     item = integers(table, "item", expected)
@@ -120,10 +133,18 @@ def _read_items(path: Path) -> tuple[NDArray[Any], list[str] | None]:
         bad[np.unique(number, return_index=True)[1]] = False
         raise table.error(int(bad.argmax()), "raw_id", "an id that no other item has")
     order = np.argsort(item)
-    text = table.columns.get("text")
-    if text is None or text.null_count == size:
-        return raw_ids[number[order]], None
-    return raw_ids[number[order]], text.fill_null("").take(pa.array(order)).to_pylist()
+    text, image_urls = _strings(table, "text", order), _strings(table, "image_url", order)
+    return raw_ids[number[order]], text, image_urls
+
+
+def _strings(table: Table, column: str, order: NDArray[np.int64]) -> list[str] | None:
+    """A column of text, ``''`` where there is none; ``None`` where there is none throughout."""
+    values = table.columns.get(column)
+    if values is None or values.null_count == len(values):
+        return None
+    if not (pa.types.is_string(values.type) or pa.types.is_large_string(values.type)):
+        raise table.error(0, column, f"text (not {values.type})")
+    return values.fill_null("").take(pa.array(order)).to_pylist()
 
 
 def _known_items(table: Table, num_items: int) -> NDArray[np.int64]:

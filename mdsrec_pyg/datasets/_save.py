@@ -1,0 +1,107 @@
+"""A data set written as a folder."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet
+from numpy.typing import NDArray
+
+from mdsrec_pyg.io import atomic_folder
+
+if TYPE_CHECKING:
+    from mdsrec_pyg.datasets.dataset import RecommendationDataset
+
+
+def save_dataset(dataset: RecommendationDataset, folder: Path) -> None:
+    """See :meth:`RecommendationDataset.save`."""
+    features = dataset.features
+    names = [f"{name}.npy" for name in features]
+    names += [f"{name}_mask.npy" for name, f in features.items() if not f.mask.all()]
+    _check_folder(dataset, folder, {*names, "interactions.parquet", "items.parquet"})
+    tables = {"interactions": _interaction_table(dataset), "items": _item_table(dataset)}
+    meta = _meta_text(dataset.meta)
+    with atomic_folder(folder, key="items.parquet") as temporary:
+        for name, table in tables.items():
+            pa.parquet.write_table(table, temporary / f"{name}.parquet")
+        for name, feature in features.items():
+            np.save(temporary / f"{name}.npy", feature.x.numpy())
+            if not feature.mask.all():
+                np.save(temporary / f"{name}_mask.npy", feature.mask.numpy())
+        # Also when there is nothing in it: another data set's may lie there.
+        (temporary / "meta.json").write_text(meta, encoding="utf-8")
+
+
+def read_meta(path: Path) -> dict[str, Any]:
+    """The object in ``meta.json``; an empty one where the file is missing.
+
+    Raises:
+        ValueError: The file holds something else.
+    """
+    if not path.exists():
+        return {}
+    try:
+        meta = json.loads(path.read_bytes().decode("utf-8-sig"))
+    except (ValueError, RecursionError) as error:  # UnicodeDecodeError is one
+        raise ValueError(f"{path}: expected a JSON object in UTF-8 ({error})") from error
+    if not isinstance(meta, dict):
+        raise ValueError(f"{path}: expected a JSON object, got {str(meta)[:80]!r}")
+    return meta
+
+
+def _meta_text(meta: dict[str, Any]) -> str:
+    try:
+        text = json.dumps(meta, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+        text.encode()
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"'meta' must hold what JSON can to be saved ({error})") from error
+    return text
+
+
+def _check_folder(dataset: RecommendationDataset, folder: Path, names: set[str]) -> None:
+    if (np.diff(dataset.interactions.user_ptr) == 0).any():
+        raise ValueError("'save' needs an interaction of each user (filter drops the others)")
+    for name in dataset.features:
+        if not name or "/" in name or name.endswith("_mask"):
+            raise ValueError(f"'features' must have names fit for a file (got {name!r})")
+    if not folder.is_dir():
+        return
+    found = {path.name for path in folder.glob("*.npy")}
+    found |= {name for name in ("interactions.tsv", "items.jsonl") if (folder / name).exists()}
+    if found - names:
+        raise ValueError(
+            f"'folder' must hold no other data set (got {folder} with "
+            f"{', '.join(sorted(found - names))})"
+        )
+
+
+def _interaction_table(dataset: RecommendationDataset) -> pa.Table:
+    rows = dataset.interactions
+    users = _arrow("user_ids", dataset.user_ids).take(pa.array(rows.user_id))
+    columns = {"user": users, "item": pa.array(rows.item_id)}
+    if rows.timestamp is not None:
+        columns["timestamp"] = pa.array(rows.timestamp)
+    if dataset.labels is not None:
+        columns["split"] = pa.array(dataset.labels)
+    return pa.table(columns)
+
+
+def _item_table(dataset: RecommendationDataset) -> pa.Table:
+    ids = pa.array(np.arange(dataset.num_items))
+    columns = {"item": ids, "raw_id": _arrow("item_ids", dataset.item_ids)}
+    texts = {"text": dataset.item_text, "image_url": dataset.image_urls}
+    for name, values in texts.items():
+        if values is not None:
+            columns[name] = pa.array(values, pa.string())
+    return pa.table(columns)
+
+
+def _arrow(name: str, ids: NDArray[Any]) -> pa.Array:
+    try:
+        return pa.array(ids)
+    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+        raise ValueError(f"'{name}' must be of one type to be saved ({error})") from error

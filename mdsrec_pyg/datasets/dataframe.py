@@ -1,0 +1,214 @@
+"""Data sets from tables in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+
+from mdsrec_pyg.data.interactions import Seconds
+from mdsrec_pyg.datasets._table import LARGEST_SECONDS, from_datetimes
+from mdsrec_pyg.datasets.dataset import RecommendationDataset
+from mdsrec_pyg.datasets.prepare import prepare
+from mdsrec_pyg.datasets.raw import RawFeature, RawInteractions, RawItems
+
+__all__ = ["from_dataframe"]
+
+
+def from_dataframe(
+    interactions: pd.DataFrame,
+    items: pd.DataFrame | None = None,
+    features: Mapping[str, ArrayLike] | None = None,
+    *,
+    user: str = "user",
+    item: str = "item",
+    timestamp: str | None = "timestamp",
+    item_id: str | None = None,
+    text: str | None = "text",
+    image_url: str | None = "image_url",
+    repeats: str = "keep",
+    k_core: int | None = None,
+    require: Sequence[str] = (),
+    keep_cold: bool = False,
+    name: str = "dataframe",
+) -> RecommendationDataset:
+    """Makes a data set of tables in memory.
+
+    Example:
+        >>> interactions = pd.DataFrame(
+        ...     {"user": ["ann", "ann", "bob"], "item": ["b", "a", "b"], "timestamp": [20, 10, 30]}
+        ... )
+        >>> items = pd.DataFrame({"item": ["a", "b"], "text": ["Red shoe", "Blue hat"]})
+        >>> dataset = from_dataframe(interactions, items, {"image": np.eye(2)})
+        >>> dataset.save("folder")
+
+    Args:
+        interactions: A row an interaction, in any order.
+        items: A row an item, in any order; items without interactions are allowed (see
+            ``keep_cold``), and items that have interactions may be missing.
+        features: Array ``[len(items), F]`` by modality: row *i* belongs to row *i* of ``items``,
+            counted by position, whatever the index of ``items``. A row that is NaN throughout says
+            that the item lacks the modality.
+        user: Column of raw user ids, integers or text. Integers are numbered in ascending order,
+            others in the order of their first row.
+        item: Column of raw item ids of ``interactions``.
+        timestamp: Column of times: datetimes (without a zone: UTC) or seconds since 1970.
+            ``None``: the order of the rows counts.
+        item_id: Column of raw item ids of ``items``. Default: the same name as ``item``.
+        text: Column of ``items`` with their text; unused if there is no such column.
+        image_url: Column of ``items`` with the address of an image; unused if there is none.
+        repeats: ``'keep'`` repeated pairs of user and item, or only the ``'first'`` or the
+            ``'last'`` in time.
+        k_core: Users and items with fewer interactions are dropped until none is left to drop.
+        require: ``'text'``, ``'image_url'`` or modalities without which an item is dropped.
+        keep_cold: Keep items without interactions in the catalog.
+        name: Name of the data set.
+
+    Raises:
+        ValueError: A column is missing, an id or a time is empty, times are not seconds, an item
+            stands twice in ``items``, features have another number of rows, or nothing is left.
+    """
+    if features and items is None:
+        raise ValueError("'features' needs 'items', whose rows they belong to (got None)")
+    users, user_ids = _codes(interactions, "interactions", user)
+    item_codes, item_ids = _codes(interactions, "interactions", item)
+    raw = RawInteractions(
+        user=users,
+        item=item_codes,
+        seconds=None if timestamp is None else _seconds(interactions, timestamp),
+        user_ids=user_ids,
+        item_ids=item_ids,
+        source="interactions",
+    )
+    known = None
+    if items is not None:
+        known = _items(items, features or {}, item if item_id is None else item_id, text, image_url)
+    return prepare(
+        raw,
+        known,
+        name=name,
+        repeats=repeats,
+        k_core=k_core,
+        require=require,
+        keep_cold=keep_cold,
+    )
+
+
+def _items(
+    items: pd.DataFrame,
+    features: Mapping[str, ArrayLike],
+    item_id: str,
+    text: str | None,
+    image_url: str | None,
+) -> RawItems:
+    codes, ids = _codes(items, "items", item_id)
+    if len(ids) < len(items):
+        row = int(pd.Series(codes).duplicated().to_numpy().argmax())
+        raise ValueError(
+            f"'items', row {row}, column {item_id!r}: expected an id that no other row has, got "
+            f"{items[item_id].iloc[row]!r}"
+        )
+    ids = ids[codes]  # in the order of the rows
+    return RawItems(
+        ids=ids,
+        text=_texts(items, text),
+        image_urls=_texts(items, image_url),
+        features={name: _feature(name, x, ids) for name, x in features.items()},
+        source="'items'",
+    )
+
+
+def _feature(name: str, x: ArrayLike, ids: NDArray[Any]) -> RawFeature:
+    array = np.asarray(x)
+    if array.ndim != 2 or len(array) != len(ids) or not array.shape[1]:
+        raise ValueError(
+            f"'features[{name!r}]' must have shape ({len(ids)}, F), a row for each row of 'items' "
+            f"(got {array.shape})"
+        )
+    if array.dtype.kind not in "fiu":
+        raise ValueError(f"'features[{name!r}]' must hold numbers (got {array.dtype})")
+    if array.dtype.kind == "f":
+        missing = np.isnan(array).all(1)
+        ids, array = ids[~missing], array[~missing]
+    return RawFeature(ids, array, f"'features[{name!r}]'")
+
+
+def _column(table: pd.DataFrame, label: str, column: str) -> pd.Series:
+    if column not in table.columns:
+        given = ", ".join(map(repr, table.columns))
+        raise ValueError(f"'{label}' must have a column {column!r} (got {given or 'none'})")
+    values = table[column]
+    if isinstance(values, pd.DataFrame):
+        raise ValueError(f"'{label}' must have one column {column!r} (got {values.shape[1]})")
+    return values
+
+
+def _codes(table: pd.DataFrame, label: str, column: str) -> tuple[NDArray[np.int64], NDArray[Any]]:
+    """Numbers a column of raw ids; the number of each row, and the raw id of each number."""
+    values = _column(table, label, column)
+    empty = values.isna().to_numpy()
+    if values.dtype.kind != "i":
+        empty = empty | (values.astype(object) == "").to_numpy(bool)
+    if empty.any():
+        row = int(empty.argmax())
+        raise ValueError(f"'{label}', row {row}, column {column!r}: expected an id, got nothing")
+    if pd.api.types.is_float_dtype(values.dtype):
+        raise ValueError(
+            f"'{label}', column {column!r}: expected integers or text, got {values.dtype}"
+        )
+    if pd.api.types.is_integer_dtype(values.dtype):
+        ids, code = np.unique(values.to_numpy(np.int64), return_inverse=True)
+        return code.astype(np.int64), ids
+    code, unique = pd.factorize(values.astype(object))
+    ids = np.empty(len(unique), object)
+    ids[:] = list(unique)
+    kinds = {type(value).__name__ for value in ids.tolist()}
+    if len(kinds) > 1:
+        raise ValueError(
+            f"'{label}', column {column!r}: expected ids of one type, got "
+            f"{' and '.join(sorted(kinds))}"
+        )
+    return code.astype(np.int64), ids
+
+
+def _seconds(table: pd.DataFrame, column: str) -> Seconds:
+    values = _column(table, "interactions", column)
+    empty = values.isna().to_numpy()
+    if empty.any():
+        row = int(empty.argmax())
+        raise ValueError(
+            f"'interactions', row {row}, column {column!r}: expected a time in every row, got "
+            "nothing (timestamp=None: the order of the rows counts)"
+        )
+    if pd.api.types.is_datetime64_any_dtype(values.dtype):
+        return from_datetimes(values)
+    if not pd.api.types.is_numeric_dtype(values.dtype) or values.dtype.kind == "b":
+        raise ValueError(
+            f"'interactions', column {column!r}: expected datetimes or seconds since 1970, got "
+            f"{values.dtype} (pandas.to_datetime reads text)"
+        )
+    seconds = values.to_numpy()
+    bad = ~(np.abs(seconds.astype(np.float64)) < LARGEST_SECONDS)
+    if bad.any():
+        row = int(bad.argmax())
+        raise ValueError(
+            f"'interactions', row {row}, column {column!r}: expected seconds since 1970, below "
+            f"{LARGEST_SECONDS:,} (milliseconds must be divided), got {seconds[row]}"
+        )
+    whole = seconds.astype(np.int64)
+    return whole if (whole == seconds).all() else seconds.astype(np.float64)
+
+
+def _texts(items: pd.DataFrame, column: str | None) -> list[str] | None:
+    """A column of text, ``''`` where there is none."""
+    if column is None or column not in items.columns:
+        return None
+    values = _column(items, "items", column)
+    texts = ["" if missing else value for value, missing in zip(values, values.isna(), strict=True)]
+    for row, value in enumerate(texts):
+        if not isinstance(value, str):
+            raise ValueError(f"'items', row {row}, column {column!r}: expected text, got {value!r}")
+    return texts
