@@ -39,6 +39,7 @@ def commands(folder: Path, peers: str) -> dict[str, list[str]]:
         "training": [data, *short, "--peers", peers],
         "evaluation": [data, *short, "--peers", peers],
         "loss": short,
+        "datasets": [*short, "--peers", peers, "--folder", str(folder / "interactions")],
         "item_graph": [*short, "--folder", str(folder / "catalogs")],
         "ridge_quality": [data, "--short"],
         "recommend": short,
@@ -67,8 +68,10 @@ def main() -> None:
     args = parse()
     args.folder.mkdir(parents=True, exist_ok=True)
     SyntheticDataset(200, 150, seed=0).save(args.folder / "shop")
-    if not args.names or "accuracy" in args.names:
-        (args.folder / "accuracy.jsonl").unlink(missing_ok=True)
+    # What is finished would not be run again.
+    for name, kept in (("accuracy", "accuracy.jsonl"), ("datasets", "interactions/done.jsonl")):
+        if not args.names or name in args.names:
+            (args.folder / kept).unlink(missing_ok=True)
     chosen = commands(args.folder, args.peers)
     unknown = sorted(set(args.names) - set(chosen))
     if unknown:
