@@ -71,7 +71,13 @@ def read_table(path: Path, required: Sequence[str], optional: Sequence[str] = ()
         raise ValueError(f"{path}: expected at least one row below the column names, got none")
     for name in table.columns:
         _check_utf8(table, name)
+    release_memory()
     return table
+
+
+def release_memory() -> None:
+    """Gives back what Arrow holds and no longer uses: NumPy, with a pool of its own, needs it."""
+    pa.default_memory_pool().release_unused()
 
 
 def _check_utf8(table: Table, column: str) -> None:

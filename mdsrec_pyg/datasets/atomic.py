@@ -7,7 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mdsrec_pyg.datasets._clean import clean_interactions
-from mdsrec_pyg.datasets._table import identifiers, read_table, timestamps, tsv_header
+from mdsrec_pyg.datasets._table import (
+    identifiers,
+    read_table,
+    release_memory,
+    timestamps,
+    tsv_header,
+)
 from mdsrec_pyg.datasets.dataset import RecommendationDataset
 
 __all__ = ["read_atomic"]
@@ -60,6 +66,7 @@ def read_atomic(
     items, item_ids = identifiers(table, columns[item], text_as_integers=True)
     seconds = timestamps(table, columns[time])
     del table  # the text of millions of rows
+    release_memory()
     interactions, left, report, _ = clean_interactions(
         str(path),
         users,

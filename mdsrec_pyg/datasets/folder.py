@@ -16,7 +16,14 @@ from mdsrec_pyg.datasets._arrays import read_feature
 from mdsrec_pyg.datasets._clean import clean_interactions
 from mdsrec_pyg.datasets._labels import split_labels
 from mdsrec_pyg.datasets._save import read_meta
-from mdsrec_pyg.datasets._table import Table, identifiers, integers, read_table, timestamps
+from mdsrec_pyg.datasets._table import (
+    Table,
+    identifiers,
+    integers,
+    read_table,
+    release_memory,
+    timestamps,
+)
 from mdsrec_pyg.datasets.dataset import RecommendationDataset
 
 __all__ = ["FolderDataset"]
@@ -79,6 +86,7 @@ class FolderDataset(RecommendationDataset):
         user, user_ids = identifiers(table, "user", text_as_integers=path.suffix == ".tsv")
         item, seconds = _known_items(table, len(item_ids)), timestamps(table, "timestamp")
         del table  # the text of millions of rows
+        release_memory()
         interactions, users, report, rows = clean_interactions(
             str(path),
             user,
