@@ -14,9 +14,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mdsrec_pyg.datasets._lines import Problems, check_object, parse_object, read_blocks, show
 from mdsrec_pyg.datasets._reviews import read_id
 from mdsrec_pyg.datasets.raw import RawFeature, RawItems
+from mdsrec_pyg.datasets.reading.lines import (
+    Problems,
+    check_object,
+    parse_object,
+    read_blocks,
+    show,
+)
 from mdsrec_pyg.datasets.text import item_text
 
 # Raw id and features of an item in the files of 2014.

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from mdsrec_pyg.data.given_split import SPLIT_LABELS
-from mdsrec_pyg.datasets._table import Table
+from mdsrec_pyg.datasets.reading.table import Table
 
 
 def split_labels(

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from mdsrec_pyg.datasets._lines import Problems, read_blocks
 from mdsrec_pyg.datasets.raw import RawItems
+from mdsrec_pyg.datasets.reading.lines import Problems, read_blocks
 from mdsrec_pyg.datasets.text import item_text
 
 # The last 19 of the 24 columns of u.item, in the order of its README.

@@ -13,10 +13,10 @@ import pyarrow.json
 from numpy.typing import NDArray
 
 from mdsrec_pyg.data.interactions import Seconds, show_time
-from mdsrec_pyg.datasets._ids import IdEncoder
-from mdsrec_pyg.datasets._jsonl import safe_for_arrow
-from mdsrec_pyg.datasets._lines import Block, Problems, parse_object, read_blocks
 from mdsrec_pyg.datasets.raw import RawInteractions
+from mdsrec_pyg.datasets.reading.ids import IdEncoder
+from mdsrec_pyg.datasets.reading.jsonl import safe_for_arrow
+from mdsrec_pyg.datasets.reading.lines import Block, Problems, parse_object, read_blocks
 
 
 @dataclass(frozen=True)

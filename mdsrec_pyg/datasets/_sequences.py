@@ -11,10 +11,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from mdsrec_pyg.datasets._fields import Identifier
-from mdsrec_pyg.datasets._ids import IdEncoder
-from mdsrec_pyg.datasets._lines import Problems
-from mdsrec_pyg.datasets._rows import Form, read_rows
+from mdsrec_pyg.datasets.reading.fields import Identifier
+from mdsrec_pyg.datasets.reading.ids import IdEncoder
+from mdsrec_pyg.datasets.reading.lines import Problems
+from mdsrec_pyg.datasets.reading.rows import Form, read_rows
 
 COLUMNS = ("user_id:token", "item_id_list:token_seq", "item_id:token")
 # History, or one history item: what separates them.

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mdsrec_pyg.data.interactions import Seconds
-from mdsrec_pyg.datasets._fields import FUTURE
-from mdsrec_pyg.datasets._files import PathLike
-from mdsrec_pyg.datasets._table import Table, integers, read_table, timestamps
 from mdsrec_pyg.datasets.raw import RawFeature, Rows
+from mdsrec_pyg.datasets.reading.fields import FUTURE
+from mdsrec_pyg.datasets.reading.files import PathLike
+from mdsrec_pyg.datasets.reading.table import Table, integers, read_table, timestamps
 
 
 def find_name(root: PathLike, name: str | None, suffix: str) -> str:

@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mdsrec_pyg.datasets._clean import clean_interactions
-from mdsrec_pyg.datasets._table import (
+from mdsrec_pyg.datasets.dataset import RecommendationDataset
+from mdsrec_pyg.datasets.reading.table import (
     identifiers,
     read_table,
     release_memory,
     timestamps,
     tsv_header,
 )
-from mdsrec_pyg.datasets.dataset import RecommendationDataset
 
 __all__ = ["read_atomic"]
 

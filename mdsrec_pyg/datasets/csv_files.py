@@ -12,15 +12,15 @@ import pyarrow as pa
 import pyarrow.csv
 from numpy.typing import NDArray
 
-from mdsrec_pyg.datasets._arrays import _load
-from mdsrec_pyg.datasets._collect import as_integers
-from mdsrec_pyg.datasets._files import PathLike
-from mdsrec_pyg.datasets._images import count_images, image_files, only_with_image
-from mdsrec_pyg.datasets._table import Table, check_columns, identifiers
 from mdsrec_pyg.datasets._toolkits import feature_rows, seconds
 from mdsrec_pyg.datasets.dataset import RecommendationDataset
 from mdsrec_pyg.datasets.prepare import prepare
 from mdsrec_pyg.datasets.raw import RawInteractions, RawItems
+from mdsrec_pyg.datasets.reading.arrays import _load
+from mdsrec_pyg.datasets.reading.collect import as_integers
+from mdsrec_pyg.datasets.reading.files import PathLike
+from mdsrec_pyg.datasets.reading.images import count_images, image_files, only_with_image
+from mdsrec_pyg.datasets.reading.table import Table, check_columns, identifiers
 
 __all__ = ["from_csv"]
 

@@ -10,10 +10,10 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from mdsrec_pyg.data.interactions import Seconds
-from mdsrec_pyg.datasets._table import LARGEST_SECONDS, from_datetimes
 from mdsrec_pyg.datasets.dataset import RecommendationDataset
 from mdsrec_pyg.datasets.prepare import prepare
 from mdsrec_pyg.datasets.raw import RawFeature, RawInteractions, RawItems
+from mdsrec_pyg.datasets.reading.table import LARGEST_SECONDS, from_datetimes
 
 __all__ = ["from_dataframe"]
 

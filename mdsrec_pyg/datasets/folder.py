@@ -12,11 +12,12 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from mdsrec_pyg.data.features import ModalFeature
-from mdsrec_pyg.datasets._arrays import read_feature
 from mdsrec_pyg.datasets._clean import clean_interactions
 from mdsrec_pyg.datasets._labels import split_labels
 from mdsrec_pyg.datasets._save import read_meta
-from mdsrec_pyg.datasets._table import (
+from mdsrec_pyg.datasets.dataset import RecommendationDataset
+from mdsrec_pyg.datasets.reading.arrays import read_feature
+from mdsrec_pyg.datasets.reading.table import (
     Table,
     identifiers,
     integers,
@@ -24,7 +25,6 @@ from mdsrec_pyg.datasets._table import (
     release_memory,
     timestamps,
 )
-from mdsrec_pyg.datasets.dataset import RecommendationDataset
 
 __all__ = ["FolderDataset"]
 

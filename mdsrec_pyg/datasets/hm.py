@@ -13,15 +13,15 @@ import numpy as np
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from mdsrec_pyg.datasets._collect import Collector, distinct_moments, to_seconds
-from mdsrec_pyg.datasets._fields import DateTime, Identifier
-from mdsrec_pyg.datasets._files import PathLike, find_raw_files
-from mdsrec_pyg.datasets._images import count_images, image_files, only_with_image
-from mdsrec_pyg.datasets._lines import Problems
-from mdsrec_pyg.datasets._rows import Form, read_rows
 from mdsrec_pyg.datasets.dataset import RecommendationDataset
 from mdsrec_pyg.datasets.prepare import prepare
 from mdsrec_pyg.datasets.raw import RawInteractions, RawItems
+from mdsrec_pyg.datasets.reading.collect import Collector, distinct_moments, to_seconds
+from mdsrec_pyg.datasets.reading.fields import DateTime, Identifier
+from mdsrec_pyg.datasets.reading.files import PathLike, find_raw_files
+from mdsrec_pyg.datasets.reading.images import count_images, image_files, only_with_image
+from mdsrec_pyg.datasets.reading.lines import Problems
+from mdsrec_pyg.datasets.reading.rows import Form, read_rows
 from mdsrec_pyg.datasets.text import item_text
 
 __all__ = ["HMDataset"]

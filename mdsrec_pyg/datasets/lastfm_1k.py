@@ -9,14 +9,14 @@ from typing import Any
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from mdsrec_pyg.datasets._collect import Collector, to_seconds
-from mdsrec_pyg.datasets._fields import DateTime, Field, Identifier
-from mdsrec_pyg.datasets._files import PathLike, find_raw_files
-from mdsrec_pyg.datasets._lines import Problems
-from mdsrec_pyg.datasets._rows import Form, read_rows
 from mdsrec_pyg.datasets.dataset import RecommendationDataset
 from mdsrec_pyg.datasets.prepare import prepare
 from mdsrec_pyg.datasets.raw import RawInteractions, RawItems
+from mdsrec_pyg.datasets.reading.collect import Collector, to_seconds
+from mdsrec_pyg.datasets.reading.fields import DateTime, Field, Identifier
+from mdsrec_pyg.datasets.reading.files import PathLike, find_raw_files
+from mdsrec_pyg.datasets.reading.lines import Problems
+from mdsrec_pyg.datasets.reading.rows import Form, read_rows
 from mdsrec_pyg.datasets.text import item_text
 
 __all__ = ["LastFM1KDataset"]

@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from mdsrec_pyg.datasets._arrays import _load
-from mdsrec_pyg.datasets._files import PathLike, find_raw_files
 from mdsrec_pyg.datasets._labels import split_labels
-from mdsrec_pyg.datasets._table import read_table
 from mdsrec_pyg.datasets._toolkits import feature_rows, find_name, numbers, read_mapping, seconds
 from mdsrec_pyg.datasets.dataset import RecommendationDataset
 from mdsrec_pyg.datasets.prepare import prepare
 from mdsrec_pyg.datasets.raw import RawInteractions, RawItems
+from mdsrec_pyg.datasets.reading.arrays import _load
+from mdsrec_pyg.datasets.reading.files import PathLike, find_raw_files
+from mdsrec_pyg.datasets.reading.table import read_table
 
 __all__ = ["MMRecDataset"]
 

@@ -10,15 +10,15 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from mdsrec_pyg.datasets._collect import Collector, select, to_seconds
-from mdsrec_pyg.datasets._fields import IntegerId, Number, Time
-from mdsrec_pyg.datasets._files import PathLike, find_raw_files
-from mdsrec_pyg.datasets._lines import Problems
 from mdsrec_pyg.datasets._movies import read_movies
-from mdsrec_pyg.datasets._rows import Form, read_rows
 from mdsrec_pyg.datasets.dataset import RecommendationDataset
 from mdsrec_pyg.datasets.prepare import prepare
 from mdsrec_pyg.datasets.raw import RawInteractions
+from mdsrec_pyg.datasets.reading.collect import Collector, select, to_seconds
+from mdsrec_pyg.datasets.reading.fields import IntegerId, Number, Time
+from mdsrec_pyg.datasets.reading.files import PathLike, find_raw_files
+from mdsrec_pyg.datasets.reading.lines import Problems
+from mdsrec_pyg.datasets.reading.rows import Form, read_rows
 
 __all__ = ["MovieLensDataset"]
 

@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 
 from mdsrec_pyg.data.given_split import SPLIT_LABELS
 from mdsrec_pyg.data.interactions import Seconds
-from mdsrec_pyg.datasets._files import PathLike, find_raw_files
-from mdsrec_pyg.datasets._table import Table, identifiers, read_table, tsv_header
 from mdsrec_pyg.datasets._toolkits import find_name, seconds
 from mdsrec_pyg.datasets.atomic import _typed
 from mdsrec_pyg.datasets.dataset import RecommendationDataset
 from mdsrec_pyg.datasets.prepare import prepare
 from mdsrec_pyg.datasets.raw import RawInteractions, RawItems
+from mdsrec_pyg.datasets.reading.files import PathLike, find_raw_files
+from mdsrec_pyg.datasets.reading.table import Table, identifiers, read_table, tsv_header
 from mdsrec_pyg.datasets.text import item_text
 
 __all__ = ["RecBoleDataset"]

@@ -10,17 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mdsrec_pyg.data.given_split import SPLIT_LABELS
-from mdsrec_pyg.datasets._collect import as_integers
-from mdsrec_pyg.datasets._fields import Identifier, IntegerId
-from mdsrec_pyg.datasets._files import PathLike, find_raw_files
-from mdsrec_pyg.datasets._lines import Problems
-from mdsrec_pyg.datasets._rows import Form, read_rows
 from mdsrec_pyg.datasets._sequences import StepReader, whole_sequences
-from mdsrec_pyg.datasets._table import read_table
 from mdsrec_pyg.datasets._toolkits import feature_rows, find_name
 from mdsrec_pyg.datasets.dataset import RecommendationDataset
 from mdsrec_pyg.datasets.prepare import prepare
 from mdsrec_pyg.datasets.raw import RawInteractions, RawItems
+from mdsrec_pyg.datasets.reading.collect import as_integers
+from mdsrec_pyg.datasets.reading.fields import Identifier, IntegerId
+from mdsrec_pyg.datasets.reading.files import PathLike, find_raw_files
+from mdsrec_pyg.datasets.reading.lines import Problems
+from mdsrec_pyg.datasets.reading.rows import Form, read_rows
+from mdsrec_pyg.datasets.reading.table import read_table
 
 __all__ = ["UniSRecDataset"]
 

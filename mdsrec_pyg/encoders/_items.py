@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from mdsrec_pyg.datasets._table import identifiers, integers, read_table
+from mdsrec_pyg.datasets.reading.table import identifiers, integers, read_table
 
 
 @dataclass(frozen=True)

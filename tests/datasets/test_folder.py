@@ -254,7 +254,7 @@ def test_parquet(tmp_path, time):
 
 
 def test_large_features_are_read_in_blocks(tmp_path, monkeypatch):
-    monkeypatch.setattr("mdsrec_pyg.datasets._arrays.BLOCK", 4)
+    monkeypatch.setattr("mdsrec_pyg.datasets.reading.arrays.BLOCK", 4)
     x = np.random.default_rng(0).standard_normal((3, 3)).astype(np.float32)
     dataset = FolderDataset(write(tmp_path, image=x, image_mask=np.array([True, True, False])))
     x[2] = 0

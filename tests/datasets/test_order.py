@@ -8,14 +8,14 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from mdsrec_pyg.datasets._digits import (
+from mdsrec_pyg.datasets._order import by_user_and_time, stable_argsort
+from mdsrec_pyg.datasets.reading.digits import (
     INTEGER,
     PLAIN_INTEGER,
     all_digits,
     all_plain_integers,
     first_not_integer,
 )
-from mdsrec_pyg.datasets._order import by_user_and_time, stable_argsort
 
 EXTREME = np.iinfo(np.int64)
 

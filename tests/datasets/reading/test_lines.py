@@ -2,8 +2,8 @@ import gzip
 
 import pytest
 
-from mdsrec_pyg.datasets import _lines
-from mdsrec_pyg.datasets._lines import Problems, parse_object, read_blocks
+from mdsrec_pyg.datasets.reading import lines
+from mdsrec_pyg.datasets.reading.lines import Problems, parse_object, read_blocks
 
 LINES = [f"line {i}:".encode() + b"x" * (7 * i % 50) for i in range(200)]
 
@@ -32,7 +32,7 @@ def test_blank_lines_count_but_are_left_out(tmp_path):
 
 
 def test_a_line_without_an_end(tmp_path, monkeypatch):
-    monkeypatch.setattr(_lines, "LONGEST_LINE", 100)
+    monkeypatch.setattr(lines, "LONGEST_LINE", 100)
     path = tmp_path / "file"
     path.write_bytes(b"a\n" + b"x" * 200)
     with pytest.raises(ValueError, match="line 2: expected lines of at most 100 bytes, got one"):
@@ -53,11 +53,11 @@ def test_the_disks_errors_are_not_the_files(tmp_path, monkeypatch):
 
 def test_problems():
     problems = Problems("skip")
-    assert problems.notes(_lines.Path("a/b.json")) == ()
+    assert problems.notes(lines.Path("a/b.json")) == ()
     for i in range(5):
         problems.add(f"line {i}")
     note = "b.json: 5 records skipped, such as: line 0; line 1; line 2"
-    assert problems.notes(_lines.Path("a/b.json")) == (note,)
+    assert problems.notes(lines.Path("a/b.json")) == (note,)
     with pytest.raises(ValueError, match=r"line 7 \(on_error='skip' goes on without it\)"):
         Problems("raise").add("line 7")
 

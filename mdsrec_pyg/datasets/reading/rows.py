@@ -16,8 +16,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 
-from mdsrec_pyg.datasets._fields import Field
-from mdsrec_pyg.datasets._lines import Block, Problems, read_blocks, show
+from mdsrec_pyg.datasets.reading.fields import Field
+from mdsrec_pyg.datasets.reading.lines import Block, Problems, read_blocks, show
 
 Columns = dict[str, Any]
 

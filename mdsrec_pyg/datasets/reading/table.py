@@ -22,14 +22,14 @@ import pyarrow.parquet
 from numpy.typing import NDArray
 
 from mdsrec_pyg.data.interactions import Seconds
-from mdsrec_pyg.datasets._digits import (
+from mdsrec_pyg.datasets.reading.digits import (
     NUMBER,
     all_digits,
     all_plain_integers,
     first,
     first_not_integer,
 )
-from mdsrec_pyg.datasets._jsonl import explain_jsonl, safe_for_arrow
+from mdsrec_pyg.datasets.reading.jsonl import explain_jsonl, safe_for_arrow
 
 # Year 5138 in seconds, March 1973 in milliseconds.
 LARGEST_SECONDS = 100_000_000_000

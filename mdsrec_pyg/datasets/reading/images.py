@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from mdsrec_pyg.datasets._collect import select
-from mdsrec_pyg.datasets._files import PathLike
 from mdsrec_pyg.datasets.dataset import RecommendationDataset
 from mdsrec_pyg.datasets.raw import RawInteractions
+from mdsrec_pyg.datasets.reading.collect import select
+from mdsrec_pyg.datasets.reading.files import PathLike
 
 
 def image_files(images: PathLike | None) -> dict[str, Path]:
