@@ -192,6 +192,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--folder", type=Path, default=folder, help="of the synthetic files")
     parser.add_argument("--done", type=Path, help="finished rows (default: in the folder)")
     args = parser.parse_args()
+    args.folder = args.folder.resolve()  # workers run in folders of their own
     if args.short:
         args.rows = [2000]
     args.repeats = args.repeats or (1 if args.short else 3)
