@@ -36,7 +36,11 @@ def clean_interactions(
         raise ValueError(f"'min_interactions' must be at least 1 (got {min_interactions})")
     report, dropped = [f"{len(user):,} interactions read"], []
     order = by_user_and_time(user, seconds)
-    repeated = _repeated(user[order] * num_items + item[order])
+    pair = user[order].astype(np.int64)
+    pair *= num_items
+    pair += item[order]
+    repeated = _repeated(pair)
+    del pair
     if duplicates == "keep":
         report.append(f"{repeated.sum():,} repetitions of a user's item kept")
     else:
@@ -55,7 +59,7 @@ def clean_interactions(
     number = np.cumsum(stays) - 1
     interactions = Interactions(
         user_id=number[user[order]],
-        item_id=item[order],
+        item_id=item[order].astype(np.int64, copy=False),
         timestamp=None if seconds is None else seconds[order],
         num_users=len(left),
         num_items=num_items,

@@ -12,7 +12,8 @@ from mdsrec_pyg.data.interactions import Seconds
 from mdsrec_pyg.datasets.raw import RawFeature, Rows
 from mdsrec_pyg.datasets.reading.fields import FUTURE
 from mdsrec_pyg.datasets.reading.files import PathLike
-from mdsrec_pyg.datasets.reading.table import Table, integers, read_table, timestamps
+from mdsrec_pyg.datasets.reading.table import Table, integers, read_table
+from mdsrec_pyg.datasets.reading.times import timestamps
 
 
 def find_name(root: PathLike, name: str | None, suffix: str) -> str:
@@ -47,11 +48,20 @@ def seconds(table: Table, column: str) -> Seconds | None:
     return time
 
 
+def largest_catalog(rows: int) -> int:
+    """How many users or items so many rows may have, where all numbers below the largest count.
+
+    One damaged number would else take all memory.
+    """
+    return max(1_000_000, 100 * rows)
+
+
 def numbers(table: Table, column: str, size: int | None) -> NDArray[np.int64]:
-    """A column of numbers of users or items, ``0..size - 1``."""
-    expected = "an integer from 0" + ("" if size is None else f" to {size - 1}")
+    """A column of numbers of users or items, ``0..size - 1``; ``None``: without large gaps."""
+    size = largest_catalog(len(table)) if size is None else size
+    expected = f"an integer from 0 to {size - 1}"
     values = integers(table, column, expected)
-    bad = (values < 0) | (values >= (np.iinfo(np.int64).max if size is None else size))
+    bad = (values < 0) | (values >= size)
     if bad.any():
         raise table.error(int(bad.argmax()), column, expected)
     return values

@@ -12,9 +12,9 @@ from mdsrec_pyg.datasets.reading.table import (
     identifiers,
     read_table,
     release_memory,
-    timestamps,
     tsv_header,
 )
+from mdsrec_pyg.datasets.reading.times import timestamps
 
 __all__ = ["read_atomic"]
 
@@ -61,7 +61,8 @@ def read_atomic(
             (time, "float", False),
         )
     }
-    table = read_table(path, [columns[user], columns[item]], [columns[time]])
+    ids = [columns[user], columns[item]]
+    table = read_table(path, ids, [columns[time]], ids)
     users, user_ids = identifiers(table, columns[user], text_as_integers=True)
     items, item_ids = identifiers(table, columns[item], text_as_integers=True)
     seconds = timestamps(table, columns[time])

@@ -13,7 +13,7 @@ from mdsrec_pyg.data.interactions import Seconds
 from mdsrec_pyg.datasets.dataset import RecommendationDataset
 from mdsrec_pyg.datasets.prepare import prepare
 from mdsrec_pyg.datasets.raw import RawFeature, RawInteractions, RawItems
-from mdsrec_pyg.datasets.reading.table import LARGEST_SECONDS, from_datetimes
+from mdsrec_pyg.datasets.reading.times import LARGEST_SECONDS, from_datetimes
 
 __all__ = ["from_dataframe"]
 
@@ -160,6 +160,11 @@ def _codes(table: pd.DataFrame, label: str, column: str) -> tuple[NDArray[np.int
             f"'{label}', column {column!r}: expected integers or text, got {values.dtype}"
         )
     if pd.api.types.is_integer_dtype(values.dtype):
+        if int(values.max()) > np.iinfo(np.int64).max:
+            raise ValueError(
+                f"'{label}', column {column!r}: expected integers below 2**63, got {values.max()} "
+                "(as text they may be larger)"
+            )
         ids, code = np.unique(values.to_numpy(np.int64), return_inverse=True)
         return code.astype(np.int64), ids
     code, unique = pd.factorize(values.astype(object))

@@ -23,8 +23,8 @@ from mdsrec_pyg.datasets.reading.table import (
     integers,
     read_table,
     release_memory,
-    timestamps,
 )
+from mdsrec_pyg.datasets.reading.times import timestamps
 
 __all__ = ["FolderDataset"]
 
@@ -81,7 +81,7 @@ class FolderDataset(RecommendationDataset):
             raise ValueError(f"'root' must be a folder (got {root})")
         item_ids, item_text, image_urls = _read_items(_one_of(root, "items.jsonl", "items.parquet"))
         path = _one_of(root, "interactions.tsv", "interactions.parquet")
-        table = read_table(path, ["user", "item"], ["timestamp", "split"])
+        table = read_table(path, ["user", "item"], ["timestamp", "split"], ids=["user"])
         labels = split_labels(table, "split")
         user, user_ids = identifiers(table, "user", text_as_integers=path.suffix == ".tsv")
         item, seconds = _known_items(table, len(item_ids)), timestamps(table, "timestamp")

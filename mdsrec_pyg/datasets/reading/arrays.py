@@ -45,6 +45,8 @@ def read_feature(root: Path, name: str, num_items: int) -> tuple[ModalFeature, l
 
 
 def _load(path: Path) -> NDArray[Any]:
+    if not path.is_file():
+        raise ValueError(f"expected a file {path}, got none")
     try:
         return np.load(path, mmap_mode="r", allow_pickle=False)
     except (ValueError, EOFError) as error:

@@ -21,18 +21,22 @@ import pyarrow.json
 import pyarrow.parquet
 from numpy.typing import NDArray
 
-from mdsrec_pyg.data.interactions import Seconds
+from mdsrec_pyg.datasets.reading.coded import (
+    CODED,
+    combine_coded,
+    first_with,
+    is_coded,
+    number_coded,
+)
 from mdsrec_pyg.datasets.reading.digits import (
-    NUMBER,
-    all_digits,
     all_plain_integers,
     first,
     first_not_integer,
 )
 from mdsrec_pyg.datasets.reading.jsonl import explain_jsonl, safe_for_arrow
 
-# Year 5138 in seconds, March 1973 in milliseconds.
-LARGEST_SECONDS = 100_000_000_000
+# Of a text file: ids that stand in a block more than once are held once.
+BLOCK_SIZE = 2**24
 
 
 @dataclass(frozen=True)
@@ -63,10 +67,20 @@ class Table:
         return ValueError(f"{self.where(row)}, column '{column}': expected {expected}, got {given}")
 
 
-def read_table(path: Path, required: Sequence[str], optional: Sequence[str] = ()) -> Table:
-    """Reads the named columns of a ``.parquet``, ``.jsonl`` or else tab-separated file."""
-    read = {".parquet": _read_parquet, ".jsonl": _read_jsonl}.get(path.suffix, _read_tsv)
-    table = Table(path, read(path, required, optional))
+def read_table(
+    path: Path, required: Sequence[str], optional: Sequence[str] = (), ids: Sequence[str] = ()
+) -> Table:
+    """Reads the named columns of a ``.parquet``, ``.jsonl`` or else tab-separated file.
+
+    Of the columns ``ids`` of a tab-separated file each text is held once; only
+    :func:`identifiers` reads them.
+    """
+    if path.suffix == ".parquet":
+        table = Table(path, _read_parquet(path, required, optional))
+    elif path.suffix == ".jsonl":
+        table = Table(path, _read_jsonl(path, required, optional))
+    else:
+        table = Table(path, _read_tsv(path, required, optional, ids))
     if not len(table):
         raise ValueError(f"{path}: expected at least one row below the column names, got none")
     for name in table.columns:
@@ -111,7 +125,9 @@ def tsv_header(path: Path) -> list[str]:
     return header.split("\t")
 
 
-def _read_tsv(path: Path, required: Sequence[str], optional: Sequence[str]) -> dict[str, Any]:
+def _read_tsv(
+    path: Path, required: Sequence[str], optional: Sequence[str], ids: Sequence[str]
+) -> dict[str, Any]:
     names = tsv_header(path)
     check_columns(path, names, required)
     wanted = [name for name in (*required, *optional) if name in names]
@@ -119,12 +135,12 @@ def _read_tsv(path: Path, required: Sequence[str], optional: Sequence[str]) -> d
         table = pa.csv.read_csv(
             path,
             # One thread: Arrow then knows the line of an error.
-            read_options=pa.csv.ReadOptions(use_threads=False),
+            read_options=pa.csv.ReadOptions(use_threads=False, block_size=BLOCK_SIZE),
             parse_options=pa.csv.ParseOptions(
                 delimiter="\t", quote_char=False, ignore_empty_lines=False
             ),
             convert_options=pa.csv.ConvertOptions(
-                column_types=dict.fromkeys(wanted, pa.string()),
+                column_types={name: CODED if name in ids else pa.string() for name in wanted},
                 include_columns=wanted,
                 strings_can_be_null=False,
             ),
@@ -135,10 +151,9 @@ def _read_tsv(path: Path, required: Sequence[str], optional: Sequence[str]) -> d
         raise ValueError(f"{path}{where}: {what}") from error
     size, chunks = table.num_rows, {name: table[name] for name in wanted}
     del table
-    columns = _combine_all(chunks)
-    while size and all(columns[name][size - 1].as_py() == "" for name in wanted):
+    while size and all(chunks[name][size - 1].as_py() == "" for name in wanted):
         size -= 1  # blank lines at the end of the file
-    return {name: column.slice(0, size) for name, column in columns.items()}
+    return _combine_all(chunks, size)
 
 
 def _read_parquet(path: Path, required: Sequence[str], optional: Sequence[str]) -> dict[str, Any]:
@@ -151,7 +166,9 @@ def _read_parquet(path: Path, required: Sequence[str], optional: Sequence[str]) 
                 )
         wanted = [name for name in (*required, *optional) if name in names]
         table = pa.parquet.read_table(path, columns=wanted)
-    except pa.ArrowInvalid as error:
+    except (pa.ArrowInvalid, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise  # the disk's error, not the file's
         raise ValueError(f"{path}: expected a parquet file ({error})") from error
     chunks = {name: table[name] for name in wanted}
     del table
@@ -176,9 +193,17 @@ def _read_jsonl(path: Path, required: Sequence[str], optional: Sequence[str]) ->
     raise ValueError(explain_jsonl(path, names) or f"{path}: {failure}") from failure
 
 
-def _combine_all(chunks: dict[str, Any]) -> dict[str, Any]:
-    """Each column in one piece; empties ``chunks``, so that memory never holds all of it twice."""
-    return {name: _combine(chunks.pop(name)) for name in list(chunks)}
+def _combine_all(chunks: dict[str, Any], size: int | None = None) -> dict[str, Any]:
+    """Each column in one piece; empties ``chunks``, so that memory never holds all of it twice.
+
+    With ``size``, of a text file: only so many rows, and columns of ids stay coded.
+    """
+    columns = {}
+    for name in list(chunks):
+        column = chunks.pop(name)
+        coded = size is not None and is_coded(column)
+        columns[name] = combine_coded(column, size or 0) if coded else _combine(column)[:size]
+    return columns
 
 
 def _combine(column: pa.ChunkedArray) -> Any:
@@ -186,23 +211,29 @@ def _combine(column: pa.ChunkedArray) -> Any:
     return column.cast(column.type.value_type) if pa.types.is_dictionary(column.type) else column
 
 
-def _is_string(column: Any) -> bool:
+def is_string(column: Any) -> bool:
+    """Whether a column is text."""
     return pa.types.is_string(column.type) or pa.types.is_large_string(column.type)
 
 
-def _check_filled(table: Table, column: str, expected: str) -> None:
+def check_filled(table: Table, column: str, expected: str) -> None:
+    """Raises an error at the first row that has nothing in a column."""
     values = table.columns[column]
-    empty = pc.equal(values, "") if _is_string(values) else pc.is_null(values, nan_is_null=True)
-    row = first(pc.fill_null(empty, True))
+    if is_coded(values):
+        row = first_with(values, "")
+    else:
+        text = is_string(values)
+        empty = pc.equal(values, "") if text else pc.is_null(values, nan_is_null=True)
+        row = first(pc.fill_null(empty, True))
     if row is not None:
         raise table.error(row, column, expected)
 
 
 def integers(table: Table, column: str, expected: str) -> NDArray[np.int64]:
     """A column of whole numbers."""
-    _check_filled(table, column, expected)
+    check_filled(table, column, expected)
     values = table.columns[column]
-    if _is_string(values):
+    if is_string(values):
         row = first_not_integer(values)
         if row is not None:
             raise table.error(row, column, expected)
@@ -217,7 +248,7 @@ def integers(table: Table, column: str, expected: str) -> NDArray[np.int64]:
 
 def identifiers(
     table: Table, column: str, text_as_integers: bool
-) -> tuple[NDArray[np.int64], NDArray[Any]]:
+) -> tuple[NDArray[Any], NDArray[Any]]:
     """Numbers a column of raw ids of any type.
 
     Integers are numbered in ascending order, so that ``0..n-1`` stays what it is; other ids in the
@@ -225,11 +256,13 @@ def identifiers(
     text is taken for integers if all of it reads back the same (``7``, not ``007``).
 
     Returns:
-        The number of each row ``[n]``, and the raw id of each number.
+        The number of each row ``[n]``, int32 or int64, and the raw id of each number.
     """
-    _check_filled(table, column, "an id")
+    check_filled(table, column, "an id")
     values = table.columns[column]
-    if text_as_integers and _is_string(values):
+    if is_coded(values):
+        return number_coded(values, text_as_integers)
+    if text_as_integers and is_string(values):
         values = values.cast(pa.int64()) if all_plain_integers(values) else values
     if pa.types.is_integer(values.type):
         number, raw = pd.factorize(values.to_numpy(zero_copy_only=False), sort=True)
@@ -238,58 +271,3 @@ def identifiers(
     raw = np.empty(len(encoded.dictionary), object)
     raw[:] = encoded.dictionary.to_pylist()
     return encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64), raw
-
-
-def timestamps(table: Table, column: str) -> Seconds | None:
-    """Seconds since 1970 UTC of a column of dates, date-times or seconds.
-
-    Returns:
-        int64 ``[n]``, float64 where one has a fraction, or ``None`` where the column is missing or
-        empty throughout.
-    """
-    values = table.columns.get(column)
-    if values is None or values.null_count == len(values):
-        return None
-    if _is_string(values) and pc.all(pc.equal(pc.fill_null(values, ""), "")).as_py():
-        return None
-    _check_filled(table, column, "a time in every row or in none")
-    if pa.types.is_temporal(values.type):
-        return from_datetimes(pd.Series(values.to_pandas()))
-    if not _is_string(values):
-        if not (pa.types.is_integer(values.type) or pa.types.is_floating(values.type)):
-            raise table.error(0, column, f"a time or number of seconds (not {values.type})")
-        return _from_seconds(table, column, values.cast(pa.float64(), safe=False))
-    if all_digits(values):
-        return _from_seconds(table, column, values.cast(pa.float64()))
-    number = pc.match_substring_regex(values, NUMBER)
-    if number[0].as_py():
-        row = first(pc.invert(number))
-        if row is not None:
-            raise table.error(row, column, "a number of seconds, like the rows before")
-        return _from_seconds(table, column, values.cast(pa.float64()))
-    text = pd.Series(values.to_pandas())
-    time = pd.to_datetime(text, format="ISO8601", errors="coerce", utc=True)
-    bad = time.isna().to_numpy() | number.to_numpy(zero_copy_only=False)
-    if bad.any():
-        expected = "a date (2015-06-23), date-time (2015-06-23T10:00:00) or seconds since 1970"
-        raise table.error(int(bad.argmax()), column, expected)
-    return from_datetimes(time)
-
-
-def from_datetimes(time: pd.Series) -> Seconds:
-    """Seconds since 1970 UTC, with a fraction where one has it; without a zone: UTC."""
-    index = pd.DatetimeIndex(pd.to_datetime(time, utc=True))
-    ticks = np.asarray(index.asi8, dtype=np.int64)
-    per_second = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}[index.unit]
-    whole, rest = np.divmod(ticks, per_second)
-    return whole + rest / per_second if rest.any() else whole
-
-
-def _from_seconds(table: Table, column: str, values: Any) -> Seconds:
-    seconds = values.to_numpy(zero_copy_only=False)
-    bad = ~(np.abs(seconds) < LARGEST_SECONDS)
-    if bad.any():
-        expected = f"seconds since 1970, below {LARGEST_SECONDS:,} (milliseconds must be divided)"
-        raise table.error(int(bad.argmax()), column, expected)
-    whole = seconds.astype(np.int64)
-    return whole if (whole == seconds).all() else seconds
