@@ -75,9 +75,11 @@ def add_other(parser: argparse.ArgumentParser) -> None:
 def other(args: argparse.Namespace) -> RecommendationDataset:
     """Reads another source; a value is JSON, and text if it is not."""
     options, known = {}, list(inspect.signature(OTHERS[args.source]).parameters)[1:]
-    for name, _, value in (text.partition("=") for text in args.set):
+    for name, equals, value in (text.partition("=") for text in args.set):
         if name not in known:
             raise ValueError(f"--set must name one of {', '.join(known)} (got {name!r})")
+        if not equals:
+            raise ValueError(f"--set must give {name} a value, {name}=... (got none)")
         try:
             options[name] = json.loads(value)
         except ValueError:

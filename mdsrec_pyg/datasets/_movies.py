@@ -44,7 +44,7 @@ def read_movies(path: Path, kind: str, latin_1: bool, genres: bool, on_error: st
             continue
         try:
             movie, title, categories = split(line)
-            if not (movie.isascii() and movie.isdigit()):
+            if not (movie.isascii() and movie.isdigit() and len(movie) < 19):
                 raise ValueError(f"expected the number of a movie, got {movie[:60]!r}")
             if int(movie) in found:
                 raise ValueError(f"expected a movie that no other line has, got {movie} again")

@@ -60,7 +60,7 @@ class StepReader:
         user, history, target = COLUMNS
         fields = [Identifier(name) for name in COLUMNS]
         rows = 0
-        for columns in read_rows(path, Form("\t"), fields, Problems("raise")):
+        for columns in read_rows(path, Form("\t"), fields, Problems("raise", optional=False)):
             items = columns[history].cast(pa.large_string())
             self.users.add(columns[user])
             first = pc.replace_substring_regex(items, f"{BLANK}.*$", "")

@@ -20,6 +20,7 @@ from mdsrec_pyg.datasets.reading.arrays import _load
 from mdsrec_pyg.datasets.reading.collect import as_integers
 from mdsrec_pyg.datasets.reading.files import PathLike
 from mdsrec_pyg.datasets.reading.images import count_images, image_files, only_with_image
+from mdsrec_pyg.datasets.reading.lines import line_not_utf8
 from mdsrec_pyg.datasets.reading.table import Table, check_columns, identifiers
 
 __all__ = ["from_csv"]
@@ -133,7 +134,9 @@ def _read_interactions(path: Path, user: str, item: str, timestamp: str | None) 
             path,
             # One thread: Arrow then knows the line of an error.
             read_options=pa.csv.ReadOptions(use_threads=False),
-            parse_options=pa.csv.ParseOptions(delimiter=delimiter, ignore_empty_lines=False),
+            parse_options=pa.csv.ParseOptions(
+                delimiter=delimiter, ignore_empty_lines=False, newlines_in_values=True
+            ),
             convert_options=pa.csv.ConvertOptions(
                 column_types=dict.fromkeys(wanted, pa.string()),
                 include_columns=wanted,
@@ -142,7 +145,11 @@ def _read_interactions(path: Path, user: str, item: str, timestamp: str | None) 
         )
     except pa.ArrowInvalid as error:
         raise ValueError(f"{path}: {error}".replace("Row #", "line ")) from error
-    table = Table(path, {column: read[column].combine_chunks() for column in wanted})
+    columns = {column: read[column].combine_chunks() for column in wanted}
+    size = len(read)
+    while size and all(columns[column][size - 1].as_py() == "" for column in wanted):
+        size -= 1  # blank lines at the end of the file
+    table = Table(path, {column: values.slice(0, size) for column, values in columns.items()})
     if not len(table):
         raise ValueError(f"{path}: expected at least one row below the column names, got none")
     users, user_ids = identifiers(table, user, text_as_integers=True)
@@ -214,7 +221,9 @@ def _read_columns(
                     columns[name].append(row[place[name]])
                 lines.append(reader.line_num)
     except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: expected UTF-8 text ({error})") from error
+        raise ValueError(
+            f"{path}, line {line_not_utf8(path)}: expected UTF-8 text ({error})"
+        ) from error
     except csv.Error as error:
         raise ValueError(f"{path}, line {reader.line_num}: {error}") from error
     return columns, np.array(lines, np.int64)

@@ -20,7 +20,7 @@ from mdsrec_pyg.datasets.reading.collect import Collector, distinct_moments, to_
 from mdsrec_pyg.datasets.reading.fields import DateTime, Identifier
 from mdsrec_pyg.datasets.reading.files import PathLike, find_raw_files
 from mdsrec_pyg.datasets.reading.images import count_images, image_files, only_with_image
-from mdsrec_pyg.datasets.reading.lines import Problems
+from mdsrec_pyg.datasets.reading.lines import Problems, line_not_utf8
 from mdsrec_pyg.datasets.reading.rows import Form, read_rows
 from mdsrec_pyg.datasets.text import item_text
 
@@ -231,7 +231,7 @@ class _ArticleReader:
                 self._read(csv.reader(lines, strict=True), asked, found, problems)
         except UnicodeDecodeError as error:
             raise ValueError(
-                f"{self.path}, line {self._line_of(error)}: expected UTF-8 text ({error})"
+                f"{self.path}, line {line_not_utf8(self.path)}: expected UTF-8 text ({error})"
             ) from error
         ids = np.empty(len(found), object)
         ids[:] = list(found)
@@ -246,6 +246,8 @@ class _ArticleReader:
         while True:
             try:
                 row = next(rows)
+                if not row:
+                    continue
                 if not place:
                     header = row
                     place = [self._place(header, name) for name in ("article_id", *self.columns)]
@@ -273,13 +275,3 @@ class _ArticleReader:
                 f"{', '.join(map(repr, header[:30]))}"
             )
         return header.index(name)
-
-    def _line_of(self, error: UnicodeDecodeError) -> int:
-        """The first line that is not UTF-8."""
-        with self.path.open("rb") as lines:
-            for number, line in enumerate(lines, 1):
-                try:
-                    line.decode()
-                except UnicodeDecodeError:
-                    return number
-        raise error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -101,13 +102,19 @@ class LastFM2KDataset(RecommendationDataset):
         raw, tags = _read_tagged(self.raw_paths["tagged"], on_error)
         tags_of = _frequent_tags(raw, tags, num_tags)
         raw = distinct_moments(raw, "tags of an artist at one moment counted once")
+        notes: tuple[str, ...] = ()
         if listened_only:
-            known = _read_listened(self.raw_paths["listened"], on_error)
+            known, skipped = _read_listened(self.raw_paths["listened"], on_error)
             pairs = zip(raw.user_ids[raw.user], raw.item_ids[raw.item], strict=True)
             mask = np.array([pair in known for pair in pairs])
             raw = select(raw, mask, "artists that the user listened to")
-        words = _read_names(self.raw_paths["tags"], on_error)[0] if num_tags else {}
+            notes += skipped
+        words: dict[int, list[str]] = {}
+        if num_tags:
+            words, skipped = _read_names(self.raw_paths["tags"], on_error)
+            notes += skipped
         items = _read_artists(self.raw_paths["artists"], tags_of, words, on_error)
+        items = replace(items, notes=(*notes, *items.notes))
         made = prepare(
             raw,
             items,
@@ -153,13 +160,14 @@ def _frequent_tags(
     return tags_of
 
 
-def _read_listened(path: Path, on_error: str) -> set[tuple[Any, Any]]:
+def _read_listened(path: Path, on_error: str) -> tuple[set[tuple[Any, Any]], tuple[str, ...]]:
     fields = [IntegerId("userID"), IntegerId("artistID"), Number("weight", 0, 1e12)]
     pairs: set[tuple[Any, Any]] = set()
-    for columns in read_rows(path, Form("\t"), fields, Problems(on_error)):
+    problems = Problems(on_error)
+    for columns in read_rows(path, Form("\t"), fields, problems):
         users, artists = (columns[name].to_pylist() for name in ("userID", "artistID"))
         pairs |= set(zip(users, artists, strict=True))
-    return pairs
+    return pairs, problems.notes(path)
 
 
 def _read_artists(

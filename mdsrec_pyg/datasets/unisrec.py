@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from mdsrec_pyg.data.given_split import SPLIT_LABELS
 from mdsrec_pyg.datasets._sequences import StepReader, whole_sequences
-from mdsrec_pyg.datasets._toolkits import feature_rows, find_name
+from mdsrec_pyg.datasets._toolkits import feature_rows, find_name, largest_catalog
 from mdsrec_pyg.datasets.dataset import RecommendationDataset
 from mdsrec_pyg.datasets.prepare import prepare
 from mdsrec_pyg.datasets.raw import RawInteractions, RawItems
@@ -144,6 +144,12 @@ class UniSRecDataset(RecommendationDataset):
                 f"{path}: expected the numbers of {kind} as ids, 0 and up, got {wrong[:60]!r}"
             )
         if kind not in self.raw_paths:
+            most = largest_catalog(len(code))
+            if number.max() >= most:
+                raise ValueError(
+                    f"{path}: expected numbers from 0 to {most - 1} without {kind}, got "
+                    f"{number.max()}"
+                )
             return number[code], np.arange(number.max() + 1)
         ids = _read_index(self.raw_paths[kind])
         if number.max() >= len(ids):
@@ -171,7 +177,8 @@ def _read_index(path: Path) -> NDArray[Any]:
     raw: list[str] = []
     numbers: list[int] = []
     fields = [Identifier("raw id"), IntegerId("number")]
-    for columns in read_rows(path, Form("\t", ("raw id", "number")), fields, Problems("raise")):
+    form, problems = Form("\t", ("raw id", "number")), Problems("raise", optional=False)
+    for columns in read_rows(path, form, fields, problems):
         raw += columns["raw id"].to_pylist()
         numbers += columns["number"].to_pylist()
     ids = np.full(len(raw), None, object)

@@ -168,6 +168,7 @@ def test_metadata_that_cannot_be_used(tmp_path, generation):
     what = "a Python dict of literals" if generation == "2014" else "a JSON object"
     cases = {
         lines[1][: len(lines[1]) // 2]: f"expected {what}, got",
+        lines[0][:-1]: f"expected {what}, got",  # of an item that nobody took
         "{'asin': __import__('os').getcwd()}": f"expected {what}, got",
         "[1]": "expected an object, got",
         "{}": "expected a field",

@@ -123,8 +123,25 @@ def test_other_errors(tmp_path):
     with pytest.raises(ValueError, match=r"expected a file .*nowhere\.csv"):
         from_csv(tmp_path / "nowhere.csv")
     (tmp_path / "items.csv").write_bytes(b"sku,title\nb,caf\xe9\n")
-    with pytest.raises(ValueError, match=r"items\.csv: expected UTF-8 text"):
+    with pytest.raises(ValueError, match=r"items\.csv, line 2: expected UTF-8 text"):
         read(tmp_path, tmp_path / "items.csv")
     (tmp_path / "items.csv").write_text("sku\nb\n")
     with pytest.raises(ValueError, match=r"image\.npy: expected shape \(1, F\), a row for each"):
         read(tmp_path, tmp_path / "items.csv", {"image": tmp_path / "image.npy"})
+
+
+def test_blank_lines_at_the_end_and_no_features(tmp_path):
+    write(tmp_path, orders=ORDERS + "\n\n")
+    assert table(read(tmp_path)) == EXPECTED
+    with pytest.raises(ValueError, match=r"expected a file .*none\.npy, got none"):
+        read(tmp_path, tmp_path / "items.csv", {"image": tmp_path / "none.npy"})
+    (tmp_path / "orders.csv").write_text("when,sku,who\n\n")
+    with pytest.raises(ValueError, match="expected at least one row below the column names"):
+        read(tmp_path)
+
+
+def test_line_breaks_in_a_value_of_a_long_file(tmp_path):
+    note = '"' + "many words\n" * 10_000 + '"'  # more than one block of Arrow's
+    rows = "".join(f"ann,{item},{item},{note}\n" for item in range(30))
+    (tmp_path / "orders.csv").write_text("user,item,timestamp,note\n" + rows)
+    assert from_csv(tmp_path / "orders.csv").item_ids.tolist() == list(range(30))

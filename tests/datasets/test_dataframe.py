@@ -190,3 +190,10 @@ def test_other_errors():
     x = np.array([[1, np.inf], [1, 1], [np.inf, 1]])
     with pytest.raises(ValueError, match=r"'features\['image'\]', row 2 \(item 'b'\), column 0"):
         from_dataframe(interactions(), items(), {"image": x})
+
+
+def test_integers_that_do_not_fit():
+    ids = np.array([2**63 + 1, 1], np.uint64)
+    rows = pd.DataFrame({"user": ids, "item": [1, 2], "timestamp": [1, 2]})
+    with pytest.raises(ValueError, match=r"'user': expected integers below 2\*\*63, got 92"):
+        from_dataframe(rows)

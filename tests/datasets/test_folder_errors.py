@@ -237,3 +237,18 @@ def test_a_file_that_is_no_parquet(tmp_path):
     (root / "interactions.tsv").rename(root / "interactions.parquet")
     with pytest.raises(ValueError, match=r"interactions\.parquet: expected a parquet file"):
         FolderDataset(root)
+
+
+@pytest.mark.parametrize("name", ["interactions", "items"])
+def test_a_damaged_parquet_file(tmp_path, name):
+    write(tmp_path)
+    rows = {"user": [0] * 3, "item": [0, 1, 2], "raw_id": ["a", "b", "c"]}
+    for suffix in (".tsv", ".jsonl"):
+        (tmp_path / f"{name}{suffix}").unlink(missing_ok=True)
+    path = tmp_path / f"{name}.parquet"
+    pd.DataFrame(rows).to_parquet(path)
+    data = path.read_bytes()
+    footer = len(data) - 8 - int.from_bytes(data[-8:-4], "little")
+    path.write_bytes(data[:footer] + b"\xff" * 8 + data[footer + 8 :])
+    with pytest.raises(ValueError, match=rf"{name}\.parquet: expected a parquet file"):
+        FolderDataset(tmp_path)

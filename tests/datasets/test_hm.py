@@ -197,3 +197,8 @@ def test_wrong_encoding(tmp_path):
     (write(tmp_path) / "articles.csv").write_bytes("\n".join(ARTICLES).encode("latin-1"))
     with pytest.raises(ValueError, match=r"articles\.csv, line 3: expected UTF-8 text"):
         read(tmp_path)
+
+
+def test_a_blank_line_at_the_end(tmp_path):
+    write(tmp_path, articles=[*ARTICLES, ""])
+    assert table(read(tmp_path)) == EXPECTED

@@ -231,3 +231,13 @@ def test_other_files(tmp_path, name, text, message):
     (write_2k(tmp_path) / name).write_text(text)
     with pytest.raises(ValueError, match=message):
         read_2k(tmp_path, num_tags=1, listened_only=True, on_error="raise")
+
+
+def test_what_is_skipped_in_other_files_is_said(tmp_path):
+    write_2k(tmp_path)
+    for name, lines in (("tags.dat", TAG_LINES), ("user_artists.dat", LISTENED)):
+        (tmp_path / name).write_text("\n".join([*lines, "bad"]), encoding="utf-8")
+    assert not any("records skipped" in line for line in read_2k(tmp_path).report)
+    said = "\n".join(read_2k(tmp_path, num_tags=1, listened_only=True).report)
+    assert "tags.dat: 1 records skipped" in said
+    assert "user_artists.dat: 1 records skipped" in said

@@ -161,3 +161,9 @@ def test_wrong_files(tmp_path):
         (tmp_path / "i_id_mapping.csv").write_text(text)
         with pytest.raises(ValueError, match=message):
             read(tmp_path)
+
+
+def test_a_number_that_would_take_all_memory(tmp_path):
+    write(tmp_path, [*ROWS, (0, 10**12, 1, 5, 0)], mappings=False)
+    with pytest.raises(ValueError, match=r"line 8, column 'itemID': .* 0 to 999999, got '100000"):
+        read(tmp_path, features={})

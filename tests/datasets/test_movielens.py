@@ -153,6 +153,7 @@ def test_a_missing_file_has_its_page(tmp_path):
         ("2::1::5::-1", "line 3, column 'Timestamp': expected seconds since 1970, from 1995-01-01"),
         ("2::1::5::964980000000", r"line 3, column 'Timestamp': .*got 964980000000 \(32548-"),
         ("2::1::5::9649.5", "line 3, column 'Timestamp': .*got '9649.5'"),
+        ("2::1::5::964_980_000", "line 3, column 'Timestamp': .*got '964_980_000'"),
         ("2::::5::964980000", "line 3, column 'MovieID': expected an integer, got ''"),
         ("x::1::5::964980000", "line 3, column 'UserID': expected an integer, got 'x'"),
         ("\xe9::1::5::964980000", "line 3: expected UTF-8 text"),
@@ -174,6 +175,7 @@ def test_a_rating_that_cannot_be_used(tmp_path, line, message):
     [
         ("1m", "4::Half", "line 2: expected 3 values separated by '::'"),
         ("1m", "x::A::Comedy", "line 2: expected the number of a movie, got 'x'"),
+        ("1m", "9" * 19 + "::A::Comedy", "line 2: expected the number of a movie, got '999"),
         ("1m", "1::A::Comedy", "line 2: expected a movie that no other line has, got 1 again"),
         ("100k", "4|A|||", r"line 2: expected 24 values separated by '\|', got 5"),
         ("100k", "4|A|||" + "|2" * 19, "line 2: expected 0 or 1 for each genre"),
@@ -193,6 +195,14 @@ def test_a_movie_that_cannot_be_used(tmp_path, version, line, message):
     dataset = read(tmp_path, version, on_error="skip")
     assert dataset.item_text[0] == f"{TITLES[1]}. Comedy, Romance"
     assert any("1 records skipped" in line for line in dataset.report)
+
+
+def test_blanks_around_a_number_do_not_depend_on_other_lines(tmp_path):
+    given = [*lines("25m")[0], " 7 ,1,4, 964980100 "]
+    write(tmp_path, "25m", ratings="\n".join(given).encode())
+    assert len(read(tmp_path, "25m").interactions) == 7
+    write(tmp_path, "25m", ratings="\n".join([*given, "bad"]).encode())
+    assert len(read(tmp_path, "25m", on_error="skip").interactions) == 7
 
 
 def test_wrong_columns(tmp_path):

@@ -28,6 +28,8 @@ def test_prepare_data(tmp_path, run_script):
     assert len(dataset.interactions) == 15
     with pytest.raises(SystemExit, match=r"error: --set must name one of version, .*got 'rating'"):
         run_script(EXAMPLES, "prepare_data.py", *arguments[:3], "rating=4", "--out", out)
+    with pytest.raises(SystemExit, match=r"error: --set must give genres a value"):
+        run_script(EXAMPLES, "prepare_data.py", *arguments[:3], "genres", "--out", out)
     with pytest.raises(SystemExit, match=r"error: 'root' must hold ratings\.dat"):
         run_script(EXAMPLES, "prepare_data.py", *arguments[:3], "version=1m", "--out", out)
 

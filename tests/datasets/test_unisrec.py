@@ -187,3 +187,15 @@ def test_other_files(tmp_path, name, text, message):
     (write(tmp_path) / f"Pantry.{name}").write_text(text)
     with pytest.raises(ValueError, match=message):
         read(tmp_path)
+
+
+def test_a_number_that_would_take_all_memory(tmp_path):
+    write(tmp_path, change("test", 0, f"2\t4 3 0\t{10**12}\n"), index=False)
+    with pytest.raises(ValueError, match="from 0 to 999999 without item2index, got 1000000000000"):
+        read(tmp_path, features={})
+
+
+def test_an_error_offers_no_option_that_the_reader_lacks(tmp_path):
+    write(tmp_path, change("test", 0, "2\t\t0\n"))
+    with pytest.raises(ValueError, match=r"line 2, .*expected an id, got nothing$"):
+        read(tmp_path)

@@ -65,9 +65,10 @@ class IntegerId(Field):
 
     def parse(self, text: str) -> int:
         """The id."""
-        if not (text.isascii() and text.isdigit() and len(text) < 19):
+        digits = text.strip(" \t")  # as Arrow reads it
+        if not (digits.isascii() and digits.isdigit() and len(digits) < 19):
             raise ValueError(f"expected an integer, got {text[:60]!r}")
-        return int(text)
+        return int(digits)
 
 
 @dataclass(frozen=True)
@@ -132,7 +133,7 @@ class Time(Field):
         """The units since 1970."""
         unit = {1: "seconds", 1_000: "milliseconds"}[self.per_second]
         try:
-            number = int(text)
+            number = int(text if "_" not in text else "")  # Python's 1_000 is no number in a file
         except ValueError:
             raise ValueError(f"{self._expected(unit)}, got {text[:60]!r}") from None
         if not self.earliest * self.per_second <= number < self.latest * self.per_second:

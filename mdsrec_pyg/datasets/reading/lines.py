@@ -22,9 +22,11 @@ class Problems:
 
     Args:
         on_error: ``'raise'`` or ``'skip'``.
+        optional: Whether the user could ask for the other; the error then says so.
     """
 
     on_error: str
+    optional: bool = field(default=True, kw_only=True)
     messages: list[str] = field(default_factory=list)
     skipped: int = 0
 
@@ -36,7 +38,8 @@ class Problems:
     def add(self, message: str, cause: Exception | None = None) -> None:
         """Raises an error that says so, or counts it."""
         if self.on_error == "raise":
-            raise ValueError(f"{message} (on_error='skip' goes on without it)") from cause
+            advice = " (on_error='skip' goes on without it)" if self.optional else ""
+            raise ValueError(f"{message}{advice}") from cause
         self.skipped += 1
         if len(self.messages) < 3:
             self.messages.append(message)
@@ -173,3 +176,14 @@ def show(line: bytes) -> str:
     """The beginning of a line, for a message."""
     text = line[:60].decode(errors="replace")
     return repr(text + " ..." if len(line) > 60 else text)
+
+
+def line_not_utf8(path: Path) -> int:
+    """The first line that is not UTF-8, counted from 1; 0 if all are."""
+    with path.open("rb") as lines:
+        for number, line in enumerate(lines, 1):
+            try:
+                line.decode()
+            except UnicodeDecodeError:
+                return number
+    return 0
