@@ -188,16 +188,17 @@ def _merge(source: Source, shards: Shards) -> tuple[dict[int, str], int]:
     missing: dict[int, str] = {}
     name = source.modality
     with atomic_folder(source.folder, key=f"{name}.npy") as temporary:
-        x = np.lib.format.open_memmap(
-            temporary / f"{name}.npy", mode="w+", dtype=np.float16, shape=(size, width)
-        )
-        for number in blocks:
-            block = shards.load(number)
-            missing |= block.reasons
-            if block.x.shape[1]:
-                x[block.start : block.stop] = block.x
-        x.flush()
-        del x
+        with (temporary / f"{name}.npy").open("wb") as features:
+            # No memory map: where the disk is full, that kills the process instead of raising.
+            np.lib.format.write_array_header_1_0(
+                features, {"descr": "<f2", "fortran_order": False, "shape": (size, width)}
+            )
+            for number in blocks:
+                block = shards.load(number)
+                missing |= block.reasons
+                empty = np.zeros((block.stop - block.start, width), np.float16)
+                x = block.x if block.x.shape[1] else empty
+                features.write(x.astype("<f2", order="C", copy=False).tobytes())
         mask = np.ones(size, bool)
         mask[list(missing)] = False
         np.save(temporary / f"{name}_mask.npy", mask)

@@ -98,16 +98,19 @@ async def _once(client: httpx.AsyncClient, url: str, limits: Limits) -> bytes:
     for _ in range(limits.max_redirects + 1):
         try:
             parsed = httpx.URL(url)
-        except (httpx.InvalidURL, TypeError) as error:
+            host, port = parsed.host, parsed.port
+        except (httpx.InvalidURL, TypeError, UnicodeError) as error:
             raise FailedError(f"no URL: {error}") from error
-        if parsed.scheme not in ("http", "https") or not parsed.host:
+        if parsed.scheme not in ("http", "https") or not host:
             raise FailedError(f"not http or https: {url[:80]}")
+        if port is not None and not 0 < port < 65536:
+            raise FailedError(f"no URL: port {port}")
         answer = await _request(client, parsed, limits)
         if isinstance(answer, bytes):
             return answer
         try:
             url = str(parsed.join(answer))
-        except httpx.InvalidURL as error:
+        except (httpx.InvalidURL, UnicodeError) as error:
             raise FailedError(f"redirected to no URL: {error}") from error
     raise FailedError(f"more than {limits.max_redirects} redirects")
 
@@ -131,6 +134,8 @@ async def _request(client: httpx.AsyncClient, url: httpx.URL, limits: Limits) ->
             return bytes(body)
     except (PrivateAddressError, UnknownHostError, httpx.UnsupportedProtocol) as error:
         raise FailedError(str(error)) from error
+    except UnicodeError as error:  # httpx reads the location, too
+        raise FailedError(f"redirected to no URL: {error}") from error
     except httpx.TransportError as error:
         reason = " ".join(str(error).split()) or "no answer"
         raise TryAgainError(f"{type(error).__name__}: {reason}") from error
@@ -150,7 +155,7 @@ def _check_header(response: httpx.Response, limits: Limits) -> None:
     if response.headers.get("content-encoding", "identity").lower() != "identity":
         raise FailedError("compressed, though that was not asked for")
     length = response.headers.get("content-length", "")
-    if length.isdigit() and int(length) > limits.max_bytes:
+    if length.isascii() and length.isdigit() and int(length) > limits.max_bytes:
         raise FailedError(f"more than {limits.max_bytes:,} bytes ({int(length):,} announced)")
 
 
@@ -158,11 +163,12 @@ def _retry_after(value: str | None) -> float | None:
     """Seconds of a ``Retry-After`` header, which holds seconds or a date."""
     if value is None:
         return None
-    if value.strip().isdigit():
+    value = value.strip()
+    if value.isascii() and value.isdigit():  # '²' is a digit, and no number
         return float(value)
     try:
         return max(parsedate_to_datetime(value).timestamp() - time.time(), 0.0)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -73,7 +74,14 @@ class Shards:
 
     def load(self, block: int) -> Block:
         """Reads a block that is on disk."""
-        return Block.load(self.path(block), *self.blocks[block])
+        path = self.path(block)
+        try:
+            return Block.load(path, *self.blocks[block])
+        except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
+            raise ValueError(
+                f"{path}: expected a block of an earlier run ({error}); remove the file and start "
+                "again"
+            ) from error
 
     def save(self, block: int, content: Block) -> None:
         """Writes a block."""

@@ -16,6 +16,8 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 # NAT64 (RFC 6052): the last four bytes are an IPv4 address that the network reaches.
 NAT64 = ipaddress.ip_network("64:ff9b::/96")
+# Protocol assignments (RFC 6890), and a metadata service: Python before 3.12 calls most public.
+ASSIGNED = ipaddress.ip_network("192.0.0.0/24")
 
 
 class PrivateAddressError(Exception):
@@ -40,6 +42,8 @@ def is_public(address: Address) -> bool:
             return is_public(inner)
         if address.is_site_local or address.teredo is not None:
             return False
+    if address in ASSIGNED:
+        return False
     return address.is_global and not (address.is_multicast or address.is_reserved)
 
 

@@ -17,7 +17,7 @@ from tqdm import tqdm
 from mdsrec_pyg.encoders._extra import require
 from mdsrec_pyg.encoders._items import read_items
 from mdsrec_pyg.encoders._lock import exclusive
-from mdsrec_pyg.encoders.images import MAX_PIXELS, file_name, find_images
+from mdsrec_pyg.encoders.images import MAX_PIXELS, file_name, find_images, quiet_pillow
 from mdsrec_pyg.io import atomic_write
 
 __all__ = ["Download", "Downloads", "download_images"]
@@ -100,7 +100,8 @@ def download_images(
     Only ``http`` and ``https`` are followed, and each connection, redirects included, is made to an
     address that was found to lie outside the local network: URLs in metadata are written by others,
     and must not make this machine ask its neighbors. Proxies, which would look names up
-    themselves, are not used. At most ``concurrency * max_bytes`` of memory are in use.
+    themselves, are not used. Answers take at most ``2 * concurrency * max_bytes`` of memory, and
+    the two images that are decoded at a time up to 15 bytes a pixel.
 
     Args:
         folder: The data set folder.
@@ -154,7 +155,8 @@ def download_images(
             log(f"connections  {concurrency} at a time, {retries} further tries, as {user_agent!r}")
         job = _Job(rows, todo, target, limits, concurrency, allow_private, user_agent, progress)
         try:
-            _run(job.run())
+            with quiet_pillow():
+                _run(job.run())
         finally:  # interrupted, too
             _write(table, rows)
     downloads = Downloads(tuple(rows), target, table)

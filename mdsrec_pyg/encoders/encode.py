@@ -18,7 +18,7 @@ from mdsrec_pyg.encoders._blocks import Encoding, Source, encode_source
 from mdsrec_pyg.encoders._extra import files_version
 from mdsrec_pyg.encoders._items import Items, read_items
 from mdsrec_pyg.encoders.image import ImageEncoder
-from mdsrec_pyg.encoders.images import find_images, images_of, open_image
+from mdsrec_pyg.encoders.images import find_images, images_of, open_image, quiet_pillow
 from mdsrec_pyg.encoders.text import TextEncoder
 
 __all__ = ["encode_images", "encode_texts"]
@@ -155,7 +155,8 @@ def encode_images(
         what="images",
         origin=f"{'given' if isinstance(images, Mapping) else images}, by {name}",
     )
-    return encode_source(source, encoder, batch_size, block_size, progress, log)
+    with quiet_pillow():
+        return encode_source(source, encoder, batch_size, block_size, progress, log)
 
 
 @dataclass(frozen=True)

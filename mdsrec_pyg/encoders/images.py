@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -27,6 +28,9 @@ FORMATS = {
 }
 #: Pixels of the largest image that is decoded: 150 MB of RGB.
 MAX_PIXELS = 50_000_000
+#: Longer over shorter side of an image that is decoded. Models scale the shorter side to a few
+#: hundred pixels and crop then: 8 x 100,000 pixels, a file of 2 kB, would become gigabytes.
+MAX_RATIO = 100
 # Longest file name of Linux, less suffix and the marks of a temporary file.
 MAX_NAME = 200
 
@@ -129,6 +133,18 @@ def images_of(found: Mapping[str, Path], raw_ids: list[str]) -> list[Path | None
     return [found.get(raw_id) or found.get(file_name(raw_id)) for raw_id in raw_ids]
 
 
+@contextmanager
+def quiet_pillow() -> Iterator[None]:
+    """Hides Pillow's warnings of sizes and of broken EXIF data.
+
+    Around the threads that open images, never in them: the filters are the whole process's, and
+    two threads that set and restore them in turn would leave them changed.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"PIL\.")
+        yield
+
+
 def open_image(source: Any, max_pixels: int = MAX_PIXELS) -> Any:
     """Opens an image the one way that all images are opened here.
 
@@ -140,20 +156,23 @@ def open_image(source: Any, max_pixels: int = MAX_PIXELS) -> Any:
         max_pixels: Larger images are refused before they are decoded.
 
     Raises:
-        ValueError: It is not such an image, cut, broken or too large. The message says which.
+        ValueError: It is not such an image, cut, broken, too large, or longer than 100 to 1. The
+            message says which.
     """
     image_module, operations = require("PIL.Image"), require("PIL.ImageOps")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow warns of sizes and of broken EXIF data
-            with image_module.open(source, formats=list(FORMATS)) as image:
-                width, height = image.size
-                if width * height > max_pixels:
-                    raise _TooLargeError(
-                        f"too large: {width} x {height} pixels, at most {max_pixels:,} are read"
-                    )
-                image.load()
-                return _to_rgb(image_module, operations.exif_transpose(image))
+        with image_module.open(source, formats=list(FORMATS)) as image:
+            width, height = image.size
+            if width * height > max_pixels:
+                raise _TooLargeError(
+                    f"too large: {width} x {height} pixels, at most {max_pixels:,} are read"
+                )
+            if max(width, height) > MAX_RATIO * min(width, height):
+                raise _TooLargeError(
+                    f"too long: {width} x {height} pixels, at most {MAX_RATIO} to 1 are read"
+                )
+            image.load()
+            return _to_rgb(image_module, operations.exif_transpose(image))
     except FileNotFoundError:
         raise ValueError("no such file") from None
     except _TooLargeError:

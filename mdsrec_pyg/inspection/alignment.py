@@ -160,7 +160,8 @@ def _align(
         shuffled=low,
         popularity=by_count,
         chance=min(1.0, k / num_candidates),
-        z=float((hits - low) / error) if error else 0.0,
+        # Where all queries hit and no shuffled one does, the rates have no spread: one query then.
+        z=float((hits - low) / (error or 1 / len(target))),
     )
 
 

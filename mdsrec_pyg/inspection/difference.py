@@ -40,7 +40,7 @@ class ModalityDifference:
         num_neighbors: *H*, nearest items by cosine.
         common_neighbors: Share of the *H* neighbors that both modalities name, mean over queries.
         random: What random neighbors would share, ``H / (num_items - 1)``.
-        num_centers: Centers of the k-means of each modality; 0 where an item is alone.
+        num_centers: Centers of the k-means of each modality.
         agreement: Adjusted mutual information of the two labelings: 0 by chance, 1 the same.
         examples: Pairs of items about which they disagree most.
         pairs: Items of the pairs looked at ``[P, 2]``, random ones first, then neighbors.

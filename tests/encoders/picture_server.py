@@ -11,6 +11,7 @@ from collections import Counter
 from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from urllib.parse import unquote
 
 
 def picture(kind: str = "JPEG", size: tuple[int, int] = (64, 48)) -> bytes:
@@ -123,6 +124,12 @@ class Handler(BaseHTTPRequestHandler):
     def tomorrow(self, count: int) -> None:
         self.answer(b"", 503, Retry_After=86400)
 
+    def odd_wait(self, count: int) -> None:  # ends in the header's value, percent-encoded
+        if count == 1:
+            self.answer(b"", 503, Retry_After=unquote(self.path.rpartition("/")[2], "latin-1"))
+        else:
+            self.answer(self.server.jpeg)
+
     def html(self, count: int) -> None:  # typed as an image
         self.answer(b"<html>Please log in</html>")
 
@@ -182,6 +189,9 @@ class Handler(BaseHTTPRequestHandler):
 
     def file(self, count: int) -> None:
         self.answer(b"", 302, Location="file:///etc/passwd")
+
+    def no_name(self, count: int) -> None:
+        self.answer(b"", 302, Location="http://xn--/")
 
     def nowhere(self, count: int) -> None:
         self.answer(b"", 302)

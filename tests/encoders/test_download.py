@@ -142,6 +142,9 @@ def test_the_server_says_when(server: PictureServer, tmp_path: Path) -> None:
     row = one(tmp_path, f"{server.url}/tomorrow")
     assert row.reason == "the server asks to wait 86,400 s, more than is left"
     assert server.requests["/tomorrow"] == 1
+    # A superscript, and a year and a zone that no date has: no wish, and no end of the run.
+    for value in ("%B2", "Mon, 1 Jan 99999999999 0:0:0 GMT", "Mon, 1 Jan 2024 0:0:0 %2B9999999999"):
+        assert one(tmp_path, f"{server.url}/odd-wait/{value}").status == "ok"
 
 
 @pytest.mark.parametrize(
@@ -156,6 +159,7 @@ def test_the_server_says_when(server: PictureServer, tmp_path: Path) -> None:
         ("endless", "more than 20,000,000 bytes"),
         ("nowhere", "status 302 without a location"),
         ("file", "not http or https: file:"),
+        ("no-name", "redirected to no URL: "),
     ],
 )
 def test_lies(server: PictureServer, tmp_path: Path, name: str, reason: str) -> None:
@@ -200,6 +204,8 @@ def test_redirects(server: PictureServer, tmp_path: Path) -> None:
         ("no url", "not http or https"),
         ("http:///a.jpg", "not http or https"),
         ("http://[::1", "no URL"),
+        ("http://xn--/a.jpg", "no URL"),
+        ("http://127.0.0.1:99999/a.jpg", "no URL: port 99999"),
         ("http://127.0.0.1:1/a.jpg", "ConnectError"),
     ],
 )

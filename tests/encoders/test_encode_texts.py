@@ -164,3 +164,22 @@ def test_items_that_are_no_items(shop: Path, letters: Any, tmp_path: Path) -> No
     (shop / "items.jsonl").write_text('{"item": 0, "raw_id": "B0", "text": " "}')
     with pytest.raises(ValueError, match=r"expected texts of some items, got none \(empty text\)"):
         encode_texts(shop, letters(), log=None)
+
+
+def test_a_cut_block_is_named(shop: Path, letters: Any) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        encode_texts(shop, letters(fail_after=1), batch_size=1, block_size=1, log=None)
+    (block,) = shop.rglob("000000.npz")
+    block.write_bytes(block.read_bytes()[:40])
+    with pytest.raises(ValueError, match=r"000000.npz: expected a block of .*remove the file"):
+        encode_texts(shop, letters(), batch_size=1, block_size=1, log=None)
+
+
+def test_no_memory_map_is_written(
+    shop: Path, letters: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A write to one on a full disk is a signal that kills, not an error.
+    monkeypatch.setattr(np.lib.format, "open_memmap", None)
+    encode_texts(shop, letters(), block_size=1, log=None)
+    x = np.load(shop / "text.npy")
+    assert (x.dtype, x.tolist()) == (np.float16, FEATURES)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import io
+import threading
+import warnings
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from mdsrec_pyg.encoders import find_images, open_image
-from mdsrec_pyg.encoders.images import file_name
+from mdsrec_pyg.encoders.images import file_name, quiet_pillow
 
 Image = pytest.importorskip("PIL.Image", reason="needs Pillow: the extra encode")
 
@@ -114,3 +117,37 @@ def test_what_is_no_image(tmp_path: Path) -> None:
     broken = whole[:60] + b"\xff" * 20 + whole[80:]
     with pytest.raises(ValueError, match=r"^unreadable: "):
         open_image(io.BytesIO(broken))
+    with pytest.raises(ValueError, match=r"^too long: 1 x 101 pixels, at most 100 to 1 are read"):
+        open_image(encoded(Image.new("RGB", (1, 101)), "PNG"))
+    assert open_image(encoded(Image.new("RGB", (1, 100)), "PNG")).size == (1, 100)
+
+
+def test_threads_leave_the_filters_of_warnings_alone() -> None:
+    class Waiting(io.BytesIO):
+        def __init__(self) -> None:
+            super().__init__(encoded(Image.new("RGB", (4, 4)), "PNG").getvalue())
+            self.reached, self.go = threading.Event(), threading.Event()
+
+        def read(self, size: int | None = -1) -> bytes:
+            self.reached.set()
+            self.go.wait(10)
+            return super().read(size)
+
+    before = list(warnings.filters)
+    files = [Waiting(), Waiting()]
+    with ThreadPoolExecutor(2) as pool:
+        opened = []
+        for file in files:
+            opened.append(pool.submit(open_image, file))
+            assert file.reached.wait(10)
+        for file, image in zip(files, opened, strict=True):  # the first one in is the first out
+            file.go.set()
+            assert image.result().size == (4, 4)
+    assert warnings.filters == before
+
+
+def test_quiet_pillow() -> None:
+    with warnings.catch_warnings(record=True) as caught, quiet_pillow():
+        warnings.warn_explicit("Corrupt EXIF data", UserWarning, "x.py", 1, module="PIL.Image")
+        warnings.warn_explicit("of others", UserWarning, "x.py", 1, module="shop")
+    assert [str(warning.message) for warning in caught] == ["of others"]

@@ -81,6 +81,14 @@ def test_shuffled_is_the_hit_rate_of_permuted_rows() -> None:
     assert found.z == pytest.approx((found.hit_rate - found.shuffled) / error)
 
 
+def test_all_hit_and_no_shuffled_one_does() -> None:
+    feature = ModalFeature(torch.eye(300).repeat_interleave(2, dim=0))
+    rows = Interactions.from_arrays(np.repeat(np.arange(120), 2), np.arange(240), num_items=600)
+    found = align(feature, rows, k=1, num_shuffles=1)
+    assert (found.hit_rate, found.shuffled) == (1, 0)
+    assert found.z == 120  # the difference in queries
+
+
 def test_against_loops() -> None:
     dataset = SyntheticDataset(120, 93, seed=2)
     rows = dataset.interactions
