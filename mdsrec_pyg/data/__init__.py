@@ -1,6 +1,7 @@
 """Interactions, splits, sequence batches, features and item graphs."""
 
 from mdsrec_pyg.data.cooccurrence import count_cooccurrences
+from mdsrec_pyg.data.feature_scaler import FeatureReducer, FeatureScaler
 from mdsrec_pyg.data.features import ModalFeature, standardize
 from mdsrec_pyg.data.given_split import SPLIT_LABELS, given_split
 from mdsrec_pyg.data.graph_cache import cached_item_graph
@@ -15,6 +16,8 @@ from mdsrec_pyg.data.splits import EvaluationSplit, Split, leave_last_out, tempo
 __all__ = [
     "SPLIT_LABELS",
     "EvaluationSplit",
+    "FeatureReducer",
+    "FeatureScaler",
     "Interactions",
     "ModalFeature",
     "SequenceBatch",
