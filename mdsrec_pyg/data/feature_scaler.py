@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mdsrec_pyg.data.features import ModalFeature
+from mdsrec_pyg.data.features import CONSTANT, ModalFeature, fitted_items
 from mdsrec_pyg.io import atomic_write
 
 __all__ = ["FeatureReducer", "FeatureScaler"]
@@ -23,31 +23,14 @@ Self = TypeVar("Self", bound="_Fitted")
 
 # Rows that are converted to double precision at a time.
 BLOCK = 8192
-# Rounding alone makes a constant feature vary by about 1e-7 of its value.
-CONSTANT = 1e-6
 
 
 class _Fitted:
-    """What a scaler and a reducer share: which rows they are fitted on, and their file."""
+    """What a scaler and a reducer share: the check of their input, and their file."""
 
     _arrays: ClassVar[tuple[str, ...]]
     _options: ClassVar[tuple[str, ...]] = ()
     mean_: NDArray[np.float64]
-
-    def _rows(self, feature: ModalFeature, train_items: Any) -> NDArray[np.int64]:
-        fit = feature.mask
-        if train_items is not None:
-            known = torch.as_tensor(train_items)
-            if known.dtype != torch.bool or known.shape != fit.shape:
-                raise ValueError(
-                    f"'train_items' must be bool of shape ({len(feature)},) (got {known.dtype} of "
-                    f"shape {tuple(known.shape)})"
-                )
-            fit = fit & known
-        rows = fit.nonzero().flatten().numpy()
-        if not len(rows):
-            raise ValueError("'train_items' must hold an item that has the modality (got none)")
-        return rows
 
     def _check(self, feature: ModalFeature) -> None:
         if not hasattr(self, self._arrays[0]):
@@ -91,6 +74,10 @@ class _Fitted:
         return fitted
 
 
+def _rows(feature: ModalFeature, train_items: Any) -> NDArray[np.int64]:
+    return fitted_items(feature, train_items).nonzero().flatten().numpy()
+
+
 class FeatureScaler(_Fitted):
     r"""Brings every feature to mean 0 and variance 1 over the items known in training.
 
@@ -126,7 +113,7 @@ class FeatureScaler(_Fitted):
         Raises:
             ValueError: No item is left to learn from.
         """
-        x, rows = feature.x.numpy(), self._rows(feature, train_items)
+        x, rows = feature.x.numpy(), _rows(feature, train_items)
         blocks = [rows[start : start + BLOCK] for start in range(0, len(rows), BLOCK)]
         mean = sum(x[block].sum(0, dtype=np.float64) for block in blocks) / len(rows)
         # In two passes: the difference of mean square and squared mean loses digits.
@@ -203,7 +190,7 @@ class FeatureReducer(_Fitted):
             ValueError: ``num_components`` exceeds what the items can tell apart: the number of
                 features, or the number of items less one.
         """
-        x, rows = feature.x.numpy(), self._rows(feature, train_items)
+        x, rows = feature.x.numpy(), _rows(feature, train_items)
         width = feature.num_features
         most = min(width, len(rows) - 1)
         if self.num_components > most:

@@ -11,6 +11,9 @@ from torch import Tensor
 
 __all__ = ["ModalFeature", "standardize"]
 
+# Rounding alone makes a constant feature vary by about 1e-7 of its value.
+CONSTANT = 1e-6
+
 
 @dataclass(frozen=True, eq=False)
 class ModalFeature:
@@ -79,6 +82,26 @@ class ModalFeature:
         return ModalFeature(self.x[index], self.mask[index])
 
 
+def fitted_items(feature: ModalFeature, train_items: NDArray[np.bool_] | Tensor | None) -> Tensor:
+    """Items that have the modality and are known in training, bool ``[N]``.
+
+    Raises:
+        ValueError: ``train_items`` is not bool of shape ``[N]``, or no item is left.
+    """
+    fit = feature.mask
+    if train_items is not None:
+        known = torch.as_tensor(train_items)
+        if known.dtype != torch.bool or known.shape != fit.shape:
+            raise ValueError(
+                f"'train_items' must be bool of shape ({len(feature)},) (got {known.dtype} of "
+                f"shape {tuple(known.shape)})"
+            )
+        fit = fit & known
+    if not fit.any():
+        raise ValueError("'train_items' must hold an item that has the modality (got none)")
+    return fit
+
+
 def standardize(
     feature: ModalFeature, train_items: NDArray[np.bool_] | Tensor | None = None
 ) -> ModalFeature:
@@ -98,20 +121,9 @@ def standardize(
     Raises:
         ValueError: No item is left to take the mean over.
     """
-    fit = feature.mask
-    if train_items is not None:
-        known = torch.as_tensor(train_items)
-        if known.dtype != torch.bool or known.shape != fit.shape:
-            raise ValueError(
-                f"'train_items' must be bool of shape ({len(feature)},) (got {known.dtype} of "
-                f"shape {tuple(known.shape)})"
-            )
-        fit = fit & known
-    if not fit.any():
-        raise ValueError("'train_items' must hold an item that has the modality (got none)")
+    fit = fitted_items(feature, train_items)
     rows = feature.x[fit].double()
     mean, std = rows.mean(0), rows.std(0, correction=0)
-    # Rounding alone makes a constant column vary by about 1e-7 of its value.
-    constant = std <= 1e-6 * mean.abs()
+    constant = std <= CONSTANT * mean.abs()
     x = (feature.x.double() - mean) / std.masked_fill(constant, 1.0)
     return ModalFeature(x.float(), feature.mask)

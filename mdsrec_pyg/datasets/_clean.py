@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,14 +15,14 @@ from mdsrec_pyg.datasets._order import by_user_and_time
 
 def clean_interactions(
     name: str,
-    user: NDArray[np.int64],
-    item: NDArray[np.int64],
+    user: NDArray[Any],
+    item: NDArray[Any],
     seconds: Seconds | None,
     num_items: int,
     *,
     duplicates: str,
     min_interactions: int,
-) -> tuple[Interactions, NDArray[np.int64], list[str], NDArray[np.int64]]:
+) -> tuple[Interactions, NDArray[np.int64], list[str], NDArray[Any]]:
     """Sorts by user and time, then drops duplicates and users with too few interactions.
 
     A warning that starts with ``name`` says what was dropped, if anything was.

@@ -17,6 +17,7 @@ from mdsrec_pyg.datasets._labels import split_labels
 from mdsrec_pyg.datasets._save import read_meta
 from mdsrec_pyg.datasets.dataset import RecommendationDataset
 from mdsrec_pyg.datasets.reading.arrays import read_feature
+from mdsrec_pyg.datasets.reading.items import raw_item_ids
 from mdsrec_pyg.datasets.reading.table import (
     Table,
     identifiers,
@@ -126,23 +127,9 @@ def _one_of(root: Path, *names: str) -> Path:
 def _read_items(path: Path) -> tuple[NDArray[Any], list[str] | None, list[str] | None]:
     """Raw ids ``[N]``, texts and image URLs, in the order of the items."""
     table = read_table(path, ["item", "raw_id"], ["text", "image_url"])
-    size = len(table)
-    expected = f"each of 0..{size - 1} once (the file has {size} items)"
-    item = integers(table, "item", expected)
-    bad = (item < 0) | (item >= size)
-    if not bad.any():
-        bad = np.ones(size, bool)
-        bad[np.unique(item, return_index=True)[1]] = False
-    if bad.any():
-        raise table.error(int(bad.argmax()), "item", expected)
-    number, raw_ids = identifiers(table, "raw_id", text_as_integers=False)
-    if len(raw_ids) < size:
-        bad = np.ones(size, bool)
-        bad[np.unique(number, return_index=True)[1]] = False
-        raise table.error(int(bad.argmax()), "raw_id", "an id that no other item has")
-    order = np.argsort(item)
+    raw_ids, order = raw_item_ids(table)
     text, image_urls = _strings(table, "text", order), _strings(table, "image_url", order)
-    return raw_ids[number[order]], text, image_urls
+    return raw_ids, text, image_urls
 
 
 def _strings(table: Table, column: str, order: NDArray[np.int64]) -> list[str] | None:

@@ -11,7 +11,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from mdsrec_pyg.datasets.reading.table import identifiers, integers, read_table
+from mdsrec_pyg.datasets.reading.items import raw_item_ids
+from mdsrec_pyg.datasets.reading.table import read_table
 
 
 @dataclass(frozen=True)
@@ -44,23 +45,11 @@ def read_items(folder: str | os.PathLike[str], column: str | None) -> Items:
             f"'folder' must hold one of items.jsonl and items.parquet (got {given} in {root})"
         )
     table = read_table(found[0], ["item", "raw_id"], [] if column is None else [column])
-    size = len(table)
-    expected = f"each of 0..{size - 1} once (the file has {size} items)"
-    item = integers(table, "item", expected)
-    wrong = (item < 0) | (item >= size)
-    if not wrong.any():
-        wrong = np.ones(size, bool)
-        wrong[np.unique(item, return_index=True)[1]] = False
-    if wrong.any():
-        raise table.error(int(wrong.argmax()), "item", expected)
-    order = np.argsort(item)
-    number, raw = identifiers(table, "raw_id", text_as_integers=False)
-    if len(raw) < size:
-        raise ValueError(f"{found[0]}: expected a 'raw_id' of its own for each item")
-    values: list[str | None] = [None] * size
+    raw_ids, order = raw_item_ids(table)
+    values: list[str | None] = [None] * len(raw_ids)
     if column is not None:
         values = _text(found[0], table.columns.get(column), column, order)
-    return Items(found[0], raw[number[order]], values)
+    return Items(found[0], raw_ids, values)
 
 
 def _text(path: Path, column: Any, name: str, order: NDArray[np.int64]) -> list[str | None]:

@@ -8,7 +8,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mdsrec_pyg.nn import InterestTransformer
-from mdsrec_pyg.nn.sequence_encoder import InterestBlock, attention_mask, step_position
+from mdsrec_pyg.nn.dropout import Dropout
+from mdsrec_pyg.nn.sequence_encoder import InterestBlock, attend, attention_mask, step_position
 
 B, L, D = 3, 6, 8
 
@@ -174,3 +175,19 @@ def test_errors(x: Tensor, mask: Tensor) -> None:
         make(center_mode="replace")
     with pytest.raises(ValueError, match=r"at most max_length=5 steps \(got 6\)"):
         make(max_length=5)(x, mask)
+
+
+def test_attention_in_training_sees_no_later_step_and_drops_weights(mask: Tensor) -> None:
+    """With the identity as values the output is the weights themselves."""
+    visible, length = attention_mask(mask), mask.size(1)
+    query, key = torch.randn(2, len(mask), 2, length, 4)
+    value = torch.eye(length).expand(len(mask), 2, length, length)
+    drop = Dropout(0.25)
+    weights = attend(query, key, value, visible, drop.eval())
+    draws = torch.stack([attend(query, key, value, visible, drop.train()) for _ in range(400)])
+    seen = visible.expand_as(weights)
+    assert not draws[:, ~seen].any()
+    kept = draws[:, seen]
+    assert (kept == 0).float().mean().item() == pytest.approx(0.25, abs=0.02)
+    expected = (weights[seen] / 0.75).expand_as(kept)[kept != 0]
+    torch.testing.assert_close(kept[kept != 0], expected)
