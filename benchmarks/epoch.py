@@ -16,10 +16,11 @@ from about import about
 from torch.profiler import ProfilerActivity, profile
 from trials import make_model
 
-from mdsrec_pyg import FolderDataset, SequenceLoader, leave_last_out
-from mdsrec_pyg._optimizer import make_optimizer
+from mdsrec_pyg import FolderDataset, leave_last_out
+from mdsrec_pyg.data import SequenceLoader
 from mdsrec_pyg.io import atomic_write
 from mdsrec_pyg.nn.models import SequentialRecommender
+from mdsrec_pyg.training.optimizer import make_optimizer
 
 MODELS = ("SASRec", "SASRecF", "MDSRec-paper", "MDSRec")
 

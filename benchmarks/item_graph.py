@@ -34,9 +34,10 @@ from graph_methods import (
 from harness import add_common_arguments, megabytes, peak_memory, result_path, save, table
 from tqdm import tqdm
 
-from mdsrec_pyg.data import ModalFeature, local_ridge_graph, ridge_graph, ridge_precision
-from mdsrec_pyg.data.nearest import nearest
-from mdsrec_pyg.data.neighbors import unit_rows
+from mdsrec_pyg.data import ModalFeature
+from mdsrec_pyg.graphs import local_ridge_graph, ridge_graph, ridge_precision
+from mdsrec_pyg.graphs.nearest import nearest
+from mdsrec_pyg.graphs.neighbors import unit_rows
 
 # Bytes that each needs for N items, where that grows with the square ...
 BYTES = {"exact ridge": 12, "dense N x N": 4}

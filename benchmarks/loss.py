@@ -31,10 +31,10 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 from tqdm import tqdm
 
-from mdsrec_pyg import Interactions, SequenceLoader
-from mdsrec_pyg.data import SequenceBatch
+from mdsrec_pyg import Interactions
+from mdsrec_pyg.data import SequenceBatch, SequenceLoader
 from mdsrec_pyg.nn import SASRec
-from mdsrec_pyg.nn.linear_cross_entropy import MAX_SCORES, block_rows, linear_cross_entropy
+from mdsrec_pyg.nn.losses.linear import MAX_SCORES, block_rows, linear_cross_entropy
 
 Loss = Callable[[Tensor, Tensor, Tensor], Tensor]  # users [P, D], items [N, D], targets [P]
 

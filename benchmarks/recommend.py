@@ -35,11 +35,11 @@ from torch import Tensor
 from torch_geometric.data import Data
 from tqdm import tqdm
 
-from mdsrec_pyg.ann import FaissIndex
 from mdsrec_pyg.nn import MDSRec, Relations, SASRec, SequentialRecommender
-from mdsrec_pyg.nn.votes import TrainingVotes
-from mdsrec_pyg.recommend import recommend
+from mdsrec_pyg.nn.votes.training_votes import TrainingVotes
 from mdsrec_pyg.retrieval import Retriever
+from mdsrec_pyg.retrieval.faiss_index import FaissIndex
+from mdsrec_pyg.retrieval.recommendations import recommend
 
 MODELS = ("MDSRec", "MDSRec-vectors", "SASRec")
 CLUSTER = 100  # items

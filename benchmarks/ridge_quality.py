@@ -21,8 +21,9 @@ from harness import add_common_arguments, result_path, save, table
 from torch import Tensor
 from torch_geometric.data import Data
 
-from mdsrec_pyg import FolderDataset, Split, evaluate, leave_last_out
-from mdsrec_pyg.data import SequenceBatch, local_ridge_graph, ridge_graph, ridge_precision
+from mdsrec_pyg import FolderDataset, evaluate, leave_last_out
+from mdsrec_pyg.data import SequenceBatch, Split
+from mdsrec_pyg.graphs import local_ridge_graph, ridge_graph, ridge_precision
 from mdsrec_pyg.nn.models import Recommender
 
 #: Of the preset ``"best"``.

@@ -29,7 +29,8 @@ from peers.environments import (
 )
 from peers.equal_time import equal_time
 
-from mdsrec_pyg import FolderDataset, Split, leave_last_out
+from mdsrec_pyg import FolderDataset, leave_last_out
+from mdsrec_pyg.data import Split
 
 #: Ours: name of the row, model of ``trials.py``, options.
 OURS: dict[str, tuple[str, dict[str, Any]]] = {

@@ -4,16 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from mdsrec_pyg import (
-    EASE,
-    FolderDataset,
-    GRU4Rec,
-    Interactions,
-    Popularity,
-    SASRec,
-    build_mdsrec,
-    standardize,
-)
+from mdsrec_pyg import EASE, FolderDataset, GRU4Rec, Interactions, Popularity, SASRec, build_mdsrec
+from mdsrec_pyg.data import FeatureScaler
 from mdsrec_pyg.nn.models import Recommender
 
 # What decides most for the sequence encoders on short histories: width and dropout.
@@ -91,7 +83,7 @@ def make_model(
         return SASRec(num_items, **options)
     if name == "SASRecF":
         known = train.item_counts() > 0
-        scaled = [standardize(feature, known).x for feature in features.values()]
+        scaled = [FeatureScaler().fit_transform(feature, known).x for feature in features.values()]
         return SASRec(num_items, scaled, **options)
     preset = "paper" if name == "MDSRec-paper" else "best"
     return build_mdsrec(features, train, preset, seed=seed, **options)

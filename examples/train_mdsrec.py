@@ -26,18 +26,11 @@ import torch
 import torch_geometric
 
 import mdsrec_pyg
-from mdsrec_pyg import (
-    PRESETS,
-    SPLITS,
-    FolderDataset,
-    RecommendationDataset,
-    SyntheticDataset,
-    Trainer,
-    build_mdsrec,
-    evaluate,
-    save_ranks,
-)
+from mdsrec_pyg import FolderDataset, SyntheticDataset, Trainer, build_mdsrec, evaluate
+from mdsrec_pyg.datasets import SPLITS, RecommendationDataset
+from mdsrec_pyg.evaluation import save_ranks
 from mdsrec_pyg.io import atomic_write
+from mdsrec_pyg.nn import PRESETS
 
 
 def make_parser() -> argparse.ArgumentParser:

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from mdsrec_pyg.nn import linear_cross_entropy as module
+from mdsrec_pyg.nn.losses import linear as module
 
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 import torch
 
-from mdsrec_pyg import FolderDataset, SyntheticDataset, leave_last_out, ranking_metrics
-from mdsrec_pyg.evaluation import target_ranks
+from mdsrec_pyg import FolderDataset, SyntheticDataset, leave_last_out
+from mdsrec_pyg.evaluation import ranking_metrics, target_ranks
 
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 sys.path[:0] = [str(BENCHMARKS), str(BENCHMARKS / "peers")]
