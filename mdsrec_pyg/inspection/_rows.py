@@ -27,6 +27,8 @@ def scaled_unit_rows(feature: ModalFeature, known: NDArray[np.bool_]) -> tuple[T
         Unit rows, float32 ``[N, F]``, zero where missing, and who has one, bool ``[N]``.
     """
     filled = filled_rows(feature)
+    if not filled.any():
+        return torch.zeros_like(feature.x), filled
     fit = filled & torch.from_numpy(known)
     sound = ModalFeature(feature.x, filled)
     return unit_rows(FeatureScaler().fit_transform(sound, fit if fit.any() else None))
