@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 import torch
+
+M = TypeVar("M", bound=torch.nn.Module)
 
 
 def model_device(model: torch.nn.Module) -> torch.device:
@@ -13,6 +16,15 @@ def model_device(model: torch.nn.Module) -> torch.device:
     for tensor in (*model.parameters(), *model.buffers()):
         return tensor.device
     return torch.device("cpu")
+
+
+def uncompiled(model: M) -> M:
+    """The model inside what ``torch.compile`` returns; any other model as it is.
+
+    Its tensors have their own names there, without the wrapper's prefix.
+    """
+    inner: M = getattr(model, "_orig_mod", model)
+    return inner
 
 
 @contextmanager
