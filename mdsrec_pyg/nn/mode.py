@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
+from torch import Tensor
 
 M = TypeVar("M", bound=torch.nn.Module)
 
@@ -25,6 +26,12 @@ def uncompiled(model: M) -> M:
     """
     inner: M = getattr(model, "_orig_mod", model)
     return inner
+
+
+def scorer(model: torch.nn.Module) -> Callable[..., Tensor]:
+    """What scores a batch: ``model.score``, or the compiled form that ``torch.compile`` made."""
+    inner: Any = uncompiled(model)
+    return model if inner is not model else inner.score
 
 
 @contextmanager

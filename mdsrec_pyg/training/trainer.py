@@ -19,6 +19,7 @@ from mdsrec_pyg.data.sequences import SequenceLoader
 from mdsrec_pyg.data.splits import EvaluationSplit
 from mdsrec_pyg.evaluation import target_ranks
 from mdsrec_pyg.evaluation.metrics import metric_cutoff, ranking_metrics
+from mdsrec_pyg.nn.mode import uncompiled
 from mdsrec_pyg.nn.models.base import SequentialRecommender
 from mdsrec_pyg.seed import random_state, seed_everything, set_random_state
 from mdsrec_pyg.training.checkpoint import check_weights
@@ -64,10 +65,14 @@ class Trainer:
 
     Args:
         model: The model. Its weights are whatever they are: call
-            :func:`~mdsrec_pyg.seed.seed_everything` before building it to repeat them too.
+            :func:`~mdsrec_pyg.seed.seed_everything` before building it to repeat them too. One
+            that ``torch.compile`` has wrapped is trained as it is: what it compiles is the scores,
+            not the loss.
         config: The options, see :class:`~mdsrec_pyg.training.TrainerConfig`.
         device: Default: CUDA if there is one, else the CPU.
-        directory: Folder for ``last.pt``, ``best.pt`` and ``metrics.jsonl``; ``None``: no files.
+        directory: Folder for ``last.pt``, ``best.pt``, ``metrics.jsonl`` and, when the run ends,
+            ``model``, which stands alone (:meth:`~mdsrec_pyg.nn.Recommender.load`), with the raw
+            ids in ``model.item_ids``; ``None``: no files.
         progress: Shows a progress bar while on a terminal.
         log: Takes the settings and the line of each epoch.
         **options: Some of the options by name, such as ``epochs=20``.
@@ -87,7 +92,7 @@ class Trainer:
         log: Callable[[str], None] = print,
         **options: Any,
     ) -> None:
-        self.model, self.config = model, configure(TrainerConfig(), config, **options)
+        self.model, self.config = uncompiled(model), configure(TrainerConfig(), config, **options)
         self.directory, self.progress, self.log = directory, progress, log
         default = "cuda" if torch.cuda.is_available() else "cpu"
         self.device = torch.device(default if device is None else device)
@@ -125,6 +130,8 @@ class Trainer:
                 f"best: epoch {history.best_epoch}, {self.config.monitor} {history.best_value:.4f}"
             )
         self.model.eval()
+        if run.files is not None and run.best_weights is not None:
+            run.files.save_model(self.model, self.log)
         return history
 
     def _describe(self, run: _Run, train: Interactions, val: EvaluationSplit) -> dict[str, str]:
