@@ -151,7 +151,7 @@ def recommendations(model: Recommender, world: World) -> Iterator[tuple[str, pd.
     """Tables of recommendations for test users: all there is, unseen only, by candidates."""
     queries, raw = world.split.test, world.data.item_ids
     histories = [list(raw[queries.history(q)]) for q in range(min(NUM_USERS, len(queries)))]
-    options = {"item_ids": raw, "explain": isinstance(model, MDSRec)}
+    options: dict[str, Any] = {"item_ids": raw, "explain": isinstance(model, MDSRec)}
     yield "kept", recommend(model, histories, 10, exclude_seen=False, **options)
     yield "masked", recommend(model, histories, 10, exclude_seen=True, **options)
     if isinstance(model, SequentialRecommender) and getattr(model, "vectors", True):

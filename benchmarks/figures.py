@@ -30,6 +30,7 @@ from about import about
 from figure_models import Edges, World
 from figure_rows import GRAPHS, ROWS, Row
 from harness import table, write
+from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 Figures = dict[str, Any]
@@ -246,7 +247,8 @@ def main() -> None:
     """Makes figures, or compares those of two files."""
     args = parse()
     if args.compare is None:
-        run(args)
+        with threadpool_limits(1):  # of NumPy, SciPy, scikit-learn: sums depend on how they split
+            run(args)
     elif not compare(*(json.loads(path.read_text()) for path in args.compare)):
         raise SystemExit(1)
 
