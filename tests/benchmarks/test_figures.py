@@ -116,6 +116,8 @@ def test_order_of_storage_is_no_difference(figures: Any) -> None:
     assert figures.edge_figures("g", (edge_index[:, order], weight[order])) == found
     assert figures.edge_figures("g", (edge_index.flip(0), weight)) != found  # other directions
     assert figures.edge_figures("g", (edge_index, weight[order])) != found  # other edges' weights
+    last = torch.tensor([[2, 0, 1, 0], [0, 1, 0, 3]])
+    assert figures.edge_figures("g", (last, weight)) != found  # another target
     parts = [torch.ones(2, 3), torch.zeros(4)]
     assert figures.digest_set(parts) == figures.digest_set(parts[::-1])
     assert figures.digest_set(parts) != figures.digest_set([parts[0].t(), parts[1]])
