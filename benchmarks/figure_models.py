@@ -15,28 +15,21 @@ import torch
 from torch import Tensor
 
 import mdsrec_pyg
-from mdsrec_pyg import (
-    Evaluation,
-    FaissIndex,
-    Retriever,
-    Trainer,
-    build_mdsrec,
-    evaluate,
-    recommend,
-    seed_everything,
-)
-from mdsrec_pyg.data import Split, build_item_graph, leave_last_out, standardize
+from mdsrec_pyg import Retriever, Trainer, build_mdsrec, evaluate, recommend, seed_everything
+from mdsrec_pyg.data import FeatureScaler, Split, leave_last_out
 from mdsrec_pyg.datasets import FolderDataset, RecommendationDataset, SyntheticDataset
+from mdsrec_pyg.evaluation import Evaluation
+from mdsrec_pyg.graphs import InterestCenters, build_item_graph
 from mdsrec_pyg.nn import (
     EASE,
     GRU4Rec,
-    InterestCenters,
     MDSRec,
     Popularity,
     Recommender,
     SASRec,
     SequentialRecommender,
 )
+from mdsrec_pyg.retrieval import FaissIndex
 
 #: The code whose figures these are.
 PACKAGE = Path(mdsrec_pyg.__file__).parent
@@ -106,13 +99,15 @@ def mdsrec(
     **options: Any,
 ) -> Recommender:
     """A preset of MDSRec; options of its item graphs and learned relations stand apart."""
-    flat = {**(graph or {}), **options}
-    if isinstance(relations, Mapping):
-        names = {"num_neighbors": "num_votes"}
-        flat |= {names.get(key, key): value for key, value in relations.items()}
-    elif relations is not None:
-        flat["relations"] = relations
-    return build_mdsrec(world.data.features, world.split.train, preset, seed=SEED, **flat)
+    return build_mdsrec(
+        world.data.features,
+        world.split.train,
+        preset,
+        graph=graph,
+        relations=relations,
+        seed=SEED,
+        **options,
+    )
 
 
 # ---- what is asked of it --------------------------------------------------------------------
@@ -154,7 +149,10 @@ def recommendations(model: Recommender, world: World) -> Iterator[tuple[str, pd.
     options: dict[str, Any] = {"item_ids": raw, "explain": isinstance(model, MDSRec)}
     yield "kept", recommend(model, histories, 10, exclude_seen=False, **options)
     yield "masked", recommend(model, histories, 10, exclude_seen=True, **options)
-    if isinstance(model, SequentialRecommender) and getattr(model, "vectors", True):
+    if (
+        isinstance(model, SequentialRecommender)
+        and getattr(model, "dense_weight", None) is not None
+    ):
         retriever = Retriever(model, raw, index=FaissIndex(20))
         yield "by candidates", retriever.recommend(histories, 10, exclude_seen=False)
 
@@ -163,7 +161,10 @@ def edges_of(model: Recommender) -> Iterator[tuple[str, Edges]]:
     """Edges and weights of the graphs that a model was built on."""
     if not isinstance(model, MDSRec):
         return
-    owners: dict[str, Any] = {"graph": model if model.vectors else None, "relations": model.votes}
+    owners: dict[str, Any] = {
+        "graph": model if model.config.vectors else None,
+        "relations": model.votes,
+    }
     for part, owner in owners.items():
         for m, name in enumerate(model.modalities if owner is not None else ()):
             edges = getattr(owner, f"edge_index_{m}"), getattr(owner, f"edge_weight_{m}")
@@ -187,7 +188,7 @@ def item_graph(world: World, modality: str, options: Mapping[str, Any]) -> Edges
 def scaled_features(world: World) -> dict[str, Tensor]:
     """What models read of the features."""
     given = world.data.features.items()
-    return {name: standardize(feature, world.known).x for name, feature in given}
+    return {name: FeatureScaler().fit_transform(feature, world.known).x for name, feature in given}
 
 
 def interest_centers(world: World) -> dict[str, Tensor]:
