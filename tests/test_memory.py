@@ -6,7 +6,6 @@ import sys
 
 import pytest
 
-
 NAME = "THP_MEM_ALLOC_ENABLE"
 
 
