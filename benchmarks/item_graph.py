@@ -38,6 +38,7 @@ from mdsrec_pyg.data import ModalFeature
 from mdsrec_pyg.graphs import local_ridge_graph, ridge_graph, ridge_precision
 from mdsrec_pyg.graphs.nearest import nearest
 from mdsrec_pyg.graphs.neighbors import unit_rows
+from mdsrec_pyg.memory import use_huge_pages
 
 # Bytes that each needs for N items, where that grows with the square ...
 BYTES = {"exact ridge": 12, "dense N x N": 4}
@@ -185,6 +186,7 @@ def parse() -> Settings:
 
 def main() -> None:
     """Measures, prints a table, writes a file."""
+    use_huge_pages()
     args = parse()
     if args.one is not None:
         print(json.dumps(measure(args, args.one, args.num_items[0])))

@@ -35,6 +35,7 @@ from torch import Tensor
 from torch_geometric.data import Data
 from tqdm import tqdm
 
+from mdsrec_pyg.memory import use_huge_pages
 from mdsrec_pyg.nn import MDSRec, Relations, SASRec, SequentialRecommender
 from mdsrec_pyg.nn.votes.training_votes import TrainingVotes
 from mdsrec_pyg.retrieval import Retriever
@@ -264,6 +265,7 @@ def digits(value: float) -> float:
 
 def main() -> None:
     """Prints the settings, a table, and one line of JSON."""
+    use_huge_pages()
     args = parse()
     torch.set_num_threads(args.threads)
     outside = ("sizes", "models", "short", "threads", "out")

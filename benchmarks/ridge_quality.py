@@ -24,6 +24,7 @@ from torch_geometric.data import Data
 from mdsrec_pyg import FolderDataset, evaluate, leave_last_out
 from mdsrec_pyg.data import SequenceBatch, Split
 from mdsrec_pyg.graphs import local_ridge_graph, ridge_graph, ridge_precision
+from mdsrec_pyg.memory import use_huge_pages
 from mdsrec_pyg.nn.models import Recommender
 
 #: Of the preset ``"best"``.
@@ -118,6 +119,7 @@ def compare(folder: Path, args: argparse.Namespace) -> list[dict[str, Any]]:
 
 def main() -> None:
     """Prints a table and writes a file."""
+    use_huge_pages()
     args = parse()
     torch.set_num_threads(args.threads)
     print(

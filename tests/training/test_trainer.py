@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from mdsrec_pyg.training import trainer as trainer_module
 from mdsrec_pyg.data.sequences import SequenceLoader
 from mdsrec_pyg.evaluation import ranking_metrics, target_ranks
+from mdsrec_pyg.training import trainer as trainer_module
 from mdsrec_pyg.training.optimizer import make_optimizer, warm_up
 from mdsrec_pyg.training.trainer import Trainer
 
