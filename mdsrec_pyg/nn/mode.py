@@ -31,7 +31,9 @@ def uncompiled(model: M) -> M:
 def scorer(model: torch.nn.Module) -> Callable[..., Tensor]:
     """What scores a batch: ``model.score``, or the compiled form that ``torch.compile`` made."""
     inner: Any = uncompiled(model)
-    return model if inner is not model else inner.score
+    wrapped: Any = model
+    score: Callable[..., Tensor] = inner.score if inner is model else wrapped
+    return score
 
 
 @contextmanager

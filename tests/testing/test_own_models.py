@@ -60,13 +60,17 @@ class TestGRU4Rec(RecommenderTests):
 class TestPaper(RecommenderTests):
     def factory(self, data: SmallData) -> Recommender:
         off: dict[str, Any] = dict.fromkeys(("add_id", "add_features", "add_centers"), False)
-        form = {"center_form": "projected", "center_mode": "only", "history_bias": False}
+        form: dict[str, Any] = {
+            "center_form": "projected",
+            "center_mode": "only",
+            "history_bias": False,
+        }
         return MDSRec(data.graphs, data.centers, **off, **form, **SIZE)
 
 
 class TestMDSRec(RecommenderTests):
     def factory(self, data: SmallData) -> Recommender:
-        more = {"vote_interests": True, "num_components": 3, "center_form": "soft"}
+        more: dict[str, Any] = {"vote_interests": True, "num_components": 3, "center_form": "soft"}
         return MDSRec(data.graphs, data.centers, data.relations, **more, **SIZE)
 
 
