@@ -267,9 +267,10 @@ class Trainer:
     def _restore(self, run: _Run) -> None:
         assert run.files is not None
         last = run.files.load()
+        # First what names the option that differs; the settings hold the model as one long text.
+        check_built_from(last.get("built_from", {}), run.built_from, repr(str(run.files.last)))
         check_settings(last["settings"], run.settings, may_grow=("epochs", "patience"))
         check_weights(self.model, last["model"], run.files.last)
-        check_built_from(last.get("built_from", {}), run.built_from, repr(str(run.files.last)))
         run.best_weights = run.files.mend(last)
         self.model.load_state_dict(last["model"])
         run.optimizer.load_state_dict(last["optimizer"])

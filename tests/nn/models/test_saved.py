@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import subprocess
 import sys
@@ -55,6 +56,12 @@ def test_it_is_smaller_than_all_that_training_holds(make_mdsrec: Make, folder: P
     assert kept < 0.8 * every
 
 
+def test_the_centers_that_label_new_items_are_kept(folder: Path, world) -> None:
+    model = MDSRec.load(folder)
+    for m, centers in enumerate(world.centers.values()):
+        assert torch.equal(model.get_buffer(f"centers_{m}"), centers.centers_)
+
+
 def test_negatives_are_drawn_as_before(tmp_path: Path) -> None:
     model = SASRec(5, channels=4, num_negatives=2)
     model.set_item_counts(torch.tensor([9.0, 1, 1, 1, 1]))
@@ -84,7 +91,7 @@ def test_ids_keep_their_types(tmp_path: Path, ids: list[Any]) -> None:
 
 
 def test_precision_and_device_survive(make_mdsrec: Make, world, tmp_path: Path) -> None:
-    model = make_mdsrec().double()
+    model = copy.deepcopy(make_mdsrec()).double()  # the relations are those of all tests
     scores = model(world.batch)
     model.save(tmp_path / "model")
     loaded = MDSRec.load(tmp_path / "model", device="cpu")
