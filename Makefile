@@ -29,7 +29,7 @@ test: setup
 	$(RUN) -m pytest $(ARGS)
 
 bench: setup
-	$(RUN) benchmarks/short.py $(ARGS)
+	$(RUN) -m benchmarks.short $(ARGS)
 
 lint: setup
 	$(RUN) -m ruff check

@@ -11,8 +11,6 @@ import pytest
 
 from mdsrec_pyg import SyntheticDataset
 
-BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
-
 Run = Callable[..., str]
 
 

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from graph_cases import dense, make_feature, make_interactions, planted
 from torch import Tensor
 
 from mdsrec_pyg.data import ModalFeature, build_item_graph, cells, local_ridge_graph, product_graph
@@ -18,6 +17,8 @@ from mdsrec_pyg.data.nearest import nearest
 from mdsrec_pyg.data.neighbors import affinity, rough_products, unit_rows
 from mdsrec_pyg.data.pair_counts import count_parts
 from mdsrec_pyg.data.parallel import map_blocks
+
+from .graph_cases import dense, make_feature, make_interactions, planted
 
 
 @pytest.fixture(autouse=True)

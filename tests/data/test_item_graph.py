@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from graph_cases import NUM_ITEMS, dense, make_feature, make_interactions
 
 from mdsrec_pyg.data import (
     Interactions,
@@ -14,6 +13,8 @@ from mdsrec_pyg.data import (
     build_item_graph,
     count_cooccurrences,
 )
+
+from .graph_cases import NUM_ITEMS, dense, make_feature, make_interactions
 
 
 def slow_product(

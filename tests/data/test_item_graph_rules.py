@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 import torch
-from graph_cases import NUM_ITEMS, dense, make_feature, make_interactions
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch_geometric.nn.conv.gcn_conv import gcn_norm
@@ -21,6 +20,8 @@ from mdsrec_pyg.data import (
     count_cooccurrences,
     leave_last_out,
 )
+
+from .graph_cases import NUM_ITEMS, dense, make_feature, make_interactions
 
 
 @pytest.mark.parametrize("block_size", [1, 3, 100])

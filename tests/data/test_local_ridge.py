@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from graph_cases import dense, planted
 
 from mdsrec_pyg.data import (
     Interactions,
@@ -17,6 +16,8 @@ from mdsrec_pyg.data import (
     ridge_precision,
 )
 from mdsrec_pyg.data.pair_counts import count_parts
+
+from .graph_cases import dense, planted
 
 
 def long_user(length: int, num_items: int) -> Interactions:
