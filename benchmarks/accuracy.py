@@ -25,6 +25,7 @@ from benchmarks.about import about
 from benchmarks.trials import ABLATIONS, TRIALS, make_model
 from mdsrec_pyg import FolderDataset, Trainer, evaluate, leave_last_out, seed_everything
 from mdsrec_pyg.data import Split
+from mdsrec_pyg.memory import use_huge_pages
 from mdsrec_pyg.nn.models import Recommender, SequentialRecommender
 
 RESULTS = Path(__file__).parent / "results" / "accuracy.jsonl"
@@ -136,6 +137,7 @@ def append(path: Path, row: dict[str, Any]) -> None:
 
 def main() -> None:
     """Runs every job that has no row yet."""
+    use_huge_pages()
     args = parse()
     torch.set_num_threads(args.threads)
     rules = {"split": "leave_last_out", "candidates": "whole catalog", "ties": "mean rank"}

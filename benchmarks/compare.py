@@ -23,8 +23,8 @@ from benchmarks.accuracy import RESULTS, TRAINER, chosen, train_model
 from benchmarks.trials import TRIALS
 from mdsrec_pyg import FolderDataset, evaluate, leave_last_out
 from mdsrec_pyg.evaluation import metrics_by_popularity, per_user_metric
+from mdsrec_pyg.evaluation.significance import compare_with_all
 from mdsrec_pyg.io import atomic_write
-from mdsrec_pyg.significance import compare_with_all
 
 
 def parse() -> argparse.Namespace:

@@ -16,10 +16,12 @@ from torch.profiler import ProfilerActivity, profile
 
 from benchmarks.about import about
 from benchmarks.trials import make_model
-from mdsrec_pyg import FolderDataset, SequenceLoader, leave_last_out
-from mdsrec_pyg._optimizer import make_optimizer
+from mdsrec_pyg import FolderDataset, leave_last_out
+from mdsrec_pyg.data import SequenceLoader
 from mdsrec_pyg.io import atomic_write
+from mdsrec_pyg.memory import use_huge_pages
 from mdsrec_pyg.nn.models import SequentialRecommender
+from mdsrec_pyg.training.optimizer import make_optimizer
 
 MODELS = ("SASRec", "SASRecF", "MDSRec-paper", "MDSRec")
 
@@ -50,6 +52,7 @@ def train_epoch(
 
 def main() -> None:
     """Prints a table, the profile of MDSRec, and one line of JSON."""
+    use_huge_pages()
     args = parse()
     torch.set_num_threads(args.threads)
     dataset = FolderDataset(args.folder, modalities=args.modalities)

@@ -23,6 +23,7 @@ from benchmarks.about import about
 from benchmarks.harness import add_common_arguments, megabytes, result_path, save, table
 from benchmarks.peers.environments import PeerError, Worker, interpreter, make, take_turns
 from mdsrec_pyg import FolderDataset, leave_last_out
+from mdsrec_pyg.memory import use_huge_pages
 
 TOLERANCE = 1e-6  # RecBole rounds nothing here; the means are taken in another order
 PULL = 0.15  # of the target's vector on the user's, so that some targets stand among the first 20
@@ -154,6 +155,7 @@ def compare(
 
 def main() -> None:
     """Prints a table, and one line of JSON."""
+    use_huge_pages()
     args = parse()
     torch.set_num_threads(args.threads)
     rows: list[dict[str, Any]] = []

@@ -14,17 +14,17 @@ from sklearn.neighbors import NearestNeighbors
 from torch import Tensor
 
 from benchmarks.catalog import Catalog
-from mdsrec_pyg import InterestCenters
-from mdsrec_pyg.data import (
-    ModalFeature,
+from mdsrec_pyg.data import ModalFeature
+from mdsrec_pyg.graphs import (
+    InterestCenters,
     local_ridge_graph,
     product_graph,
     ridge_graph,
     ridge_precision,
 )
-from mdsrec_pyg.data.cells import Cells
-from mdsrec_pyg.data.nearest import nearest
-from mdsrec_pyg.data.neighbors import unit_rows
+from mdsrec_pyg.graphs.cells import Cells
+from mdsrec_pyg.graphs.nearest import nearest
+from mdsrec_pyg.graphs.neighbors import unit_rows
 
 NEIGHBORS, CENTERS = 10, 32
 

@@ -42,9 +42,11 @@ from benchmarks.harness import (
     save,
     table,
 )
-from mdsrec_pyg.data import ModalFeature, local_ridge_graph, ridge_graph, ridge_precision
-from mdsrec_pyg.data.nearest import nearest
-from mdsrec_pyg.data.neighbors import unit_rows
+from mdsrec_pyg.data import ModalFeature
+from mdsrec_pyg.graphs import local_ridge_graph, ridge_graph, ridge_precision
+from mdsrec_pyg.graphs.nearest import nearest
+from mdsrec_pyg.graphs.neighbors import unit_rows
+from mdsrec_pyg.memory import use_huge_pages
 
 # Bytes that each needs for N items, where that grows with the square ...
 BYTES = {"exact ridge": 12, "dense N x N": 4}
@@ -98,15 +100,8 @@ def child(args: Settings, method: str, num_items: int) -> Result:
     """A measurement in a process of its own; in the short form here, where nothing is judged."""
     if args.short:
         return measure(args, method, num_items)
-    command = [
-        sys.executable,
-        "-m",
-        "benchmarks.item_graph",
-        "--one",
-        method,
-        "--num-items",
-        str(num_items),
-    ]
+    command = [sys.executable, "-m", "benchmarks.item_graph"]
+    command += ["--one", method, "--num-items", str(num_items)]
     for name in ("threads", "folder", "num_features", "candidates", "queries", "search", "targets"):
         value = getattr(args, name)
         if value is not None and (name != "targets" or method == "local ridge"):
@@ -202,6 +197,7 @@ def parse() -> Settings:
 
 def main() -> None:
     """Measures, prints a table, writes a file."""
+    use_huge_pages()
     args = parse()
     if args.one is not None:
         print(json.dumps(measure(args, args.one, args.num_items[0])))

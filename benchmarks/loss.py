@@ -31,10 +31,11 @@ from benchmarks.harness import (
     spread,
     table,
 )
-from mdsrec_pyg import Interactions, SequenceLoader
-from mdsrec_pyg.data import SequenceBatch
+from mdsrec_pyg import Interactions
+from mdsrec_pyg.data import SequenceBatch, SequenceLoader
+from mdsrec_pyg.memory import use_huge_pages
 from mdsrec_pyg.nn import SASRec
-from mdsrec_pyg.nn.linear_cross_entropy import MAX_SCORES, block_rows, linear_cross_entropy
+from mdsrec_pyg.nn.losses.linear import MAX_SCORES, block_rows, linear_cross_entropy
 
 Loss = Callable[[Tensor, Tensor, Tensor], Tensor]  # users [P, D], items [N, D], targets [P]
 
@@ -252,6 +253,7 @@ def step_rows(args: argparse.Namespace, num_items: int) -> list[dict[str, Any]]:
 
 def main() -> None:
     """Prints the settings, two tables, and one line of JSON."""
+    use_huge_pages()
     args = parse()
     torch.set_num_threads(args.threads)
     device = torch.device(args.device)

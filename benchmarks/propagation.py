@@ -31,6 +31,7 @@ from benchmarks.harness import (
     write,
 )
 from benchmarks.propagation_methods import OURS, Method, Propagation, methods, own_layer
+from mdsrec_pyg.memory import use_huge_pages
 
 SIZES = (7_000, 23_000, 200_000, 1_000_000)
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
@@ -202,6 +203,7 @@ def check_equal(name: str, found: tuple[Tensor, Tensor], expected: tuple[Tensor,
 
 def main() -> None:
     """Prints a table for each configuration, writes the result, draws it."""
+    use_huge_pages()
     args = parse()
     torch.set_num_threads(args.threads)
     # Before torch-sparse and others warn at every call, for every method.

@@ -35,11 +35,12 @@ from benchmarks.harness import (
     table,
     write,
 )
-from mdsrec_pyg.ann import FaissIndex
+from mdsrec_pyg.memory import use_huge_pages
 from mdsrec_pyg.nn import MDSRec, Relations, SASRec, SequentialRecommender
-from mdsrec_pyg.nn.votes import TrainingVotes
-from mdsrec_pyg.recommend import recommend
+from mdsrec_pyg.nn.votes.training_votes import TrainingVotes
 from mdsrec_pyg.retrieval import Retriever
+from mdsrec_pyg.retrieval.faiss_index import FaissIndex
+from mdsrec_pyg.retrieval.recommendations import recommend
 
 MODELS = ("MDSRec", "MDSRec-vectors", "SASRec")
 CLUSTER = 100  # items
@@ -264,6 +265,7 @@ def digits(value: float) -> float:
 
 def main() -> None:
     """Prints the settings, a table, and one line of JSON."""
+    use_huge_pages()
     args = parse()
     torch.set_num_threads(args.threads)
     outside = ("sizes", "models", "short", "threads", "out")

@@ -21,8 +21,10 @@ from torch_geometric.data import Data
 
 from benchmarks.about import about
 from benchmarks.harness import add_common_arguments, result_path, save, table
-from mdsrec_pyg import FolderDataset, Split, evaluate, leave_last_out
-from mdsrec_pyg.data import SequenceBatch, local_ridge_graph, ridge_graph, ridge_precision
+from mdsrec_pyg import FolderDataset, evaluate, leave_last_out
+from mdsrec_pyg.data import SequenceBatch, Split
+from mdsrec_pyg.graphs import local_ridge_graph, ridge_graph, ridge_precision
+from mdsrec_pyg.memory import use_huge_pages
 from mdsrec_pyg.nn.models import Recommender
 
 #: Of the preset ``"best"``.
@@ -117,6 +119,7 @@ def compare(folder: Path, args: argparse.Namespace) -> list[dict[str, Any]]:
 
 def main() -> None:
     """Prints a table and writes a file."""
+    use_huge_pages()
     args = parse()
     torch.set_num_threads(args.threads)
     print(

@@ -45,6 +45,7 @@ def commands(folder: Path, peers: str) -> dict[str, list[str]]:
         "accuracy": [data, *rows, *epochs, "--seeds", "0", *models],
         "accuracy_table": rows,
         "compare": [data, *rows, *epochs],
+        "figures": [*epochs, "--users", "200", "--only", "EASE", "MDSRec best, i"],
     }
     for name, options in found.items():
         if name not in ("accuracy", "accuracy_table"):
@@ -73,7 +74,11 @@ def main() -> None:
     args.folder.mkdir(parents=True, exist_ok=True)
     SyntheticDataset(200, 150, seed=0).save(args.folder / "shop")
     # What is finished would not be run again.
-    for name, kept in (("accuracy", "accuracy.jsonl"), ("datasets", "interactions/done.jsonl")):
+    for name, kept in (
+        ("accuracy", "accuracy.jsonl"),
+        ("datasets", "interactions/done.jsonl"),
+        ("figures", "figures.json"),
+    ):
         if not args.names or name in args.names:
             (args.folder / kept).unlink(missing_ok=True)
     chosen = commands(args.folder, args.peers)

@@ -28,7 +28,9 @@ from benchmarks.peers.environments import (
     take_turns,
 )
 from benchmarks.peers.equal_time import equal_time
-from mdsrec_pyg import FolderDataset, Split, leave_last_out
+from mdsrec_pyg import FolderDataset, leave_last_out
+from mdsrec_pyg.data import Split
+from mdsrec_pyg.memory import use_huge_pages
 
 #: Ours: name of the row, model of ``trials.py``, options.
 OURS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -170,6 +172,7 @@ def verdict(name: str, value: float) -> str:
 
 def main() -> None:
     """Prints the tables, and one line of JSON."""
+    use_huge_pages()
     args = parse()
     torch.set_num_threads(args.threads)
     dataset = FolderDataset(args.folder, modalities=args.modalities)

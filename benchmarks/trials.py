@@ -4,16 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from mdsrec_pyg import (
-    EASE,
-    FolderDataset,
-    GRU4Rec,
-    Interactions,
-    Popularity,
-    SASRec,
-    build_mdsrec,
-    standardize,
-)
+from mdsrec_pyg import EASE, FolderDataset, GRU4Rec, Interactions, Popularity, SASRec, build_mdsrec
+from mdsrec_pyg.data import FeatureScaler
 from mdsrec_pyg.nn.models import Recommender
 
 # What decides most for the sequence encoders on short histories: width and dropout.
@@ -72,6 +64,9 @@ ABLATIONS: dict[str, dict[str, Any]] = {
     "without semantic fill": {"fill": None},
 }
 
+#: Which options of a trial belong to the item graphs and to the learned relations.
+NESTED: dict[str, tuple[str, ...]] = {"graph": ("fill",), "relations": ("l2", "feature_weight")}
+
 
 def make_model(
     name: str, dataset: FolderDataset, train: Interactions, seed: int, options: dict[str, Any]
@@ -91,7 +86,16 @@ def make_model(
         return SASRec(num_items, **options)
     if name == "SASRecF":
         known = train.item_counts() > 0
-        scaled = [standardize(feature, known).x for feature in features.values()]
+        scaled = [FeatureScaler().fit_transform(feature, known).x for feature in features.values()]
         return SASRec(num_items, scaled, **options)
     preset = "paper" if name == "MDSRec-paper" else "best"
-    return build_mdsrec(features, train, preset, seed=seed, **options)
+    return build_mdsrec(features, train, preset, seed=seed, **nested(options))
+
+
+def nested(options: dict[str, Any]) -> dict[str, Any]:
+    """The options of a trial as ``build_mdsrec`` takes them; trials and their rows stay flat."""
+    parts: dict[str, Any] = {
+        part: {key: options[key] for key in keys if key in options} for part, keys in NESTED.items()
+    }
+    flat = {key: value for key, value in options.items() if key not in sum(NESTED.values(), ())}
+    return flat | {part: inner for part, inner in parts.items() if inner}

@@ -23,8 +23,8 @@ from mdsrec_pyg import (
     build_mdsrec,
     evaluate,
     leave_last_out,
-    per_user_metric,
 )
+from mdsrec_pyg.evaluation import per_user_metric
 
 parser = argparse.ArgumentParser(description="What a third modality is worth.")
 parser.add_argument("--users", type=int, default=2000)

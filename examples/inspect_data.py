@@ -17,7 +17,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from mdsrec_pyg import FolderDataset, RecommendationDataset, SyntheticDataset
+from mdsrec_pyg import FolderDataset, SyntheticDataset
+from mdsrec_pyg.datasets import RecommendationDataset
 from mdsrec_pyg.inspection import inspect_dataset, plot_inspection
 
 

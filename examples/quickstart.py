@@ -24,9 +24,7 @@ from mdsrec_pyg import (
     EASE,
     MDSRec,
     Popularity,
-    Recommender,
     SASRec,
-    SequentialRecommender,
     SyntheticDataset,
     Trainer,
     build_mdsrec,
@@ -34,8 +32,9 @@ from mdsrec_pyg import (
     leave_last_out,
     recommend,
     seed_everything,
-    standardize,
 )
+from mdsrec_pyg.data import FeatureScaler
+from mdsrec_pyg.nn import Recommender, SequentialRecommender
 
 parser = argparse.ArgumentParser(description="MDSRec and its baselines on synthetic data.")
 parser.add_argument("--users", type=int, default=2000)
@@ -72,7 +71,10 @@ def fit(model: Recommender) -> Recommender:
 # Everything else is the preset's.
 num_groups = int(dataset.item_interest.max()) + 1
 ridge: dict[str, Any] = {"l2": 300.0, "feature_weight": 30.0}
-scaled = [standardize(feature, train.item_counts() > 0).x for feature in features.values()]
+scaled = [
+    FeatureScaler().fit_transform(feature, train.item_counts() > 0).x
+    for feature in features.values()
+]
 models = {
     "popularity": lambda: Popularity(train),
     "SASRec": lambda: SASRec(dataset.num_items),
@@ -82,7 +84,7 @@ models = {
         features, train, "paper", num_centers=num_groups, seed=args.seed
     ),
     "MDSRec": lambda: build_mdsrec(
-        features, train, num_centers=num_groups, seed=args.seed, **ridge
+        features, train, num_centers=num_groups, relations=ridge, seed=args.seed
     ),
 }
 rows = {}

@@ -23,17 +23,10 @@ from typing import Any
 
 import pandas as pd
 
-from mdsrec_pyg import (
-    SPLITS,
-    FolderDataset,
-    MDSRec,
-    RecommendationDataset,
-    SyntheticDataset,
-    build_mdsrec,
-    load_weights,
-    recommend,
-)
+from mdsrec_pyg import FolderDataset, MDSRec, SyntheticDataset, build_mdsrec, recommend
+from mdsrec_pyg.datasets import SPLITS, RecommendationDataset
 from mdsrec_pyg.io import atomic_write
+from mdsrec_pyg.training import load_weights
 
 
 def load_run(directory: Path) -> tuple[RecommendationDataset, MDSRec]:

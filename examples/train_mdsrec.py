@@ -26,18 +26,11 @@ import torch
 import torch_geometric
 
 import mdsrec_pyg
-from mdsrec_pyg import (
-    PRESETS,
-    SPLITS,
-    FolderDataset,
-    RecommendationDataset,
-    SyntheticDataset,
-    Trainer,
-    build_mdsrec,
-    evaluate,
-    save_ranks,
-)
+from mdsrec_pyg import FolderDataset, SyntheticDataset, Trainer, build_mdsrec, evaluate
+from mdsrec_pyg.datasets import SPLITS, RecommendationDataset
+from mdsrec_pyg.evaluation import save_ranks
 from mdsrec_pyg.io import atomic_write
+from mdsrec_pyg.nn import PRESETS
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -100,7 +93,7 @@ def main(argv: list[str] | None = None) -> None:
         "seed": args.seed,
         "options": {"channels": args.channels, "num_centers": args.centers},
     }
-    settings["options"] |= {} if args.l2 is None else {"l2": args.l2}
+    settings["options"] |= {} if args.l2 is None else {"relations": {"l2": args.l2}}
     held = directory / "settings.json"
     if args.resume and not (directory / "last.pt").exists():
         raise ValueError(f"--resume needs a run in {directory} (there is no last.pt)")

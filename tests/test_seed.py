@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from mdsrec_pyg.checkpoint import load_checkpoint, save_checkpoint
 from mdsrec_pyg.seed import random_state, seed_everything, set_random_state
+from mdsrec_pyg.training.checkpoint import load_checkpoint, save_checkpoint
 
 
 def test_random_states_come_back(tmp_path):

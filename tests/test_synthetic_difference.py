@@ -12,17 +12,16 @@ from numpy.typing import NDArray
 
 from mdsrec_pyg import (
     SASRec,
-    SequentialRecommender,
-    Split,
     SyntheticDataset,
     Trainer,
     build_mdsrec,
     evaluate,
     leave_last_out,
-    per_user_metric,
     seed_everything,
-    standardize,
 )
+from mdsrec_pyg.data import FeatureScaler, Split
+from mdsrec_pyg.evaluation import per_user_metric
+from mdsrec_pyg.nn import SequentialRecommender
 
 SEED = 0
 IMAGE, TEXT = 0, 1
@@ -52,7 +51,10 @@ def measured() -> dict[str, float]:
         values = {f"MDSRec {name}": recalls(mdsrec, split, epochs=8, lr=1e-3)}
         if name == "intact":
             known = split.train.item_counts() > 0
-            scaled = [standardize(feature, known).x for feature in dataset.features.values()]
+            scaled = [
+                FeatureScaler().fit_transform(feature, known).x
+                for feature in dataset.features.values()
+            ]
             # Its best epoch on validation is about the tenth at this step.
             sasrecf = SASRec(dataset.num_items, scaled)
             values["SASRecF intact"] = recalls(sasrecf, split, epochs=25, lr=3e-3)

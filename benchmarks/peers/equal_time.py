@@ -14,8 +14,8 @@ from tqdm import tqdm
 
 from benchmarks.peers.environments import Worker
 from benchmarks.peers.factors import Factors
-from mdsrec_pyg import EvaluationSplit, Split, ranking_metrics
-from mdsrec_pyg.evaluation import target_ranks
+from mdsrec_pyg.data import EvaluationSplit, Split
+from mdsrec_pyg.evaluation import ranking_metrics, target_ranks
 
 PATIENCE = 10  # epochs without a better validation after which a system stops
 

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mdsrec_pyg import SequenceBatch
+from mdsrec_pyg.data import SequenceBatch
 from mdsrec_pyg.nn.models import Recommender
 
 

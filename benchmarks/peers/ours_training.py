@@ -10,10 +10,11 @@ import torch
 
 from benchmarks.peers.worker import Command, Meter, first, read_spec, serve
 from benchmarks.trials import make_model
-from mdsrec_pyg import FolderDataset, SequenceLoader, leave_last_out, seed_everything
-from mdsrec_pyg._optimizer import make_optimizer
+from mdsrec_pyg import FolderDataset, leave_last_out, seed_everything
+from mdsrec_pyg.data import SequenceLoader
 from mdsrec_pyg.evaluation import target_ranks
 from mdsrec_pyg.nn.models import SequentialRecommender
+from mdsrec_pyg.training.optimizer import make_optimizer
 
 spec = read_spec()
 

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-__all__ = ["ModalFeature", "standardize"]
+__all__ = ["ModalFeature"]
 
 # Rounding alone makes a constant feature vary by about 1e-7 of its value.
 CONSTANT = 1e-6
@@ -100,30 +100,3 @@ def fitted_items(feature: ModalFeature, train_items: NDArray[np.bool_] | Tensor 
     if not fit.any():
         raise ValueError("'train_items' must hold an item that has the modality (got none)")
     return fit
-
-
-def standardize(
-    feature: ModalFeature, train_items: NDArray[np.bool_] | Tensor | None = None
-) -> ModalFeature:
-    r"""Brings every feature to mean 0 and variance 1 over the items known in training.
-
-    .. math::
-        x^{\prime}_{if} = (x_{if} - \mu_f) / \sigma_f
-
-    Mean and (population) standard deviation are taken over the items that have the modality and
-    are in ``train_items``; they are applied to all items that have it. Missing rows stay zero. A
-    feature that does not vary is only centered.
-
-    Args:
-        feature: The features ``[N, F]``.
-        train_items: Bool ``[N]``, true for items that occur in the training part. Default: all.
-
-    Raises:
-        ValueError: No item is left to take the mean over.
-    """
-    fit = fitted_items(feature, train_items)
-    rows = feature.x[fit].double()
-    mean, std = rows.mean(0), rows.std(0, correction=0)
-    constant = std <= CONSTANT * mean.abs()
-    x = (feature.x.double() - mean) / std.masked_fill(constant, 1.0)
-    return ModalFeature(x.float(), feature.mask)

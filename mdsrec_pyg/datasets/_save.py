@@ -4,20 +4,32 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
 from numpy.typing import NDArray
 
+from mdsrec_pyg.data.features import ModalFeature
+from mdsrec_pyg.data.interactions import Interactions
 from mdsrec_pyg.io import atomic_folder
 
-if TYPE_CHECKING:
-    from mdsrec_pyg.datasets.dataset import RecommendationDataset
+
+class DataSet(Protocol):
+    """What is written of a :class:`~mdsrec_pyg.datasets.RecommendationDataset`."""
+
+    interactions: Interactions
+    features: dict[str, ModalFeature]
+    user_ids: NDArray[Any]
+    item_ids: NDArray[Any]
+    item_text: list[str] | None
+    image_urls: list[str] | None
+    meta: dict[str, Any]
+    labels: NDArray[Any] | None
 
 
-def save_dataset(dataset: RecommendationDataset, folder: Path) -> None:
+def save_dataset(dataset: DataSet, folder: Path) -> None:
     """See :meth:`RecommendationDataset.save`."""
     features = dataset.features
     names = [f"{name}.npy" for name in features]
@@ -62,7 +74,7 @@ def _meta_text(meta: dict[str, Any]) -> str:
     return text
 
 
-def _check_folder(dataset: RecommendationDataset, folder: Path, names: set[str]) -> None:
+def _check_folder(dataset: DataSet, folder: Path, names: set[str]) -> None:
     if (np.diff(dataset.interactions.user_ptr) == 0).any():
         raise ValueError("'save' needs an interaction of each user (filter drops the others)")
     for name in dataset.features:
@@ -79,7 +91,7 @@ def _check_folder(dataset: RecommendationDataset, folder: Path, names: set[str])
         )
 
 
-def _interaction_table(dataset: RecommendationDataset) -> pa.Table:
+def _interaction_table(dataset: DataSet) -> pa.Table:
     rows = dataset.interactions
     users = _arrow("user_ids", dataset.user_ids).take(pa.array(rows.user_id))
     columns = {"user": users, "item": pa.array(rows.item_id)}
@@ -90,8 +102,8 @@ def _interaction_table(dataset: RecommendationDataset) -> pa.Table:
     return pa.table(columns)
 
 
-def _item_table(dataset: RecommendationDataset) -> pa.Table:
-    ids = pa.array(np.arange(dataset.num_items))
+def _item_table(dataset: DataSet) -> pa.Table:
+    ids = pa.array(np.arange(dataset.interactions.num_items))
     columns = {"item": ids, "raw_id": _arrow("item_ids", dataset.item_ids)}
     texts = {"text": dataset.item_text, "image_url": dataset.image_urls}
     for name, values in texts.items():

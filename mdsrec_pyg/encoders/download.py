@@ -14,10 +14,11 @@ from typing import Any
 
 from tqdm import tqdm
 
+from mdsrec_pyg.datasets.reading.image_files import file_name, find_images
 from mdsrec_pyg.encoders._extra import require
 from mdsrec_pyg.encoders._items import read_items
 from mdsrec_pyg.encoders._lock import exclusive
-from mdsrec_pyg.encoders.images import MAX_PIXELS, file_name, find_images, quiet_pillow
+from mdsrec_pyg.encoders.images import MAX_PIXELS, quiet_pillow
 from mdsrec_pyg.io import atomic_write
 
 __all__ = ["Download", "Downloads", "download_images"]

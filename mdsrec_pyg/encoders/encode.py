@@ -14,11 +14,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mdsrec_pyg.datasets.reading.image_files import find_images, images_of
 from mdsrec_pyg.encoders._blocks import Encoding, Source, encode_source
 from mdsrec_pyg.encoders._extra import files_version
 from mdsrec_pyg.encoders._items import Items, read_items
 from mdsrec_pyg.encoders.image import ImageEncoder
-from mdsrec_pyg.encoders.images import find_images, images_of, open_image, quiet_pillow
+from mdsrec_pyg.encoders.images import open_image, quiet_pillow
 from mdsrec_pyg.encoders.text import TextEncoder
 
 __all__ = ["encode_images", "encode_texts"]

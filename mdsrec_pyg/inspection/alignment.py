@@ -12,7 +12,7 @@ from torch import Tensor
 
 from mdsrec_pyg.data.features import ModalFeature
 from mdsrec_pyg.data.interactions import Interactions
-from mdsrec_pyg.data.neighbors import MARGIN, row_blocks
+from mdsrec_pyg.graphs.neighbors import MARGIN, row_blocks
 from mdsrec_pyg.inspection._rows import sample, scaled_unit_rows
 
 __all__ = ["Alignment", "feature_alignment"]

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from mdsrec_pyg.data.features import ModalFeature
 from mdsrec_pyg.data.interactions import Interactions
-from mdsrec_pyg.data.neighbors import row_blocks
+from mdsrec_pyg.graphs.neighbors import row_blocks
 from mdsrec_pyg.inspection._rows import filled_rows
 
 __all__ = ["FeatureSummary", "summarize_feature"]

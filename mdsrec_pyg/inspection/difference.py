@@ -15,11 +15,11 @@ from sklearn.metrics import adjusted_mutual_info_score
 from torch import Tensor
 
 from mdsrec_pyg.data.features import ModalFeature
-from mdsrec_pyg.data.nearest import nearest
-from mdsrec_pyg.data.neighbors import rough_products, unit_rows
+from mdsrec_pyg.graphs.centers import InterestCenters
+from mdsrec_pyg.graphs.nearest import nearest
+from mdsrec_pyg.graphs.neighbors import rough_products, unit_rows
 from mdsrec_pyg.inspection._rows import filled_rows, sample
 from mdsrec_pyg.inspection.pairs import DisagreeingPair, disagreeing_pairs
-from mdsrec_pyg.nn.interest_centers import InterestCenters
 
 __all__ = ["ModalityDifference", "modality_difference"]
 
@@ -89,10 +89,10 @@ def modality_difference(
     .. math::
         \tfrac{1}{|Q|} \sum_{i \in Q} \tfrac{1}{H} |\mathcal{N}_a(i) \cap \mathcal{N}_b(i)|
 
-    The labels are those of :class:`~mdsrec_pyg.nn.InterestCenters`; fewer centers are taken where
-    there are fewer than ten items a center (at least two). Pairs to disagree about are 20,000
-    random ones and as many of neighbors; see :func:`~mdsrec_pyg.inspection.pairs.disagreeing_pairs`
-    for how they are scored.
+    The labels are those of :class:`~mdsrec_pyg.graphs.InterestCenters`; fewer centers are
+    taken where there are fewer than ten items a center (at least two). Pairs to disagree about are
+    20,000 random ones and as many of neighbors; see
+    :func:`~mdsrec_pyg.inspection.pairs.disagreeing_pairs` for how they are scored.
 
     Args:
         features: Features of each modality, ``[N, F]`` each.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -11,9 +11,7 @@ from matplotlib.figure import Figure
 from mdsrec_pyg.data.interactions import Interactions
 from mdsrec_pyg.inspection.counts import user_lengths
 from mdsrec_pyg.inspection.difference import ModalityDifference
-
-if TYPE_CHECKING:
-    from mdsrec_pyg.inspection.report import Inspection
+from mdsrec_pyg.inspection.findings import Findings
 
 # The colors of the project's other pictures.
 MAIN, SECOND, OTHERS, DARK = "#c9751a", "#2f6fb3", "#b3bac4", "#333333"
@@ -31,7 +29,7 @@ def _panels(number: int, height: float = 3.4) -> tuple[Figure, list[Any]]:
     return figure, axes
 
 
-def interactions_figure(inspection: Inspection, interactions: Interactions) -> Figure:
+def interactions_figure(inspection: Findings, interactions: Interactions) -> Figure:
     """Lengths, popularity, and time where it is known."""
     seconds = interactions.timestamp
     figure, axes = _panels(2 if seconds is None else 3)
@@ -108,7 +106,7 @@ def _time(ax: Any, seconds: Any) -> None:
     ax.set_title("Time (UTC)", fontsize=11)
 
 
-def modalities_figure(inspection: Inspection) -> Figure:
+def modalities_figure(inspection: Findings) -> Figure:
     """Coverage, hit rates, and what modalities have in common where there are two."""
     several = bool(inspection.differences)
     rows = max(len(inspection.features), len(inspection.differences))
@@ -126,7 +124,7 @@ def _names(ax: Any, names: list[str]) -> None:
     ax.set_ylim(len(names) - 0.4, -0.6)  # the first on top
 
 
-def _coverage(ax: Any, inspection: Inspection) -> None:
+def _coverage(ax: Any, inspection: Findings) -> None:
     for place, found in enumerate(inspection.features.values()):
         for shift, value, color in (
             (-0.19, found.share_items, SECOND),
@@ -141,7 +139,7 @@ def _coverage(ax: Any, inspection: Inspection) -> None:
     ax.set_title("Coverage", fontsize=11)
 
 
-def _hit_rates(ax: Any, inspection: Inspection) -> None:
+def _hit_rates(ax: Any, inspection: Findings) -> None:
     found = list(inspection.alignment.values())
     widest = max([1e-9, *(max(row.hit_rate, row.popularity, row.shuffled) for row in found)])
     for place, row in enumerate(found):
@@ -161,7 +159,7 @@ def _hit_rates(ax: Any, inspection: Inspection) -> None:
     ax.set_title("Aligned and useful?", fontsize=11)
 
 
-def _common(ax: Any, inspection: Inspection) -> None:
+def _common(ax: Any, inspection: Findings) -> None:
     names = []
     for place, found in enumerate(inspection.differences):
         names.append(f"{found.first}\n{found.second}")

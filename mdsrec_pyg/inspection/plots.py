@@ -5,19 +5,17 @@ from __future__ import annotations
 import os
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mdsrec_pyg.datasets.dataset import RecommendationDataset
+from mdsrec_pyg.inspection.findings import Findings
 from mdsrec_pyg.io import atomic_write
-
-if TYPE_CHECKING:
-    from mdsrec_pyg.inspection.report import Inspection
 
 __all__ = ["plot_inspection"]
 
 
 def plot_inspection(
-    inspection: Inspection,
+    inspection: Findings,
     dataset: RecommendationDataset,
     folder: str | os.PathLike[str],
     *,

@@ -4,51 +4,27 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from typing import Any
 
 from mdsrec_pyg.data.splits import leave_last_out
 from mdsrec_pyg.datasets.dataset import RecommendationDataset
-from mdsrec_pyg.inspection.alignment import Alignment, feature_alignment
-from mdsrec_pyg.inspection.counts import InteractionSummary, summarize_interactions
-from mdsrec_pyg.inspection.coverage import FeatureSummary, summarize_feature
-from mdsrec_pyg.inspection.difference import FIT_ITEMS, ModalityDifference, modality_difference
-from mdsrec_pyg.inspection.oddities import Oddities, find_oddities
+from mdsrec_pyg.inspection.alignment import feature_alignment
+from mdsrec_pyg.inspection.counts import summarize_interactions
+from mdsrec_pyg.inspection.coverage import summarize_feature
+from mdsrec_pyg.inspection.difference import FIT_ITEMS, modality_difference
+from mdsrec_pyg.inspection.findings import Findings
+from mdsrec_pyg.inspection.oddities import find_oddities
 from mdsrec_pyg.inspection.rules import find_warnings
 from mdsrec_pyg.inspection.table import format_inspection
-from mdsrec_pyg.inspection.thresholds import DataWarning, Thresholds
+from mdsrec_pyg.inspection.thresholds import Thresholds
 from mdsrec_pyg.io import atomic_write
 
 __all__ = ["Inspection", "inspect_dataset"]
 
 
-@dataclass(frozen=True, eq=False)
-class Inspection:
-    """The figures of a data set. Printed, it is a table.
-
-    Args:
-        name: Name of the data set.
-        seed: Seed of all samples.
-        interactions: Counts, over all interactions.
-        features: Coverage and soundness of each modality.
-        alignment: Hit rates of each modality, over the training part of leave-last-out.
-        differences: Each two modalities compared.
-        oddities: Leaks and oddities.
-        sampled: What was sampled, a sentence each.
-        notes: What was counted or dropped while reading, a sentence each.
-        warnings: What to look at before training.
-    """
-
-    name: str
-    seed: int
-    interactions: InteractionSummary
-    features: dict[str, FeatureSummary]
-    alignment: dict[str, Alignment]
-    differences: list[ModalityDifference]
-    oddities: Oddities
-    sampled: list[str]
-    notes: list[str]
-    warnings: list[DataWarning]
+class Inspection(Findings):
+    """The figures of a data set, with the fields of :class:`Findings`. Printed, it is a table."""
 
     def __str__(self) -> str:
         """The table."""

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
+from mdsrec_pyg.inspection.findings import Findings
 from mdsrec_pyg.inspection.thresholds import DataWarning, Thresholds
-
-if TYPE_CHECKING:
-    from mdsrec_pyg.inspection.report import Inspection
 
 __all__ = ["find_warnings"]
 
@@ -16,9 +13,7 @@ __all__ = ["find_warnings"]
 MILLISECONDS = 1e11
 
 
-def find_warnings(
-    inspection: Inspection, thresholds: Thresholds | None = None
-) -> list[DataWarning]:
+def find_warnings(inspection: Findings, thresholds: Thresholds | None = None) -> list[DataWarning]:
     """Compares the figures with the thresholds.
 
     Beside those that :class:`Thresholds` names: ``zero_rows``, ``extreme_rows`` and
@@ -45,7 +40,7 @@ def find_warnings(
     ]
 
 
-def _alignment(inspection: Inspection, limits: Thresholds) -> Iterator[DataWarning]:
+def _alignment(inspection: Findings, limits: Thresholds) -> Iterator[DataWarning]:
     for name, found in inspection.alignment.items():
         rates = f"hit rate at {found.k} is {found.hit_rate:.4f}"
         shuffled = f"with shuffled rows {found.shuffled:.4f} ({found.num_queries:,} queries)"
@@ -84,7 +79,7 @@ def _alignment(inspection: Inspection, limits: Thresholds) -> Iterator[DataWarni
             )
 
 
-def _coverage(inspection: Inspection, limits: Thresholds) -> Iterator[DataWarning]:
+def _coverage(inspection: Findings, limits: Thresholds) -> Iterator[DataWarning]:
     for name, found in inspection.features.items():
         missing = 1 - found.share_interactions
         if missing > limits.missing:
@@ -105,7 +100,7 @@ def _coverage(inspection: Inspection, limits: Thresholds) -> Iterator[DataWarnin
             )
 
 
-def _rows(inspection: Inspection, limits: Thresholds) -> Iterator[DataWarning]:
+def _rows(inspection: Findings, limits: Thresholds) -> Iterator[DataWarning]:
     for name, found in inspection.features.items():
         if found.num_duplicates > limits.duplicates * found.num_present:
             yield DataWarning(
@@ -140,7 +135,7 @@ def _rows(inspection: Inspection, limits: Thresholds) -> Iterator[DataWarning]:
             )
 
 
-def _difference(inspection: Inspection, limits: Thresholds) -> Iterator[DataWarning]:
+def _difference(inspection: Findings, limits: Thresholds) -> Iterator[DataWarning]:
     for found in inspection.differences:
         common = found.common_neighbors > max(limits.common_neighbors, 2 * found.random)
         if common or found.agreement > limits.agreement:
@@ -155,7 +150,7 @@ def _difference(inspection: Inspection, limits: Thresholds) -> Iterator[DataWarn
             )
 
 
-def _leaks(inspection: Inspection, limits: Thresholds) -> Iterator[DataWarning]:
+def _leaks(inspection: Findings, limits: Thresholds) -> Iterator[DataWarning]:
     found = inspection.oddities
     if found.test_targets_unknown > limits.unknown_targets:
         yield DataWarning(
@@ -177,7 +172,7 @@ def _leaks(inspection: Inspection, limits: Thresholds) -> Iterator[DataWarning]:
         )
 
 
-def _order(inspection: Inspection, limits: Thresholds) -> Iterator[DataWarning]:
+def _order(inspection: Findings, limits: Thresholds) -> Iterator[DataWarning]:
     found = inspection.oddities
     if found.share_repeated_pairs > limits.repeated_pairs:
         yield DataWarning(
@@ -206,7 +201,7 @@ def _order(inspection: Inspection, limits: Thresholds) -> Iterator[DataWarning]:
         )
 
 
-def _time_range(inspection: Inspection) -> Iterator[DataWarning]:
+def _time_range(inspection: Findings) -> Iterator[DataWarning]:
     found = inspection.oddities
     if found.before_1990 is None or found.in_future is None or found.far_from_rest is None:
         return
@@ -229,7 +224,7 @@ def _time_range(inspection: Inspection) -> Iterator[DataWarning]:
     )
 
 
-def _popularity(inspection: Inspection, limits: Thresholds) -> Iterator[DataWarning]:
+def _popularity(inspection: Findings, limits: Thresholds) -> Iterator[DataWarning]:
     found = inspection.interactions
     rare = found.items_below_5 / found.num_items
     if rare > limits.rare_items:

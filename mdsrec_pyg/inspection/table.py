@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from mdsrec_pyg.data.interactions import show_time
-
-if TYPE_CHECKING:
-    from mdsrec_pyg.inspection.difference import ModalityDifference
-    from mdsrec_pyg.inspection.report import Inspection
+from mdsrec_pyg.inspection.difference import ModalityDifference
+from mdsrec_pyg.inspection.findings import Findings
 
 WIDTH = 100
 LABEL = 33  # the longest label and two blanks
 Rows = Iterable[tuple[str, object]]
 
 
-def format_inspection(inspection: Inspection) -> str:
+def format_inspection(inspection: Findings) -> str:
     """The table: sections of labels and figures, then pairs and warnings."""
     parts = [
         _section(f"{inspection.name}: all interactions", _counts(inspection)),
@@ -48,7 +45,7 @@ def _wrap(text: str, first: int, rest: int) -> list[str]:
     return textwrap.wrap(text, WIDTH, initial_indent=" " * first, subsequent_indent=" " * rest)
 
 
-def _counts(inspection: Inspection) -> Rows:
+def _counts(inspection: Findings) -> Rows:
     found = inspection.interactions
     length = found.length
     yield "users", f"{found.num_users:,}"
@@ -69,7 +66,7 @@ def _counts(inspection: Inspection) -> Rows:
         yield "time", f"{_time(found.first)} to {_time(found.last)}"
 
 
-def _features(inspection: Inspection) -> str:
+def _features(inspection: Findings) -> str:
     if not inspection.features:
         return ""
     rows = {
@@ -93,7 +90,7 @@ def _features(inspection: Inspection) -> str:
     )
 
 
-def _alignment(inspection: Inspection) -> str:
+def _alignment(inspection: Findings) -> str:
     if not inspection.alignment:
         return ""
     first = next(iter(inspection.alignment.values()))
@@ -117,7 +114,7 @@ def _alignment(inspection: Inspection) -> str:
     )
 
 
-def _differences(inspection: Inspection) -> str:
+def _differences(inspection: Findings) -> str:
     if not inspection.differences:
         return ""
     rows = {
@@ -153,7 +150,7 @@ def _examples(found: ModalityDifference) -> str:
     return "\n".join(lines)
 
 
-def _oddities(inspection: Inspection) -> Rows:
+def _oddities(inspection: Findings) -> Rows:
     found = inspection.oddities
     rows = inspection.interactions.num_interactions
     yield "users too short to split", f"{found.users_not_split:,}"
@@ -180,7 +177,7 @@ def _sentences(title: str, sentences: list[str]) -> str:
     return "\n".join([title, *(f"  {text}" for text in sentences)]) if sentences else ""
 
 
-def _warnings(inspection: Inspection) -> str:
+def _warnings(inspection: Findings) -> str:
     if not inspection.warnings:
         return "No warnings"
     lines = [f"Warnings ({len(inspection.warnings)})"]

@@ -3,50 +3,59 @@
 from mdsrec_pyg.nn.conv import LightGraphConv
 from mdsrec_pyg.nn.fusion import GumbelFusion
 from mdsrec_pyg.nn.history_bias import HistoryBias
-from mdsrec_pyg.nn.interest_centers import CenterEncoder, InterestCenters
-from mdsrec_pyg.nn.item_encoder import ItemGraphEncoder
-from mdsrec_pyg.nn.item_features import FeatureProjection, ItemIDs
+from mdsrec_pyg.nn.items.centers import CenterEncoder
+from mdsrec_pyg.nn.items.features import FeatureProjection, ItemIDs
+from mdsrec_pyg.nn.items.graph_encoder import ItemGraphEncoder
 from mdsrec_pyg.nn.losses import SampledCandidates, full_cross_entropy
 from mdsrec_pyg.nn.models import (
     EASE,
+    PRESETS,
     GRU4Rec,
     MDSRec,
+    MDSRecConfig,
     MDSRecItems,
     Popularity,
+    Preset,
     Recommender,
     SASRec,
     SequentialRecommender,
+    build_mdsrec,
 )
-from mdsrec_pyg.nn.relation_attention import RelationAttention
-from mdsrec_pyg.nn.relation_votes import RelationVotes
-from mdsrec_pyg.nn.relations import Relations, fit_relations
 from mdsrec_pyg.nn.sequence_encoder import InterestTransformer
-from mdsrec_pyg.nn.votes import CrossFittedVotes, LeaveOneUserOut
+from mdsrec_pyg.nn.votes.attention import RelationAttention
+from mdsrec_pyg.nn.votes.cross_fitted import CrossFittedVotes
+from mdsrec_pyg.nn.votes.fit import Relations, RelationsConfig, fit_relations
+from mdsrec_pyg.nn.votes.leave_one_user_out import LeaveOneUserOut
+from mdsrec_pyg.nn.votes.scores import RelationVotes
 
 __all__ = [
     "EASE",
+    "PRESETS",
     "CenterEncoder",
     "CrossFittedVotes",
     "FeatureProjection",
     "GRU4Rec",
     "GumbelFusion",
     "HistoryBias",
-    "InterestCenters",
     "InterestTransformer",
     "ItemGraphEncoder",
     "ItemIDs",
     "LeaveOneUserOut",
     "LightGraphConv",
     "MDSRec",
+    "MDSRecConfig",
     "MDSRecItems",
     "Popularity",
+    "Preset",
     "Recommender",
     "RelationAttention",
     "RelationVotes",
     "Relations",
+    "RelationsConfig",
     "SASRec",
     "SampledCandidates",
     "SequentialRecommender",
+    "build_mdsrec",
     "fit_relations",
     "full_cross_entropy",
 ]

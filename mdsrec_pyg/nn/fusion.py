@@ -4,6 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+FUSION_MODES = ("gumbel", "softmax", "mean")
+
 
 class GumbelFusion(nn.Module):
     r"""A gate over modalities with Gumbel noise in training (MDSRec, fusion of interests).
@@ -37,7 +39,7 @@ class GumbelFusion(nn.Module):
         super().__init__()
         if not 0 < temperature < float("inf"):
             raise ValueError(f"'temperature' must be positive and finite (got {temperature})")
-        if mode not in ("gumbel", "softmax", "mean"):
+        if mode not in FUSION_MODES:
             raise ValueError(f"'mode' must be 'gumbel', 'softmax' or 'mean' (got {mode!r})")
         self.temperature = temperature
         self.mode = mode

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from mdsrec_pyg.nn import linear_cross_entropy as module
+from mdsrec_pyg.nn.losses import linear as module
 
 
 def test_loss(run_benchmark: Callable[..., str], tmp_path: Path) -> None:

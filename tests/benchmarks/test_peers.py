@@ -17,8 +17,8 @@ from benchmarks.peers import environments as peers
 from benchmarks.peers.equal_time import equal_time
 from benchmarks.peers.factors import Factors
 from benchmarks.peers.sequences import Sequences
-from mdsrec_pyg import FolderDataset, SyntheticDataset, leave_last_out, ranking_metrics
-from mdsrec_pyg.evaluation import target_ranks
+from mdsrec_pyg import FolderDataset, SyntheticDataset, leave_last_out
+from mdsrec_pyg.evaluation import ranking_metrics, target_ranks
 
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from mdsrec_pyg.data import ModalFeature, standardize
+from mdsrec_pyg.data import FeatureScaler, ModalFeature
 
 
 def test_missing_rows_become_zero_whatever_they_held():
@@ -52,7 +52,7 @@ def test_standardize_uses_only_present_training_items():
     x = torch.from_numpy(rng.normal(3, 2, (50, 4)))
     present, train = torch.from_numpy(rng.random((2, 50)) < 0.7)
     x[:, 3] = 0.1  # constant: centered only
-    out = standardize(ModalFeature(x, present), train.numpy())
+    out = FeatureScaler().fit_transform(ModalFeature(x, present), train.numpy())
     rows = [i for i in range(50) if present[i] and train[i]]
     for column in range(4):
         values = [float(x[i, column]) for i in rows]
@@ -69,14 +69,14 @@ def test_standardize_ignores_items_outside_training():
     train = np.arange(20) < 12
     changed = x.clone()
     changed[12:] += 100
-    a, b = (standardize(ModalFeature(v), train) for v in (x, changed))
+    a, b = (FeatureScaler().fit_transform(ModalFeature(v), train) for v in (x, changed))
     assert a.x[:12].equal(b.x[:12])
-    assert not standardize(ModalFeature(changed)).x[:12].equal(a.x[:12])
+    assert not FeatureScaler().fit_transform(ModalFeature(changed)).x[:12].equal(a.x[:12])
 
 
 def test_standardize_errors():
     feature = ModalFeature(torch.ones(2, 1), torch.tensor([True, False]))
     with pytest.raises(ValueError, match="'train_items' must hold an item"):
-        standardize(feature, np.array([False, True]))
+        FeatureScaler().fit_transform(feature, np.array([False, True]))
     with pytest.raises(ValueError, match="'train_items' must be bool"):
-        standardize(feature, np.array([0, 1]))
+        FeatureScaler().fit_transform(feature, np.array([0, 1]))

@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mdsrec_pyg.datasets.reading.image_files import file_name
 from mdsrec_pyg.encoders import find_images, open_image
-from mdsrec_pyg.encoders.images import file_name, quiet_pillow
+from mdsrec_pyg.encoders.images import quiet_pillow
 
 Image = pytest.importorskip("PIL.Image", reason="needs Pillow: the extra encode")
 

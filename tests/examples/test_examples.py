@@ -14,8 +14,8 @@ import pandas as pd
 import pytest
 
 from mdsrec_pyg import FolderDataset, SyntheticDataset, leave_last_out
-from mdsrec_pyg.checkpoint import load_checkpoint
-from mdsrec_pyg.metrics import ranking_metrics
+from mdsrec_pyg.evaluation.metrics import ranking_metrics
+from mdsrec_pyg.training.checkpoint import load_checkpoint
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 SCRIPTS = sorted(EXAMPLES.glob("*.py"))

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from mdsrec_pyg import Interactions, ModalFeature, SyntheticDataset, leave_last_out, standardize
-from mdsrec_pyg.data.neighbors import unit_rows
+from mdsrec_pyg import Interactions, ModalFeature, SyntheticDataset, leave_last_out
+from mdsrec_pyg.data import FeatureScaler
+from mdsrec_pyg.graphs.neighbors import unit_rows
 from mdsrec_pyg.inspection import Alignment, feature_alignment
 from mdsrec_pyg.inspection._rows import scaled_unit_rows
 from mdsrec_pyg.inspection.alignment import _permutation
@@ -95,7 +96,7 @@ def test_against_loops() -> None:
     mask = torch.rand(93, generator=torch.Generator().manual_seed(0)) < 0.8
     feature = ModalFeature(dataset.features["text"].x, mask)
     known = rows.item_counts() > 0
-    unit = unit_rows(standardize(feature, known))[0].double()
+    unit = unit_rows(FeatureScaler().fit_transform(feature, known))[0].double()
     counts = rows.item_counts() - np.bincount(rows.item_id[rows.user_ptr[1:] - 1], minlength=93)
     hits, popular = [], []
     for user in range(120):
@@ -122,7 +123,7 @@ def test_scaling_in_blocks_is_standardize() -> None:
     feature = ModalFeature(x, torch.rand(50, generator=generator) < 0.8)
     known = np.arange(50) < 30
     unit, present = scaled_unit_rows(feature, known)
-    expected, expected_present = unit_rows(standardize(feature, known))
+    expected, expected_present = unit_rows(FeatureScaler().fit_transform(feature, known))
     torch.testing.assert_close(unit, expected, rtol=1e-5, atol=1e-6)
     assert torch.equal(present, expected_present)
 

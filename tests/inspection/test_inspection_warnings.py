@@ -14,7 +14,8 @@ import pytest
 import torch
 
 import mdsrec_pyg
-from mdsrec_pyg import Interactions, ModalFeature, RecommendationDataset, SyntheticDataset
+from mdsrec_pyg import Interactions, ModalFeature, SyntheticDataset
+from mdsrec_pyg.datasets import RecommendationDataset
 from mdsrec_pyg.inspection import (
     DataWarning,
     Inspection,

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from mdsrec_pyg import Interactions, ModalFeature, RecommendationDataset, SyntheticDataset
+from mdsrec_pyg import Interactions, ModalFeature, SyntheticDataset
+from mdsrec_pyg.datasets import RecommendationDataset
 from mdsrec_pyg.inspection import inspect_dataset, plot_inspection
 
 

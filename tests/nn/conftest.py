@@ -12,14 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.data import Data
 
-from mdsrec_pyg.data import (
-    Interactions,
-    ModalFeature,
-    SequenceBatch,
-    SequenceLoader,
-    build_item_graph,
-)
-from mdsrec_pyg.nn import InterestCenters, Relations, fit_relations
+from mdsrec_pyg.data import Interactions, ModalFeature, SequenceBatch, SequenceLoader
+from mdsrec_pyg.graphs import InterestCenters, build_item_graph
+from mdsrec_pyg.nn import Relations, fit_relations
 
 NUM_ITEMS, NUM_USERS, MAX_LENGTH = 24, 20, 9
 RIDGE: dict[str, Any] = {"feature_weight": 2.0, "l2": 3.0}

@@ -5,8 +5,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mdsrec_pyg.nn import CenterEncoder, InterestCenters, interest_centers
-from mdsrec_pyg.nn.interest_centers import CENTER_FORMS
+from mdsrec_pyg.graphs import InterestCenters
+from mdsrec_pyg.graphs import centers as interest_centers
+from mdsrec_pyg.nn import CenterEncoder
+from mdsrec_pyg.nn.items.centers import CENTER_FORMS
 
 N, FEATURES, K, D = 30, 4, 3, 5
 

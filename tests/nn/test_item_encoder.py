@@ -17,7 +17,7 @@ from torch_geometric.nn import (
 )
 
 from mdsrec_pyg.nn.conv import LightGraphConv
-from mdsrec_pyg.nn.item_encoder import ItemGraphEncoder
+from mdsrec_pyg.nn.items.graph_encoder import ItemGraphEncoder
 
 N, D = 10, 6
 

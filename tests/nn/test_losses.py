@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from mdsrec_pyg.data import SequenceBatch
 from mdsrec_pyg.nn import SampledCandidates, full_cross_entropy
-from mdsrec_pyg.nn.losses import IGNORED, blocks, cross_entropy_sum, masked_target
+from mdsrec_pyg.nn.losses.cross_entropy import IGNORED, blocks, cross_entropy_sum, masked_target
 
 N, B, L, D = 11, 7, 4, 3
 

@@ -12,7 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from mdsrec_pyg.data import SequenceBatch
 from mdsrec_pyg.nn import SASRec
-from mdsrec_pyg.nn.linear_cross_entropy import MAX_SCORES, block_rows, linear_cross_entropy
+from mdsrec_pyg.nn.losses.linear import MAX_SCORES, block_rows, linear_cross_entropy
 
 P, N, D, H = 9, 13, 4, 5
 

@@ -10,7 +10,7 @@ from torch_geometric.data import Data
 
 from mdsrec_pyg.data import SequenceBatch, SequenceLoader
 from mdsrec_pyg.nn import CrossFittedVotes, RelationAttention, RelationVotes
-from mdsrec_pyg.nn.relations import user_folds
+from mdsrec_pyg.nn.votes.fit import user_folds
 
 MAX_LENGTH = 9
 

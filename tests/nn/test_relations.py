@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from mdsrec_pyg.nn import fit_relations
-from mdsrec_pyg.nn.relations import user_folds
+from mdsrec_pyg.nn.votes.fit import user_folds
 
 RIDGE: dict[str, Any] = {"feature_weight": 2.0, "l2": 3.0}
 

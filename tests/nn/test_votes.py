@@ -8,10 +8,12 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Data
 
-from mdsrec_pyg.data import Interactions, ridge_graph, ridge_precision
-from mdsrec_pyg.nn.edge_table import EdgeTable, join, neighbor_table
-from mdsrec_pyg.nn.relations import user_folds
-from mdsrec_pyg.nn.votes import CrossFittedVotes, LeaveOneUserOut, distinct_items
+from mdsrec_pyg.data import Interactions
+from mdsrec_pyg.graphs import ridge_graph, ridge_precision
+from mdsrec_pyg.nn.votes.cross_fitted import CrossFittedVotes
+from mdsrec_pyg.nn.votes.edge_table import EdgeTable, join, neighbor_table
+from mdsrec_pyg.nn.votes.fit import user_folds
+from mdsrec_pyg.nn.votes.leave_one_user_out import LeaveOneUserOut, distinct_items
 
 
 def make_graph(num_nodes: int = 7, num_edges: int = 15, seed: int = 0) -> Data:

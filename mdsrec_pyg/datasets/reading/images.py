@@ -11,15 +11,13 @@ from mdsrec_pyg.datasets.dataset import RecommendationDataset
 from mdsrec_pyg.datasets.raw import RawInteractions
 from mdsrec_pyg.datasets.reading.collect import select
 from mdsrec_pyg.datasets.reading.files import PathLike
+from mdsrec_pyg.datasets.reading.image_files import find_images
 
 
 def image_files(images: PathLike | None) -> dict[str, Path]:
     """The image file of each raw id; none without ``images``."""
     if images is None:
         return {}
-    # Not at the top: the encoders import this package.
-    from mdsrec_pyg.encoders.images import find_images
-
     return find_images(images)
 
 

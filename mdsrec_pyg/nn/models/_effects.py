@@ -2,51 +2,78 @@
 
 from __future__ import annotations
 
-import inspect
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from dataclasses import dataclass, fields
 from typing import Any
 
 from torch import nn
 
+from mdsrec_pyg.nn.models.config import MDSRecConfig
+
 ENCODER = ("num_layers", "num_heads", "dropout", "center_mode")
 VECTORS = (
     *ENCODER,
-    *("conv", "num_conv_layers", "center_form", "add_id", "add_features", "add_centers"),
-    *("encoder", "temperature", "fusion", "vector_weight", "num_negatives"),
+    *("num_conv_layers", "center_form", "add_id", "add_features", "add_centers"),
+    *("temperature", "fusion", "vector_weight", "num_negatives"),
 )
 VOTES = ("vote_interests", "vote_dropout", "vote_positions", "vector_weight")
 
 
-def without_effect(options: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
-    """The options of MDSRec that do nothing beside these others, by what switches them off."""
+@dataclass(frozen=True)
+class OwnParts:
+    """Modules of the caller's own, which take the place of MDSRec's.
+
+    Args:
+        conv: A layer, or a callable that makes one.
+        encoder: Makes a sequence encoder.
+        fusion: Weighs the modalities.
+    """
+
+    conv: Any = None
+    encoder: Callable[[], nn.Module] | None = None
+    fusion: nn.Module | None = None
+
+
+def without_effect(
+    config: MDSRecConfig, own: OwnParts, centers: bool, relations: bool
+) -> dict[str, tuple[str, ...]]:
+    """The options of MDSRec that do nothing beside the others, by what switches them off."""
     found: dict[str, tuple[str, ...]] = {}
-    if not options["vectors"]:
+    if not config.vectors:
         found["vectors=False"] = VECTORS
-    if options["relations"] is None:
+    if not relations:
         found["relations=None"] = VOTES
-    elif not options["vote_interests"]:
+    elif not config.vote_interests:
         found["vote_interests=False"] = ("vote_dropout",)
-    if options["centers"] is None:
-        found["centers=None"] = ("center_form", "center_mode")
-    if options["encoder"] is not None:
+    if not centers:
+        found["centers=None"] = ("center_form", "center_mode", "add_centers")
+    if own.encoder is not None:
         found["an 'encoder' of your own"] = ENCODER
-    if isinstance(options["fusion"], nn.Module) or options["fusion"] == "mean":
-        found["this 'fusion'"] = ("temperature",)
+    if own.fusion is not None:
+        found["a 'fusion' of your own"] = ("temperature", "fusion")
+    elif config.fusion == "mean":
+        found["fusion='mean'"] = ("temperature",)
+    if not (config.vectors and config.add_features) and not (relations and config.vote_interests):
+        found["add_features=False and plain votes"] = ("num_components",)
     return found
 
 
-def warn_without_effect(function: Callable[..., Any], options: Mapping[str, Any]) -> None:
+def warn_without_effect(
+    config: MDSRecConfig, own: OwnParts, centers: bool, relations: bool
+) -> None:
     """Warns of each option that is not at its default and has no effect.
 
     Args:
-        function: Brings the defaults.
-        options: What it was called with, by name; further options under ``kwargs``.
+        config: The options.
+        own: Modules of the caller's own.
+        centers: Whether there are interest centers.
+        relations: Whether there are learned relations.
     """
-    parameters = inspect.signature(function).parameters
-    given = {**options, **options.get("kwargs", {})}
-    default = {name: parameter.default for name, parameter in parameters.items()}
-    for cause, names in without_effect(given).items():
-        idle = [name for name in names if given.get(name) != default.get(name)]
+    default = {field.name: field.default for field in fields(config)}
+    for cause, names in without_effect(config, own, centers, relations).items():
+        idle = [name for name in names if getattr(config, name) != default[name]]
+        if cause == "vectors=False":
+            idle += [part.name for part in fields(own) if getattr(own, part.name) is not None]
         if idle:
             warnings.warn(f"{idle} have no effect with {cause}", stacklevel=3)

@@ -8,9 +8,9 @@ from typing import Any
 from torch_geometric.data import Data
 from torch_geometric.nn import MessagePassing
 
-from mdsrec_pyg.nn.edge_table import num_nodes
-from mdsrec_pyg.nn.interest_centers import InterestCenters
-from mdsrec_pyg.nn.relations import Relations
+from mdsrec_pyg.graphs.centers import InterestCenters
+from mdsrec_pyg.nn.votes.edge_table import num_nodes
+from mdsrec_pyg.nn.votes.fit import Relations
 
 
 def check_inputs(
@@ -49,16 +49,6 @@ def _check_names(name: str, given: list[str], expected: list[str]) -> None:
 def _check_sizes(name: str, given: dict[str, int], expected: dict[str, int]) -> None:
     if given != expected:
         raise ValueError(f"'{name}' must have the items of 'graphs', {expected} (got {given})")
-
-
-def check_choices(channels: int, vote_positions: str, vector_weight: float) -> None:
-    """An error that names the option of MDSRec that is out of range."""
-    if channels < 1:
-        raise ValueError(f"'channels' must be at least 1 (got {channels})")
-    if vote_positions not in ("newest", "all"):
-        raise ValueError(f"'vote_positions' must be 'newest' or 'all' (got {vote_positions!r})")
-    if not 0 <= vector_weight < float("inf"):
-        raise ValueError(f"'vector_weight' must be finite and not negative (got {vector_weight})")
 
 
 def check_conv(conv: Any, num_modalities: int) -> None:

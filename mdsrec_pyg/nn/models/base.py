@@ -9,7 +9,6 @@ from torch import Tensor, nn
 
 from mdsrec_pyg.data import Interactions, SequenceBatch
 from mdsrec_pyg.nn.history_bias import HistoryBias
-from mdsrec_pyg.nn.linear_cross_entropy import MAX_SCORES, block_rows, linear_cross_entropy
 from mdsrec_pyg.nn.losses import (
     SampledCandidates,
     count_positions,
@@ -18,6 +17,7 @@ from mdsrec_pyg.nn.losses import (
     masked_target,
     targets,
 )
+from mdsrec_pyg.nn.losses.linear import MAX_SCORES, block_rows, linear_cross_entropy
 
 __all__ = ["Recommender", "SequentialRecommender"]
 
@@ -146,6 +146,31 @@ class SequentialRecommender(Recommender):
         items = self.encode_items() if items is None else items
         return self.step_scores(batch, items, newest_only=True)[:, -1]
 
+    @property
+    def dense_weight(self) -> float | None:
+        """Weight of the inner products in the scores; ``None``: there are none.
+
+        With :meth:`sparse_scores` the answer to
+        :class:`~mdsrec_pyg.nn.models.decomposed.DecomposedScores`; a subclass with another
+        :meth:`score` has to answer both anew.
+        """
+        return 1.0
+
+    def sparse_scores(self, batch: SequenceBatch, items: Any) -> tuple[Tensor, Tensor]:
+        """What the scores are beside inner products, of the items that have it: the history bias.
+
+        Returns:
+            Keys ``row * N + item`` [P], sorted, and their scores [P].
+        """
+        row, step = batch.mask.nonzero(as_tuple=True)
+        history = row * self.num_items + batch.item_id[row, step]
+        key = torch.unique(history)
+        score = torch.zeros(len(key), device=key.device)
+        if self.history_bias is not None:
+            bias = self.history_bias.values(batch.mask, newest_only=True)[row, 0, step]
+            score.index_add_(0, torch.searchsorted(key, history), bias)
+        return key, score
+
     def loss(self, batch: SequenceBatch) -> Tensor:
         """Mean loss over the positions of the batch that count."""
         return self.cross_entropy(batch, self.encode_items())
@@ -158,9 +183,9 @@ class SequentialRecommender(Recommender):
         - ``'scores'``: :func:`~mdsrec_pyg.nn.full_cross_entropy`, for a model with a
           :meth:`step_scores` or :meth:`loss_sum` of its own: all [B, L, N] scores, or gradient
           checkpoints over blocks of sequences.
-        - ``'linear'``: :func:`~mdsrec_pyg.nn.linear_cross_entropy.linear_cross_entropy`, for all
+        - ``'linear'``: :func:`~mdsrec_pyg.nn.losses.linear.linear_cross_entropy`, for all
           others: only positions that count are scored, in blocks of
-          :func:`~mdsrec_pyg.nn.linear_cross_entropy.block_rows`, one block where all fit.
+          :func:`~mdsrec_pyg.nn.losses.linear.block_rows`, one block where all fit.
         """
         if self.num_negatives is not None:
             return "sampled"

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from mdsrec_pyg.data import Interactions, ModalFeature, SequenceBatch
-from mdsrec_pyg.data.ridge import ridge_precision
+from mdsrec_pyg.graphs.config import RidgeConfig
+from mdsrec_pyg.graphs.ridge import ridge_precision
 from mdsrec_pyg.nn.models.base import Recommender, seen_in_batch
 
 __all__ = ["EASE"]
@@ -31,8 +32,8 @@ class EASE(Recommender):
     Args:
         interactions: The training part.
         features: Features of the modalities. (default: none)
-        l2: l. (default: ``300.0``)
-        feature_weight: a. (default: ``30.0``)
+        l2: l. (default: that of :class:`~mdsrec_pyg.graphs.RidgeConfig`)
+        feature_weight: a. (default: that of :class:`~mdsrec_pyg.graphs.RidgeConfig`)
         decay: :math:`\rho` in (0, 1], by steps back. (default: ``1.0``)
         history_bias: :math:`\gamma`, in units of S. (default: ``0.0``)
         max_length: Number of history steps that vote. (default: ``50``)
@@ -54,8 +55,8 @@ class EASE(Recommender):
         interactions: Interactions,
         features: Sequence[ModalFeature] = (),
         *,
-        l2: float = 300.0,
-        feature_weight: float = 30.0,
+        l2: float = RidgeConfig.l2,
+        feature_weight: float = RidgeConfig.feature_weight,
         decay: float = 1.0,
         history_bias: float = 0.0,
         max_length: int = 50,

@@ -2,26 +2,44 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
-from mdsrec_pyg._scoring import evaluation_mode
 from mdsrec_pyg.data import SequenceBatch
-
-if TYPE_CHECKING:
-    from mdsrec_pyg.nn.models.mdsrec import MDSRec
-    from mdsrec_pyg.nn.models.mdsrec_items import MDSRecItems
+from mdsrec_pyg.nn.models.config import MDSRecConfig
+from mdsrec_pyg.nn.models.mdsrec_items import MDSRecItems
+from mdsrec_pyg.nn.votes.scores import RelationVotes
 
 __all__ = ["explain_items"]
 
 MAX_VOTERS = 3
 
 
+class ExplainableModel(Protocol):
+    """What an explanation reads of :class:`~mdsrec_pyg.nn.MDSRec`."""
+
+    config: MDSRecConfig
+    modalities: list[str]
+    votes: RelationVotes | None
+    labels: Tensor | None
+
+    def encode_items(self) -> MDSRecItems:
+        """What is known of the items."""
+
+    def encode_modalities(
+        self, batch: SequenceBatch, items: MDSRecItems, newest_only: bool = True
+    ) -> tuple[Tensor, Tensor]:
+        """User vectors of the modalities, and their weights."""
+
+
 @torch.no_grad()
 def explain_items(
-    model: MDSRec, batch: SequenceBatch, item_index: Tensor, items: MDSRecItems | None = None
+    model: ExplainableModel,
+    batch: SequenceBatch,
+    item_index: Tensor,
+    items: MDSRecItems | None = None,
 ) -> dict[str, list[list[Any]]]:
     r"""Explains scores of MDSRec by what each modality adds to them.
 
@@ -36,7 +54,7 @@ def explain_items(
     Items of the history have no votes where the history bias takes their place.
 
     Args:
-        model: An MDSRec with votes, vectors or both; its mode does not matter.
+        model: An MDSRec with votes, vectors or both, in evaluation mode.
         batch: Histories.
         item_index: The items to explain for each history, Long tensor [B, k].
         items: Result of ``model.encode_items()``; computed here by default.
@@ -53,13 +71,12 @@ def explain_items(
           ``'voter_shares'``: their shares of all votes for the item,
         - ``'seen'``: whether the item stands in the history.
     """
-    with evaluation_mode(model):
-        items = model.encode_items() if items is None else items
-        seen = in_history(batch, item_index)  # [B, k, L]
-        votes = single_votes(model, batch, items, item_index, seen)  # [B, M, k, L]
-        added = vote_parts(model, votes) + vector_parts(model, batch, items, item_index)
+    items = model.encode_items() if items is None else items
+    seen = in_history(batch, item_index)  # [B, k, L]
+    votes = single_votes(model, batch, items, item_index, seen)  # [B, M, k, L]
+    added = vote_parts(model, votes) + vector_parts(model, batch, items, item_index)
     modality = added.argmax(1)  # [B, k]
-    known = (votes.sum((1, 3)) > 0) | model.vectors
+    known = (votes.sum((1, 3)) > 0) | model.config.vectors
     names = [
         [model.modalities[m] if ok else None for m, ok in zip(*row, strict=True)]
         for row in zip(modality.tolist(), known.tolist(), strict=True)
@@ -79,7 +96,11 @@ def in_history(batch: SequenceBatch, item_index: Tensor) -> Tensor:
 
 
 def single_votes(
-    model: MDSRec, batch: SequenceBatch, items: MDSRecItems, item_index: Tensor, seen: Tensor
+    model: ExplainableModel,
+    batch: SequenceBatch,
+    items: MDSRecItems,
+    item_index: Tensor,
+    seen: Tensor,
 ) -> Tensor:
     """Votes of each step over each modality that enter the scores: [B, M, k, L]."""
     if model.votes is None:
@@ -91,7 +112,7 @@ def single_votes(
     return votes.masked_fill(seen.any(2)[:, None, :, None], 0.0)
 
 
-def vote_parts(model: MDSRec, votes: Tensor) -> Tensor:
+def vote_parts(model: ExplainableModel, votes: Tensor) -> Tensor:
     """What the votes over each modality add to the scores: [B, M, k]."""
     if model.votes is None:
         return votes.sum(3)
@@ -102,7 +123,7 @@ def vote_parts(model: MDSRec, votes: Tensor) -> Tensor:
 
 
 def vector_parts(
-    model: MDSRec, batch: SequenceBatch, items: MDSRecItems, item_index: Tensor
+    model: ExplainableModel, batch: SequenceBatch, items: MDSRecItems, item_index: Tensor
 ) -> Tensor:
     """What the vectors of each modality add to the scores, seen from the mean item: [B, M, k]."""
     if items.embedding is None:
@@ -111,11 +132,11 @@ def vector_parts(
     users = users[:, 0] * weights[:, 0, :, None]  # [B, M, D]
     vectors = items.embedding - items.embedding.mean(1, keepdim=True)  # [M, N, D]
     parts = torch.einsum("bmd,mbkd->bmk", users, vectors[:, item_index])
-    return parts if model.votes is None else model.vector_weight * parts
+    return parts if model.votes is None else model.config.vector_weight * parts
 
 
 def item_centers(
-    model: MDSRec, item_index: Tensor, modality: Tensor, known: Tensor
+    model: ExplainableModel, item_index: Tensor, modality: Tensor, known: Tensor
 ) -> list[list[int | None]]:
     """Interest center of each item in its modality."""
     if model.labels is None:
@@ -128,7 +149,7 @@ def item_centers(
 
 
 def strongest_voters(
-    model: MDSRec, batch: SequenceBatch, votes: Tensor
+    model: ExplainableModel, batch: SequenceBatch, votes: Tensor
 ) -> dict[str, list[list[list[Any]]]]:
     """The items that voted most, over which modality, and their shares; the newer of equals first.
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from mdsrec_pyg.data import SequenceBatch
 from mdsrec_pyg.nn.dropout import Dropout
-from mdsrec_pyg.nn.item_features import ItemIDs
+from mdsrec_pyg.nn.items.features import ItemIDs
 from mdsrec_pyg.nn.models.base import SequentialRecommender
 
 __all__ = ["GRU4Rec"]

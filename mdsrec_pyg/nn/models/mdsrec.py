@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -12,20 +12,25 @@ from torch import Tensor, nn
 from torch_geometric.data import Data
 from torch_geometric.nn import MessagePassing
 
+from mdsrec_pyg.configs import configure
 from mdsrec_pyg.data import Interactions, SequenceBatch
+from mdsrec_pyg.graphs.centers import InterestCenters
 from mdsrec_pyg.nn.fusion import GumbelFusion
-from mdsrec_pyg.nn.interest_centers import CenterEncoder, InterestCenters
-from mdsrec_pyg.nn.item_encoder import ItemGraphEncoder
-from mdsrec_pyg.nn.item_features import ItemIDs, project_features
+from mdsrec_pyg.nn.items.centers import CenterEncoder
+from mdsrec_pyg.nn.items.features import ItemIDs, project_features
+from mdsrec_pyg.nn.items.graph_encoder import ItemGraphEncoder
+from mdsrec_pyg.nn.items.scaling import scale_features
 from mdsrec_pyg.nn.losses import count_positions
-from mdsrec_pyg.nn.models._effects import warn_without_effect
-from mdsrec_pyg.nn.models._inputs import check_choices, check_conv, check_inputs
+from mdsrec_pyg.nn.mode import evaluation_mode
+from mdsrec_pyg.nn.models._effects import OwnParts, warn_without_effect
+from mdsrec_pyg.nn.models._inputs import check_conv, check_inputs
 from mdsrec_pyg.nn.models.base import SequentialRecommender
+from mdsrec_pyg.nn.models.config import MDSRecConfig
 from mdsrec_pyg.nn.models.explain import explain_items
 from mdsrec_pyg.nn.models.mdsrec_items import MDSRecItems, side_by_side
-from mdsrec_pyg.nn.relation_votes import RelationVotes
-from mdsrec_pyg.nn.relations import Relations
 from mdsrec_pyg.nn.sequence_encoder import InterestTransformer
+from mdsrec_pyg.nn.votes.fit import Relations
+from mdsrec_pyg.nn.votes.scores import RelationVotes
 
 __all__ = ["MDSRec"]
 
@@ -48,31 +53,19 @@ class MDSRec(SequentialRecommender):
     memorize targets and spoil the votes.
 
     Args:
-        graphs: One item graph a modality, with ``x`` its scaled features.
+        graphs: One item graph a modality, as :func:`~mdsrec_pyg.graphs.build_item_graph` makes it:
+            with its raw features ``x``, which are scaled here on the items of ``train_mask`` (all
+            items without one).
         centers: Fitted interest centers a modality; None is plain self-attention. (default: None)
         relations: Learned graphs for relation attention. (default: ``None``, without)
-        vectors: False leaves only relation attention. (default: ``True``)
-        channels: D. (default: ``64``)
-        max_length: Largest number of history steps. (default: ``50``)
-        num_layers, num_heads, dropout: Of the sequence encoders. (default: 1, 2, 0.3)
+        config: The options, see :class:`~mdsrec_pyg.nn.MDSRecConfig`.
         conv: A ``MessagePassing`` or a callable that makes one; LightGraphConv by default.
-        num_conv_layers: Propagations; 0 leaves the item graphs out. (default: ``1``)
-        center_form: See :class:`~mdsrec_pyg.nn.CenterEncoder`. (default: ``'mean'``)
-        center_mode: Queries and keys see the centers ``'only'`` or ``'add'``-ed to the items.
-        add_id, add_features, add_centers: What is added to :math:`\mathbf{E}_m`. (default: False)
         encoder: Makes a sequence encoder for each modality: a module from items [B, L, D], their
             mask [B, L] and centers [B, L, D] or None to one user vector a step [B, L, D].
             (default: :class:`~mdsrec_pyg.nn.InterestTransformer`)
-        temperature: Of the gate. (default: ``1.0``)
         fusion: Mode of :class:`~mdsrec_pyg.nn.GumbelFusion`, or a module of your own from user
-            vectors [*, M, D] to weights [*, M]. (default: ``'gumbel'``)
-        vote_interests: False makes every vote plain. (default: ``True``)
-        vote_dropout: Dropout of relation attention. (default: ``0.3``)
-        vote_positions: Positions of a training sequence that the votes learn from: ``'newest'``,
-            whose histories are as long as those at inference, or ``'all'``, as the vectors do.
-            (default: ``'newest'``)
-        vector_weight: :math:`\beta`, beside votes only. (default: ``0.2``)
-        **kwargs: See :class:`SequentialRecommender`.
+            vectors [*, M, D] to weights [*, M]. (default: that of ``config``)
+        **options: Some of the options by name, such as ``channels=32``.
 
     Shapes:
         - **input:** a batch of histories :math:`(B, L)`
@@ -90,48 +83,34 @@ class MDSRec(SequentialRecommender):
         graphs: Mapping[str, Data],
         centers: Mapping[str, InterestCenters] | None = None,
         relations: Relations | None = None,
+        config: MDSRecConfig | None = None,
         *,
-        vectors: bool = True,
-        channels: int = 64,
-        max_length: int = 50,
-        num_layers: int = 1,
-        num_heads: int = 2,
-        dropout: float = 0.3,
         conv: MessagePassing | Callable[[], MessagePassing] | None = None,
-        num_conv_layers: int = 1,
-        center_form: str = "mean",
-        center_mode: str = "only",
-        add_id: bool = False,
-        add_features: bool = False,
-        add_centers: bool = False,
         encoder: Callable[[], nn.Module] | None = None,
-        temperature: float = 1.0,
-        fusion: str | nn.Module = "gumbel",
-        vote_interests: bool = True,
-        vote_dropout: float = 0.3,
-        vote_positions: str = "newest",
-        vector_weight: float = 0.2,
-        **kwargs: Any,
+        fusion: str | nn.Module | None = None,
+        **options: Any,
     ) -> None:
-        warn_without_effect(MDSRec.__init__, locals())
-        num_items = check_inputs(graphs, centers, relations, vectors)
+        if isinstance(fusion, str):
+            options["fusion"] = fusion
+        chosen = configure(MDSRecConfig(), config, **options)
+        own = OwnParts(conv, encoder, None if isinstance(fusion, str) else fusion)
+        warn_without_effect(chosen, own, centers is not None, relations is not None)
+        num_items = check_inputs(graphs, centers, relations, chosen.vectors)
         check_conv(conv, len(graphs))
-        check_choices(channels, vote_positions, vector_weight)
-        super().__init__(num_items, max_length, **kwargs)
-        self.modalities = list(graphs)
-        self.channels, self.vector_weight = channels, vector_weight
-        self.newest_votes = vote_positions == "newest"
-        self.vectors, self.add_id = vectors, add_id
+        super().__init__(
+            num_items,
+            chosen.max_length,
+            history_bias=chosen.history_bias,
+            num_negatives=chosen.num_negatives,
+            max_scores=chosen.max_scores,
+            bias_lr=chosen.bias_lr,
+        )
+        self.config, self.modalities = chosen, list(graphs)
         self._register_graphs(graphs, centers)
-        features = [graph.x for graph in graphs.values()]
-        if vectors:
-            self.ids = ItemIDs(num_items, channels)
-            self.propagate = nn.ModuleList(ItemGraphEncoder(num_conv_layers, conv) for _ in graphs)
-            sizes = channels, max_length, num_layers, num_heads, dropout, center_mode
-            self._init_users(encoder or partial(InterestTransformer, *sizes), fusion, temperature)
-            self.project = project_features(features if add_features else (), channels)
-            self._init_centers(centers, center_form, add_centers)
-        self._init_votes(relations, features, vote_interests, vote_dropout)
+        features = self._init_features(graphs, relations is not None)
+        if chosen.vectors:
+            self._init_vectors(own, centers, features if chosen.add_features else ())
+        self._init_votes(relations, features)
 
     def _register_graphs(
         self, graphs: Mapping[str, Data], centers: Mapping[str, InterestCenters] | None
@@ -148,53 +127,68 @@ class MDSRec(SequentialRecommender):
     def _edges(self, modality: int) -> tuple[Tensor, Tensor | None]:
         return getattr(self, f"edge_index_{modality}"), getattr(self, f"edge_weight_{modality}")
 
-    def _init_users(
-        self, encoder: Callable[[], nn.Module], fusion: str | nn.Module, temperature: float
-    ) -> None:
-        """One sequence encoder a modality, and what weighs their user vectors."""
-        self.encoder = nn.ModuleList(encoder() for _ in self.modalities)
-        if isinstance(fusion, str):
-            fusion = GumbelFusion(self.channels, len(self.modalities), temperature, fusion)
-        self.fusion = fusion
+    def _init_features(self, graphs: Mapping[str, Data], votes: bool) -> list[Tensor]:
+        """Scaled features of each modality, where they are read; else as they are."""
+        config = self.config
+        read = (config.vectors and config.add_features) or (votes and config.vote_interests)
+        if not read:
+            return [graph.x for graph in graphs.values()]
+        scaled = [scale_features(graph, config.num_components) for graph in graphs.values()]
+        self.scaling = nn.ModuleList(scaling for _, scaling in scaled)
+        return [x for x, _ in scaled]
 
-    def _init_centers(
-        self, centers: Mapping[str, InterestCenters] | None, form: str, add_centers: bool
+    def _init_vectors(
+        self,
+        own: OwnParts,
+        centers: Mapping[str, InterestCenters] | None,
+        features: Sequence[Tensor],
     ) -> None:
+        """Item embeddings, their propagation, an encoder a modality, and what weighs them."""
+        config = self.config
+        self.ids = ItemIDs(self.num_items, config.channels)
+        self.propagate = nn.ModuleList(
+            ItemGraphEncoder(config.num_conv_layers, own.conv) for _ in self.modalities
+        )
+        names = ("channels", "max_length", "num_layers", "num_heads", "dropout", "center_mode")
+        encoder = partial(InterestTransformer, **{name: getattr(config, name) for name in names})
+        self.encoder = nn.ModuleList((own.encoder or encoder)() for _ in self.modalities)
+        self.fusion = own.fusion or GumbelFusion(
+            config.channels, len(self.modalities), config.temperature, config.fusion
+        )
+        self.project = project_features(features, config.channels)
+        self._init_centers(centers)
+
+    def _init_centers(self, centers: Mapping[str, InterestCenters] | None) -> None:
         """What the attention sees of the centers, and what of them is added to the items."""
         self.center = self.center_shift = None
         if centers is None:
-            if add_centers:
-                raise ValueError("'add_centers' needs 'centers' (got None)")
             return
-        fitted = [centers[name] for name in self.modalities]
-        self.center = nn.ModuleList(CenterEncoder(part, self.channels, form) for part in fitted)
-        if add_centers:
+        channels, fitted = self.config.channels, [centers[name] for name in self.modalities]
+        self.center = nn.ModuleList(
+            CenterEncoder(part, channels, self.config.center_form) for part in fitted
+        )
+        if self.config.add_centers:
             self.center_shift = nn.ModuleList(
-                CenterEncoder(part, self.channels, "embedding") for part in fitted
+                CenterEncoder(part, channels, "embedding") for part in fitted
             )
 
-    def _init_votes(
-        self,
-        relations: Relations | None,
-        features: list[Tensor],
-        interests: bool,
-        dropout: float,
-    ) -> None:
+    def _init_votes(self, relations: Relations | None, features: list[Tensor]) -> None:
         """Relation attention, with a history bias of its own."""
         self.votes: RelationVotes | None = None
         if relations is None:
             return
+        config = self.config
         self.votes = RelationVotes.from_relations(
             relations,
             features,
             None if self.labels is None else list(self.labels),
-            history_bias=self.history_bias is not None,
-            max_length=self.max_length,
-            channels=self.channels,
-            dropout=dropout,
-            interests=interests,
+            history_bias=config.history_bias,
+            max_length=config.max_length,
+            channels=config.channels,
+            dropout=config.vote_dropout,
+            interests=config.vote_interests,
         )
-        if not self.vectors:
+        if not config.vectors:
             self.history_bias = None
 
     def encode_items(self) -> MDSRecItems:
@@ -202,14 +196,14 @@ class MDSRec(SequentialRecommender):
         keys = None
         if self.votes is not None and not self.training:  # training looks at a batch's items only
             keys = self.votes.attention.item_keys()
-        if not self.vectors:
+        if not self.config.vectors:
             return MDSRecItems(keys=keys)
         ids = self.ids()  # [N, D]
         embeddings, centers = [], []
         for m, propagate in enumerate(self.propagate):
             edge_index, edge_weight = self._edges(m)
             x = propagated = propagate(ids, edge_index, edge_weight)
-            if self.add_id:
+            if self.config.add_id:
                 x = x + ids
             if self.project:
                 x = x + self.project[m]()
@@ -241,7 +235,7 @@ class MDSRec(SequentialRecommender):
     def _rows(self, table: Tensor, item_id: Tensor) -> list[Any]:
         """Rows of a batch, all modalities at once: [M, N, D] -> M times [B, L, D]."""
         rows = F.embedding(item_id, table.transpose(0, 1).flatten(1))
-        return list(rows.split(self.channels, dim=-1))
+        return list(rows.split(self.config.channels, dim=-1))
 
     def encode_users(self, batch: SequenceBatch, items: MDSRecItems, newest_only: bool) -> Tensor:
         """User vectors [B, T, M * D]: the weighted modalities side by side.
@@ -258,9 +252,26 @@ class MDSRec(SequentialRecommender):
         if self.votes is None:
             return super().score(batch, items)
         votes = self.votes(batch, items.keys)
-        if not self.vectors:
+        if not self.config.vectors:
             return votes
-        return torch.add(votes, super().score(batch, items), alpha=self.vector_weight)
+        return torch.add(votes, super().score(batch, items), alpha=self.config.vector_weight)
+
+    @property
+    def dense_weight(self) -> float | None:
+        """Weight of the vectors' inner products in the scores; ``None`` without vectors."""
+        if not self.config.vectors:
+            return None
+        return 1.0 if self.votes is None else self.config.vector_weight
+
+    def sparse_scores(self, batch: SequenceBatch, items: MDSRecItems) -> tuple[Tensor, Tensor]:
+        """Votes and history bias: keys ``row * N + item``, sorted, and their scores [P]."""
+        if self.votes is None:
+            return super().sparse_scores(batch, items)
+        place, score = self.votes.sparse_scores(batch, items.keys)
+        if self.history_bias is not None:  # that of the vectors, beside the votes' own
+            key, bias = super().sparse_scores(batch, items)
+            score.index_add_(0, torch.searchsorted(place, key), self.config.vector_weight * bias)
+        return place, score
 
     def loss(self, batch: SequenceBatch) -> Tensor:
         """Cross-entropy of the votes plus that of the vectors, each the mean over its positions."""
@@ -268,9 +279,10 @@ class MDSRec(SequentialRecommender):
         positions, parts = count_positions(batch), []
         if self.votes is not None:
             # The newest position of a training window always counts.
-            positions = len(batch) if self.newest_votes else positions
-            parts.append(self.votes.loss_sum(batch, items.keys, self.newest_votes) / positions)
-        if self.vectors:
+            newest = self.config.vote_positions == "newest"
+            positions = len(batch) if newest else positions
+            parts.append(self.votes.loss_sum(batch, items.keys, newest) / positions)
+        if self.config.vectors:
             parts.append(self.cross_entropy(batch, items))
         return torch.stack(parts).sum()
 
@@ -284,12 +296,13 @@ class MDSRec(SequentialRecommender):
             item_index: The items to explain for each history, Long tensor [B, k].
             items: Result of :meth:`encode_items`; computed here by default.
         """
-        return explain_items(self, batch, item_index, items)
+        with evaluation_mode(self):
+            return explain_items(self, batch, item_index, items)
 
     def check_training(self, train: Interactions) -> None:
         """The learned graphs must come from the same interactions, or targets leak into votes."""
         if self.votes is not None:
-            self.votes.training_votes.check(train)
+            self.votes.check_training(train)
 
     def fast_parameters(self) -> list[nn.Parameter]:
         """The history biases, the weights of the plain votes, and their base."""

@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from mdsrec_pyg.data import SequenceBatch
-from mdsrec_pyg.nn.item_features import ItemIDs, project_features
+from mdsrec_pyg.nn.items.features import ItemIDs, project_features
 from mdsrec_pyg.nn.models.base import SequentialRecommender
 from mdsrec_pyg.nn.sequence_encoder import InterestTransformer
 

@@ -10,7 +10,8 @@ from torch_geometric.data import Data
 from torch_geometric.nn import GCNConv, GraphConv
 
 from mdsrec_pyg.data import SequenceBatch
-from mdsrec_pyg.nn import InterestCenters, Relations
+from mdsrec_pyg.graphs import InterestCenters
+from mdsrec_pyg.nn import Relations
 
 
 def dense_matrix(graph: Data) -> Tensor:

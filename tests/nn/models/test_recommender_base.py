@@ -13,7 +13,7 @@ from torch import Tensor
 
 from mdsrec_pyg.data import SequenceBatch
 from mdsrec_pyg.nn import GRU4Rec, MDSRec, SampledCandidates, SASRec, SequentialRecommender
-from mdsrec_pyg.nn.losses import blocks, cross_entropy_sum, masked_target
+from mdsrec_pyg.nn.losses.cross_entropy import blocks, cross_entropy_sum, masked_target
 from mdsrec_pyg.nn.models import base
 from mdsrec_pyg.nn.models.base import Recommender
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from mdsrec_pyg.data import SequenceBatch
 from mdsrec_pyg.nn import GRU4Rec, SASRec
-from mdsrec_pyg.nn.item_features import FeatureProjection
+from mdsrec_pyg.nn.items.features import FeatureProjection
 
 N = 24
 

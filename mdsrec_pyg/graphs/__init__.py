@@ -1,0 +1,26 @@
+"""What is known of the items before a model is trained: relation graphs and interest centers."""
+
+from mdsrec_pyg.graphs.build import build_item_graph
+from mdsrec_pyg.graphs.cache import cached_item_graph
+from mdsrec_pyg.graphs.centers import InterestCenters
+from mdsrec_pyg.graphs.config import ProductConfig, RidgeConfig
+from mdsrec_pyg.graphs.cooccurrence import count_cooccurrences
+from mdsrec_pyg.graphs.learned import learned_graph
+from mdsrec_pyg.graphs.local_ridge import local_ridge_graph
+from mdsrec_pyg.graphs.product import product_graph
+from mdsrec_pyg.graphs.ridge import ridge_graph, ridge_memory, ridge_precision
+
+__all__ = [
+    "InterestCenters",
+    "ProductConfig",
+    "RidgeConfig",
+    "build_item_graph",
+    "cached_item_graph",
+    "count_cooccurrences",
+    "learned_graph",
+    "local_ridge_graph",
+    "product_graph",
+    "ridge_graph",
+    "ridge_memory",
+    "ridge_precision",
+]

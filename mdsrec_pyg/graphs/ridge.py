@@ -1,0 +1,162 @@
+r"""The exact ridge regression of items on items and their features.
+
+With :math:`\mathbf{X}` the binary user x item matrix of the training part and
+:math:`\mathbf{K} = \hat{\mathbf{F}} \hat{\mathbf{F}}^{\top}` the cosine Gram matrix of a modality
+(zero rows where it is missing),
+
+.. math::
+    \mathbf{A} = \mathbf{X}^{\top} \mathbf{X} + a \mathbf{K} + l \mathbf{I}, \qquad
+    \mathbf{P} = \mathbf{A}^{-1}, \qquad
+    S_{ij} = -P_{ij} / P_{jj}, \qquad S_{jj} = 0.
+
+This is EASE (`Steck 2019 <https://arxiv.org/abs/1905.03375>`_) with the features as further rows of
+:math:`\mathbf{X}`: co-occurrence and affinity add up and are explained away against each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.linalg import lapack
+from torch import Tensor
+from torch_geometric.data import Data
+
+from mdsrec_pyg.data.interactions import Interactions
+from mdsrec_pyg.graphs.config import RidgeConfig
+from mdsrec_pyg.graphs.neighbors import as_unit, row_blocks, sorted_graph, top_blocks
+
+__all__ = ["ridge_graph", "ridge_memory", "ridge_precision"]
+
+
+def ridge_memory(num_items: int) -> int:
+    """Bytes that :func:`ridge_precision` needs: the float64 matrix and its float32 inverse."""
+    return 12 * num_items**2
+
+
+def ridge_precision(
+    interactions: Interactions,
+    x: Any = None,
+    mask: Any = None,
+    feature_weight: float = RidgeConfig.feature_weight,
+    l2: float = RidgeConfig.l2,
+    *,
+    block_size: int | None = None,
+) -> Tensor:
+    r"""Inverts :math:`\mathbf{X}^{\top} \mathbf{X} + a \mathbf{K} + l \mathbf{I}` exactly.
+
+    A Cholesky factorization in float64, in place: time :math:`O(N^3)`, memory
+    :func:`ridge_memory`.
+
+    Args:
+        interactions: Training interactions; repeated ones count once.
+        x: Features ``[N, F]``, a ModalFeature, or a list of either, whose kernels add up:
+            :math:`\mathbf{K} = \sum_m \mathbf{K}_m`. Default: no kernel, which is EASE.
+        mask: True where the item has the modality, bool ``[N]``; one a modality where ``x`` is a
+            list. Default: all have it.
+        feature_weight: Weight *a* of the affinity, not negative.
+        l2: Ridge *l*, positive.
+        block_size: Rows of the kernel computed at once; changes memory, not the result.
+
+    Returns:
+        Symmetric float32 ``[N, N]``.
+
+    Raises:
+        ValueError: A weight out of range, or shapes that do not fit.
+    """
+    check_ridge(feature_weight, l2)
+    num_items = interactions.num_items
+    matrix = np.zeros((num_items, num_items))
+    for feature, present in _modalities(x, mask):
+        unit = as_unit(feature, present).rows.numpy()
+        if len(unit) != num_items:
+            raise ValueError(f"'x' must have one row an item ({num_items}), got {len(unit)}")
+        for rows in row_blocks(num_items, num_items, block_size):
+            matrix[rows] += feature_weight * (unit[rows] @ unit.T)
+    users = interactions.to_csr()
+    counts = (users.T @ users).tocoo()
+    matrix[counts.row, counts.col] += counts.data
+    matrix.flat[:: num_items + 1] += l2
+    return _invert(matrix, block_size)
+
+
+def check_ridge(feature_weight: float, l2: float) -> None:
+    """Raises a ValueError where the ridge matrix need not be positive definite."""
+    if not l2 > 0:
+        raise ValueError(f"'l2' must be positive (got {l2})")
+    if not feature_weight >= 0:
+        raise ValueError(f"'feature_weight' must not be negative (got {feature_weight})")
+
+
+def _modalities(x: Any, mask: Any) -> list[tuple[Any, Any]]:
+    if x is None:
+        if mask is not None:
+            raise ValueError("'mask' must be left out where there are no features 'x'")
+        return []
+    if not isinstance(x, Sequence):
+        return [(x, mask)]
+    masks = [None] * len(x) if mask is None else list(mask)
+    if len(masks) != len(x):
+        raise ValueError(f"'mask' must hold one mask a modality ({len(x)}), got {len(masks)}")
+    return list(zip(x, masks, strict=True))
+
+
+def _invert(matrix: NDArray[np.float64], block_size: int | None) -> Tensor:
+    # The transpose is Fortran-ordered and, the matrix being symmetric, the same: no copy is made.
+    factor, info = lapack.dpotrf(matrix.T, lower=1, clean=0, overwrite_a=1)
+    if info == 0:
+        factor, info = lapack.dpotri(factor, lower=1, overwrite_c=1)
+    if info != 0:
+        raise ValueError(f"'l2' is too small: the ridge matrix is singular (LAPACK info {info})")
+    upper = factor.T  # LAPACK leaves the inverse in one triangle only
+    inverse = np.empty(upper.shape, np.float32)
+    for rows in row_blocks(len(upper), len(upper), block_size):
+        corner = np.triu(upper[rows, rows])
+        inverse[rows, rows] = corner + np.triu(corner, 1).T
+        inverse[rows, rows.stop :] = upper[rows, rows.stop :]
+        inverse[rows.stop :, rows] = upper[rows, rows.stop :].T
+    return torch.from_numpy(inverse)
+
+
+def ridge_graph(
+    precision: Tensor,
+    num_neighbors: int | None = RidgeConfig.num_neighbors,
+    *,
+    block_size: int | None = None,
+) -> Data:
+    r"""Makes the graph of the weights :math:`S_{ij} = -P_{ij} / P_{jj}` of a ridge precision.
+
+    The vote goes from an item *i* of the history to a candidate *j*: the edge from *i* to *j*
+    weighs :math:`S_{ij}`. Only positive entries become edges.
+
+    Args:
+        precision: Symmetric inverse ``[N, N]``, see :func:`ridge_precision`.
+        num_neighbors: Largest entries kept of each row *i*, ties by the lower id. ``None`` keeps
+            all positive ones.
+        block_size: Rows of S computed at once; changes memory, not the result.
+
+    Returns:
+        Data with ``edge_index`` int64 ``[2, E]``, sorted by target and source, ``edge_weight``
+        float32 ``[E]`` and ``num_nodes``.
+
+    Raises:
+        ValueError: ``precision`` is not square, or ``num_neighbors`` is below 1.
+    """
+    if precision.dim() != 2 or precision.size(0) != precision.size(1):
+        raise ValueError(f"'precision' must have shape [N, N] (got {list(precision.shape)})")
+    num_items = precision.size(0)
+    k = num_items if num_neighbors is None else num_neighbors
+    if k < 1:
+        raise ValueError(f"'num_neighbors' must be at least 1 (got {num_neighbors})")
+    diagonal = precision.diagonal()
+
+    def weights(rows: slice) -> Tensor:
+        block = precision[rows] / -diagonal
+        block[torch.arange(len(block)), torch.arange(rows.start, rows.stop)] = 0.0
+        return block
+
+    source, target, weight = top_blocks(weights, num_items, num_items, k, block_size)
+    return sorted_graph(source, target, weight, num_items)

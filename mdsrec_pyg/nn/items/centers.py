@@ -1,0 +1,102 @@
+"""What the attention sees of an item's interest center."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mdsrec_pyg.graphs.centers import InterestCenters
+
+CENTER_FORMS = ("mean", "projected", "soft", "embedding")
+
+
+class CenterEncoder(nn.Module):
+    r"""What the attention sees of an item's interest center.
+
+    With :math:`a(i)` the center of item :math:`i`:
+
+    - ``'mean'``: :math:`\mathbf{c}_i` is the mean of :math:`\mathbf{e}_j` over the items
+      :math:`j` of the same center; it is differentiable and follows training.
+    - ``'projected'``: :math:`\mathbf{W} \boldsymbol{\mu}_{a(i)}`, the k-means center itself.
+    - ``'soft'``: :math:`\sum_k \pi_{ik} \mathbf{W} \boldsymbol{\mu}_k` with :math:`\pi_i` the
+      softmax of the cosine affinities to all centers, divided by ``softness``.
+    - ``'embedding'``: a free vector for each center.
+
+    Items without the modality share one center of their own.
+
+    Args:
+        centers: A fitted :class:`InterestCenters`.
+        channels: D.
+        form: One of the four above. (default: ``'mean'``)
+        softness: Temperature of ``'soft'``. (default: ``0.1``)
+
+    Shapes:
+        - **input:** item embeddings :math:`(N, D)` (read by ``'mean'`` only)
+        - **output:** center embedding of every item :math:`(N, D)`
+
+    Raises:
+        ValueError: An unknown form, or a softness that is not positive.
+    """
+
+    labels: Tensor
+    features: Tensor
+    assignment: Tensor
+
+    def __init__(
+        self,
+        centers: InterestCenters,
+        channels: int,
+        form: str = "mean",
+        *,
+        softness: float = 0.1,
+    ) -> None:
+        super().__init__()
+        if form not in CENTER_FORMS:
+            raise ValueError(f"'form' must be one of {CENTER_FORMS} (got {form!r})")
+        self.form = form
+        self.num_groups = centers.num_centers + 1  # the last one: items without the modality
+        self.register_buffer("labels", centers.labels_.clone())
+        if form in ("projected", "soft"):
+            features = F.pad(centers.directions(), (0, 0, 0, 1))  # [K + 1, F]
+            self.register_buffer("features", features, persistent=False)
+            self.projection = nn.Linear(features.size(1), channels)
+        if form == "soft":
+            if softness <= 0:
+                raise ValueError(f"'softness' must be positive (got {softness})")
+            soft = F.pad(torch.softmax(centers.affinity_ / softness, dim=-1), (0, 1))
+            own = F.one_hot(self.labels, self.num_groups).to(soft.dtype)
+            present = self.labels < centers.num_centers
+            assignment = torch.where(present[:, None], soft, own)  # [N, K + 1]
+            self.register_buffer("assignment", assignment, persistent=False)
+        if form == "embedding":
+            self.weight = nn.Parameter(torch.empty(self.num_groups, channels))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Small random vectors, as for the item embeddings."""
+        if self.form in ("projected", "soft"):
+            self.projection.reset_parameters()
+        if self.form == "embedding":
+            nn.init.normal_(self.weight, std=0.02)
+
+    def table(self, x: Tensor) -> Tensor:
+        """Embeddings of the centers themselves, [K + 1, D]."""
+        if self.form == "embedding":
+            return self.weight
+        if self.form in ("projected", "soft"):
+            return self.projection(self.features)
+        total = x.new_zeros(self.num_groups, x.size(1)).index_add(0, self.labels, x)
+        count = torch.bincount(self.labels, minlength=self.num_groups).clamp(min=1)
+        return total / count[:, None].to(x.dtype)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Center embedding of every item, [N, D]."""
+        table = self.table(x)
+        if self.form == "soft":
+            return self.assignment.to(table.dtype) @ table  # [N, K + 1] @ [K + 1, D]
+        return F.embedding(self.labels, table)  # its gradient takes half the time of an index's
+
+    def extra_repr(self) -> str:
+        """Shows the settings."""
+        return f"form={self.form!r}, num_groups={self.num_groups}"

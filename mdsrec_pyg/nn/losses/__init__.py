@@ -1,0 +1,23 @@
+"""Cross-entropy over the catalog: whole, in blocks, by inner products, or sampled."""
+
+from mdsrec_pyg.nn.losses.cross_entropy import (
+    SampledCandidates,
+    count_positions,
+    cross_entropy_sum,
+    full_cross_entropy,
+    masked_target,
+    targets,
+)
+from mdsrec_pyg.nn.losses.linear import MAX_SCORES, block_rows, linear_cross_entropy
+
+__all__ = [
+    "MAX_SCORES",
+    "SampledCandidates",
+    "block_rows",
+    "count_positions",
+    "cross_entropy_sum",
+    "full_cross_entropy",
+    "linear_cross_entropy",
+    "masked_target",
+    "targets",
+]

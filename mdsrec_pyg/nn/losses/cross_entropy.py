@@ -1,0 +1,141 @@
+"""Cross-entropy of a model's own scores over the catalog, whole or in blocks, or sampled."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+
+from mdsrec_pyg.data import SequenceBatch
+from mdsrec_pyg.nn.losses.linear import MAX_SCORES
+
+IGNORED = -100  # F.cross_entropy's own mark for positions without a target
+
+
+def targets(batch: SequenceBatch) -> tuple[Tensor, Tensor]:
+    """Targets [B, L] and which of them count [B, L]; an error where the batch has none."""
+    if batch.target is None or batch.target_mask is None:
+        raise ValueError("'batch' has no targets: use a SequenceLoader, not an evaluation batch")
+    return batch.target, batch.target_mask
+
+
+def masked_target(batch: SequenceBatch) -> Tensor:
+    """Targets [B, L] with the positions that do not count marked as ignored."""
+    target, counts = targets(batch)
+    return target.masked_fill(~counts, IGNORED)
+
+
+def count_positions(batch: SequenceBatch) -> int:
+    """Number of positions that count; an error where there are none to take the mean over."""
+    targets(batch)
+    if batch.num_positions == 0:
+        raise ValueError("'batch' has no position that counts in the loss")
+    return batch.num_positions
+
+
+def cross_entropy_sum(scores: Tensor, target: Tensor) -> Tensor:
+    """Sum of the cross-entropy over all positions that count, in float32.
+
+    Args:
+        scores: [B, L, N].
+        target: [B, L], ignored positions marked.
+    """
+    return F.cross_entropy(
+        scores.flatten(0, 1).float(), target.flatten(), ignore_index=IGNORED, reduction="sum"
+    )
+
+
+def blocks(batch: SequenceBatch, num_items: int, max_scores: int) -> Iterator[SequenceBatch]:
+    """Cuts a batch into blocks of sequences that need at most ``max_scores`` scores each.
+
+    A single sequence is never cut, so a block may hold up to L x N scores.
+    """
+    rows = max(1, max_scores // max(1, batch.item_id.size(1) * num_items))
+    for start in range(0, len(batch), rows):
+        part = slice(start, start + rows)
+        yield SequenceBatch(
+            item_id=batch.item_id[part],
+            mask=batch.mask[part],
+            user_id=batch.user_id[part],
+            target=None if batch.target is None else batch.target[part],
+            target_mask=None if batch.target_mask is None else batch.target_mask[part],
+        )
+
+
+def full_cross_entropy(
+    loss_sum: Callable[[SequenceBatch], Tensor],
+    batch: SequenceBatch,
+    num_items: int,
+    max_scores: int = MAX_SCORES,
+) -> Tensor:
+    r"""Mean cross-entropy over the whole catalog at every position that counts.
+
+    .. math::
+        \mathcal{L} = -\frac{1}{P} \sum_{p=1}^{P} \log
+        \frac{\exp s(p, y_p)}{\sum_{j=1}^{N} \exp s(p, j)}
+
+    For scores of any kind; inner products have a faster form,
+    :func:`~mdsrec_pyg.nn.losses.linear.linear_cross_entropy`.
+    Where all scores fit into ``max_scores`` this is one plain pass. Beyond that the batch is
+    taken in blocks whose scores are computed again in the backward pass (gradient
+    checkpointing): exact, in the memory of one block.
+
+    Args:
+        loss_sum: Sum of the losses of (a part of) a batch.
+        batch: A batch with targets.
+        num_items: N.
+        max_scores: Most scores held at once; beyond, each is computed twice. (default: ``2**25``)
+    """
+    positions = count_positions(batch)
+    parts = list(blocks(batch, num_items, max_scores))
+    if len(parts) == 1:
+        return loss_sum(batch) / positions
+    losses = [checkpoint(loss_sum, part, use_reentrant=False) for part in parts]
+    return torch.stack(losses).sum() / positions
+
+
+class SampledCandidates:
+    r"""Candidates of a sampled softmax and their log-Q correction.
+
+    ``num_negatives`` items are drawn with replacement from Q, shared by all positions. A drawn
+    item is there with probability :math:`p_j = 1 - (1 - Q_j)^n`; dividing its share by that,
+
+    .. math::
+        Z = \exp s(y) + \sum_{j \in \mathcal{S}, j \neq y} \exp\bigl(s(j) - \log p_j\bigr),
+
+    makes Z an unbiased estimate of the full softmax's denominator (log-Q correction: Bengio and
+    Senecal 2008; Yi et al. 2019). Targets of other positions count only if they were drawn.
+
+    Args:
+        target: [B, L], ignored positions marked.
+        num_negatives: n.
+        probability: Q, [N], sums to one.
+
+    Attributes:
+        item_id: The candidates, Long tensor [C].
+        column: Where an item stands among the candidates or -1, Long tensor [N].
+        target: Targets as columns, [B, L].
+        log_p: :math:`\log p_j` of the candidates; infinite for one that was not drawn.
+    """
+
+    def __init__(self, target: Tensor, num_negatives: int, probability: Tensor) -> None:
+        if num_negatives < 1:
+            raise ValueError(f"'num_negatives' must be at least 1 (got {num_negatives})")
+        draw = torch.multinomial(probability, num_negatives, replacement=True)
+        counted = target != IGNORED
+        self.item_id = torch.unique(torch.cat([target[counted], draw]))
+        self.column = torch.full_like(probability, -1, dtype=torch.long)
+        self.column[self.item_id] = torch.arange(len(self.item_id), device=target.device)
+        self.target = target.clone()
+        self.target[counted] = self.column[target[counted]]
+        absent = torch.log1p(-probability[draw].clamp(max=1 - 1e-6)) * num_negatives
+        self.log_p = torch.full_like(self.item_id, float("inf"), dtype=probability.dtype)
+        self.log_p[self.column[draw]] = torch.log(-torch.expm1(absent))
+
+    def correct(self, scores: Tensor) -> Tensor:
+        """Corrected scores [B, L, C] of the candidates; a position's own target keeps its score."""
+        own = self.target.clamp(min=0)[..., None]
+        return (scores - self.log_p).scatter(2, own, scores.gather(2, own))

@@ -1,0 +1,102 @@
+"""Options of MDSRec."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mdsrec_pyg.configs import Config, check_at_least, check_one_of
+from mdsrec_pyg.nn.fusion import FUSION_MODES
+from mdsrec_pyg.nn.items.centers import CENTER_FORMS
+from mdsrec_pyg.nn.losses import MAX_SCORES
+from mdsrec_pyg.nn.sequence_encoder import CENTER_MODES
+
+__all__ = ["MDSRecConfig"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class MDSRecConfig(Config):
+    r"""Options of :class:`~mdsrec_pyg.nn.MDSRec`; the defaults are what validation chose.
+
+    Args:
+        vectors: False leaves only relation attention.
+        channels: D.
+        max_length: Largest number of history steps.
+        num_layers, num_heads, dropout: Of the sequence encoders.
+        num_conv_layers: Propagations; 0 leaves the item graphs out.
+        center_form: See :class:`~mdsrec_pyg.nn.CenterEncoder`.
+        center_mode: Queries and keys see the centers ``'only'`` (the paper's) or ``'add'``-ed to
+            the items.
+        add_id, add_features, add_centers: What is added to :math:`\mathbf{E}_m`; the paper's form
+            adds nothing.
+        num_components: Principal components of each modality's scaled features that take the place
+            of the features where the model projects them; a modality that has no more features
+            than that keeps its own. A training step takes less time: with thousands of features,
+            most of it goes into their projection. Default: all features.
+        temperature: Of the gate.
+        fusion: Mode of :class:`~mdsrec_pyg.nn.GumbelFusion`.
+        vote_interests: False makes every vote plain.
+        vote_dropout: Dropout of relation attention.
+        vote_positions: Positions of a training sequence that the votes learn from: ``'newest'``,
+            whose histories are as long as those at inference, or ``'all'``, as the vectors do.
+        vector_weight: :math:`\beta`, beside votes only.
+        history_bias: Learn :class:`~mdsrec_pyg.nn.HistoryBias`.
+        num_negatives: Draw so many items for a sampled softmax with log-Q correction instead of
+            full cross-entropy.
+        max_scores: Most scores that full cross-entropy holds at once.
+        bias_lr: Step of the history bias and of other scalars, as a multiple of the trainer's
+            learning rate.
+
+    Raises:
+        ValueError: An option out of range.
+    """
+
+    vectors: bool = True
+    channels: int = 64
+    max_length: int = 50
+    num_layers: int = 1
+    num_heads: int = 2
+    dropout: float = 0.3
+    num_conv_layers: int = 1
+    center_form: str = "mean"
+    center_mode: str = "add"
+    add_id: bool = True
+    add_features: bool = True
+    add_centers: bool = True
+    num_components: int | None = None
+    temperature: float = 1.0
+    fusion: str = "gumbel"
+    vote_interests: bool = False
+    vote_dropout: float = 0.3
+    vote_positions: str = "newest"
+    vector_weight: float = 0.05
+    history_bias: bool = True
+    num_negatives: int | None = None
+    max_scores: int = MAX_SCORES
+    bias_lr: float = 5.0
+
+    def __post_init__(self) -> None:
+        """Checks the options."""
+        ones = ("channels", "max_length", "num_layers", "num_heads", "num_components")
+        check_at_least(self, 1, *ones, "num_negatives", "max_scores")
+        check_at_least(self, 0, "num_conv_layers")
+        check_one_of(self, "center_form", *CENTER_FORMS)
+        check_one_of(self, "center_mode", *CENTER_MODES)
+        check_one_of(self, "fusion", *FUSION_MODES)
+        check_one_of(self, "vote_positions", "newest", "all")
+        for name in ("temperature", "bias_lr"):
+            if not 0 < getattr(self, name) < float("inf"):
+                raise ValueError(
+                    f"{name!r} must be positive and finite (got {getattr(self, name)})"
+                )
+        if not 0 <= self.vector_weight < float("inf"):
+            raise ValueError(
+                f"'vector_weight' must be finite and not negative (got {self.vector_weight})"
+            )
+        for name in ("dropout", "vote_dropout"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"{name!r} must lie in [0, 1) (got {getattr(self, name)})")
+        if self.channels % self.num_heads:
+            raise ValueError(
+                f"'num_heads' must divide 'channels' (got num_heads={self.num_heads}, "
+                f"channels={self.channels})"
+            )

@@ -1,0 +1,185 @@
+"""Named forms of MDSRec, built from a data set in one call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+import torch
+from torch import nn
+from torch_geometric.nn import MessagePassing
+
+from mdsrec_pyg.configs import Config, check_at_least, configure, unknown_option
+from mdsrec_pyg.data import Interactions, ModalFeature
+from mdsrec_pyg.graphs.centers import InterestCenters
+from mdsrec_pyg.graphs.config import ProductConfig
+from mdsrec_pyg.graphs.cooccurrence import count_cooccurrences
+from mdsrec_pyg.graphs.neighbors import UnitRows
+from mdsrec_pyg.graphs.product import product_graph
+from mdsrec_pyg.nn.models._effects import OwnParts, without_effect
+from mdsrec_pyg.nn.models.config import MDSRecConfig
+from mdsrec_pyg.nn.models.mdsrec import MDSRec
+from mdsrec_pyg.nn.votes.fit import RelationsConfig, fit_relations
+
+__all__ = ["PRESETS", "Preset", "build_mdsrec"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preset(Config):
+    """Everything that MDSRec is built by, beside the data and the seed.
+
+    Args:
+        graph: Options of the item graphs.
+        relations: Options of the learned relations; ``None`` leaves relation attention out.
+        num_centers: K of the interest centers of each modality; 0 for none.
+        model: Options of the model.
+
+    Raises:
+        ValueError: An option out of range.
+    """
+
+    graph: ProductConfig = field(default_factory=ProductConfig)
+    relations: RelationsConfig | None = field(default_factory=RelationsConfig)
+    num_centers: int = 32
+    model: MDSRecConfig = field(default_factory=MDSRecConfig)
+
+    def __post_init__(self) -> None:
+        """Checks the options."""
+        check_at_least(self, 0, "num_centers")
+
+
+#: The named forms. ``'paper'`` is the paper's own: E_m alone, centers in queries and keys, gate;
+#: no history bias, no relation attention. ``'best'`` is what validation chose (see README).
+PRESETS: dict[str, Preset] = {
+    "paper": Preset(
+        relations=None,
+        model=MDSRecConfig(
+            history_bias=False,
+            add_id=False,
+            add_features=False,
+            add_centers=False,
+            center_mode="only",
+        ),
+    ),
+    "best": Preset(),
+}
+
+
+def build_mdsrec(
+    features: Mapping[str, ModalFeature],
+    train: Interactions,
+    preset: str | Preset = "best",
+    *,
+    graph: ProductConfig | Mapping[str, Any] | None = None,
+    relations: RelationsConfig | Mapping[str, Any] | bool | None = None,
+    num_centers: int | None = None,
+    seed: int = 0,
+    conv: MessagePassing | Callable[[], MessagePassing] | None = None,
+    encoder: Callable[[], nn.Module] | None = None,
+    fusion: str | nn.Module | None = None,
+    **options: Any,
+) -> MDSRec:
+    """Builds graphs, centers and learned relations from the training part, and the model.
+
+    Every option is checked before anything is fitted.
+
+    Example:
+        >>> build_mdsrec(features, split.train)
+        >>> build_mdsrec(features, split.train, "paper", channels=128)
+        >>> build_mdsrec(features, split.train, graph={"num_neighbors": 20}, relations={"l2": 300})
+
+    Args:
+        features: Features of each modality, as they are; the model scales them on training items.
+        train: Training interactions; nothing else enters.
+        preset: ``'best'``, ``'paper'`` or a :class:`Preset` of your own.
+        graph: Options of the item graphs, over those of the preset: a
+            :class:`~mdsrec_pyg.graphs.ProductConfig` or some of its options by name.
+        relations: Options of the learned relations, over those of the preset: a
+            :class:`~mdsrec_pyg.nn.RelationsConfig` or some of its options by name; True and False
+            put them in and leave them out.
+        num_centers: K of the interest centers; 0 for none. Default: the preset's.
+        seed: Seed of the centers and of the model's initial weights.
+        conv: A layer of your own in place of LightGraphConv, or a callable that makes one.
+        encoder: Makes sequence encoders of your own, see :class:`~mdsrec_pyg.nn.MDSRec`.
+        fusion: A mode, or a module of your own that weighs the modalities.
+        **options: Options of the model, over those of the preset: see
+            :class:`~mdsrec_pyg.nn.MDSRecConfig`.
+
+    Raises:
+        ValueError: An unknown preset or option, no modality, or an option that the parts reject.
+    """
+    if not features:
+        raise ValueError("'features' must hold at least one modality (got none)")
+    if isinstance(fusion, str):
+        options["fusion"] = fusion
+    own = OwnParts(conv, encoder, None if isinstance(fusion, str) else fusion)
+    chosen = choose(preset, graph, relations, num_centers, options, own)
+    units = {name: UnitRows(feature) for name, feature in features.items()}
+    counts = count_cooccurrences(
+        train, window=chosen.graph.window, max_sequence_length=chosen.graph.max_sequence_length
+    )
+    graph_options = chosen.graph.replace(window=None)  # it has gone into the counts
+    known = torch.from_numpy(train.item_counts() > 0)
+    graphs, centers = {}, {}
+    for name, unit in units.items():
+        graphs[name] = product_graph(unit, counts, graph_options)
+        graphs[name].train_mask = known
+        if chosen.num_centers:
+            fit = InterestCenters(chosen.num_centers, random_state=seed).fit
+            centers[name] = fit(unit.feature.x, unit.feature.mask, items=known)
+    learned = None
+    if chosen.relations is not None:
+        learned = fit_relations(units, train, chosen.relations, seed=seed)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return MDSRec(
+            graphs,
+            centers or None,
+            learned,
+            chosen.model,
+            conv=own.conv,
+            encoder=own.encoder,
+            fusion=own.fusion,
+        )
+
+
+def choose(
+    preset: str | Preset,
+    graph: ProductConfig | Mapping[str, Any] | None,
+    relations: RelationsConfig | Mapping[str, Any] | bool | None,
+    num_centers: int | None,
+    options: Mapping[str, Any],
+    own: OwnParts,
+) -> Preset:
+    """The preset with what was asked for, less what that leaves without effect.
+
+    Raises:
+        ValueError: An unknown preset or option, or a value out of range.
+    """
+    if isinstance(preset, str):
+        if preset not in PRESETS:
+            raise ValueError(f"'preset' must be one of {sorted(PRESETS)} (got {preset!r})")
+        preset = PRESETS[preset]
+    for name in options:
+        if name not in MDSRecConfig.names():
+            known = [*MDSRecConfig.names(), "graph", "relations", "num_centers", "conv", "encoder"]
+            raise unknown_option("build_mdsrec", name, known)
+    fitted = preset.relations
+    if relations is False:
+        fitted = None
+    elif relations is not None and relations is not True:
+        fitted = configure(fitted or RelationsConfig(), relations)
+    elif relations is True:
+        fitted = fitted or RelationsConfig()
+    centers = preset.num_centers if num_centers is None else num_centers
+    asked = preset.model.replace(**options)
+    idle = without_effect(asked, own, centers > 0, fitted is not None)
+    default = {field.name: field.default for field in fields(MDSRecConfig)}
+    unused = {name for names in idle.values() for name in names} - set(options)
+    return Preset(
+        graph=configure(preset.graph, graph),
+        relations=fitted,
+        num_centers=centers,
+        model=asked.replace(**{name: default[name] for name in unused}),
+    )

@@ -1,0 +1,8 @@
+"""From histories to recommendations."""
+
+from mdsrec_pyg.retrieval.faiss_index import FaissIndex
+from mdsrec_pyg.retrieval.recommendations import recommend
+from mdsrec_pyg.retrieval.retriever import Retriever
+from mdsrec_pyg.retrieval.topk import top_items
+
+__all__ = ["FaissIndex", "Retriever", "recommend", "top_items"]

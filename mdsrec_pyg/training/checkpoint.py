@@ -1,0 +1,88 @@
+"""Checkpoint files: written whole or not at all, read without running code from them."""
+
+from __future__ import annotations
+
+import pickle
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mdsrec_pyg.io import atomic_write
+from mdsrec_pyg.training.signature import built_from, check_built_from
+
+FORMAT = 1
+
+
+def save_checkpoint(path: str | PathLike[str], content: dict[str, Any]) -> None:
+    """Writes a checkpoint to a temporary file beside ``path``, then renames it.
+
+    Args:
+        path: The file; its folder must exist.
+        content: Tensors and plain Python values.
+    """
+    with atomic_write(path) as temporary:
+        torch.save({"format": FORMAT, **content}, temporary)
+
+
+def load_checkpoint(
+    path: str | PathLike[str], device: str | torch.device = "cpu"
+) -> dict[str, Any]:
+    """Reads what :func:`save_checkpoint` wrote (``torch.load`` with ``weights_only=True``).
+
+    Args:
+        path: The file.
+        device: Where the tensors go.
+
+    Raises:
+        ValueError: If there is no such file, or it is no checkpoint of this library.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ValueError(f"there is no checkpoint {str(path)!r}")
+    try:
+        content = torch.load(path, map_location=device, weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+        raise ValueError(f"{str(path)!r} is no readable checkpoint: {error}") from error
+    found = content.get("format") if isinstance(content, dict) else None
+    if found != FORMAT:
+        raise ValueError(f"{str(path)!r} must be a checkpoint of format {FORMAT} (got {found})")
+    return content
+
+
+def load_weights(model: torch.nn.Module, path: str | PathLike[str]) -> dict[str, Any]:
+    """Loads the weights of ``best.pt`` or ``last.pt`` into a model built like the trained one.
+
+    Args:
+        model: Gets the weights; it stays on its device.
+        path: The checkpoint.
+
+    Returns:
+        The rest of the checkpoint: ``epoch``, ``settings`` and so on.
+
+    Raises:
+        ValueError: If the file is no checkpoint, its weights do not fit the model, or the model is
+            built with other options or from other data (features, graphs, training part).
+    """
+    content = load_checkpoint(path)
+    weights = content.pop("model")
+    check_weights(model, weights, path)
+    check_built_from(content.get("built_from", {}), built_from(model), repr(str(path)))
+    model.load_state_dict(weights)
+    return content
+
+
+def check_weights(
+    model: torch.nn.Module, weights: dict[str, Tensor], path: str | PathLike[str]
+) -> None:
+    """Raises an error that names the first entry in which ``weights`` does not fit ``model``."""
+    own = {name: tuple(value.shape) for name, value in model.state_dict().items()}
+    read = {name: tuple(value.shape) for name, value in weights.items()}
+    for name in (*own, *read):
+        if own.get(name) != read.get(name):
+            raise ValueError(
+                f"'model' must be built like the one in {str(path)!r}: {name!r} has shape "
+                f"{own.get(name, 'none')} in the model and {read.get(name, 'none')} in the file"
+            )

@@ -1,0 +1,69 @@
+"""Options of the trainer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mdsrec_pyg.configs import Config, check_at_least, check_one_of
+from mdsrec_pyg.evaluation.metrics import metric_cutoff
+
+__all__ = ["TrainerConfig"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainerConfig(Config):
+    """Options of :class:`~mdsrec_pyg.training.Trainer`: all that decides the course of a run.
+
+    Args:
+        lr: Learning rate.
+        weight_decay: Decoupled weight decay.
+        epochs: Most epochs to train.
+        batch_size: Sequences in a training step.
+        patience: Evaluations without a new best value after which training stops.
+        monitor: ``'ndcg@k'``, ``'recall@k'`` or ``'mrr'`` on the validation split.
+        warmup_steps: Steps over which the learning rates rise.
+        grad_clip: Largest norm of the whole gradient; ``None``: no limit.
+        precision: ``'float32'``, or ``'bfloat16'`` for autocast of the loss, on CUDA only.
+        shuffle_ties: Shuffles interactions of a user with equal timestamps in each epoch.
+        stride: New positions of each further window of a long history; ``None``: ``max_length``
+            of the model.
+        exclude_seen: Whether seen items are masked when the monitored metric is computed.
+        eval_every: Epochs between two evaluations; must divide ``epochs``.
+        eval_batch_size: Queries scored at a time.
+        seed: Of dropout, the order of the batches and everything else random in training.
+
+    Raises:
+        ValueError: An option out of range.
+    """
+
+    lr: float = 1e-3
+    weight_decay: float = 0.0
+    epochs: int = 200
+    batch_size: int = 128
+    patience: int = 10
+    monitor: str = "ndcg@10"
+    warmup_steps: int = 0
+    grad_clip: float | None = None
+    precision: str = "float32"
+    shuffle_ties: bool = False
+    stride: int | None = None
+    exclude_seen: bool = False
+    eval_every: int = 1
+    eval_batch_size: int = 512
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Checks the options."""
+        check_at_least(self, 1, "epochs", "batch_size", "patience", "eval_every", "eval_batch_size")
+        check_at_least(self, 0, "weight_decay", "warmup_steps", "seed")
+        for name in ("lr", "grad_clip"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < float("inf"):
+                raise ValueError(f"{name!r} must be positive and finite (got {value})")
+        if self.epochs % self.eval_every:
+            raise ValueError(
+                f"'eval_every' must divide 'epochs', else the last epochs are trained in vain "
+                f"(got eval_every={self.eval_every}, epochs={self.epochs})"
+            )
+        check_one_of(self, "precision", "float32", "bfloat16")
+        metric_cutoff(self.monitor)

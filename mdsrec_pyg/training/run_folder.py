@@ -1,0 +1,142 @@
+"""What a training run leaves behind: its history, its files, and the check on resuming it."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from mdsrec_pyg.io import atomic_write
+from mdsrec_pyg.training.checkpoint import load_checkpoint, save_checkpoint
+from mdsrec_pyg.training.signature import first_difference
+
+
+@dataclass
+class History:
+    """Course of a training run.
+
+    Args:
+        rows: One dictionary an epoch: ``epoch`` (from 1), ``loss`` (mean over the predicted
+            positions), ``seconds`` (training and validation) and, where the epoch was evaluated,
+            ``exclude_seen`` and the validation metrics.
+        best_epoch: Epoch with the highest monitored metric; ``None`` before the first evaluation.
+        best_value: That metric.
+        interrupted: Whether Ctrl-C ended the run.
+    """
+
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    best_epoch: int | None = None
+    best_value: float | None = None
+    interrupted: bool = False
+
+    def __len__(self) -> int:
+        """Number of finished epochs."""
+        return len(self.rows)
+
+    def to_frame(self) -> pd.DataFrame:
+        """The rows as a table indexed by the epoch."""
+        return pd.DataFrame(self.rows).set_index("epoch") if self.rows else pd.DataFrame()
+
+
+class RunFiles:
+    """The folder of a run: ``last.pt``, ``best.pt`` and ``metrics.jsonl``.
+
+    ``last.pt`` is the truth: it is written first, and a crash between the files is mended from it.
+
+    Args:
+        directory: The folder, created if missing.
+    """
+
+    def __init__(self, directory: str | PathLike[str]) -> None:
+        self.directory = Path(directory)
+        self.last = self.directory / "last.pt"
+        self.best = self.directory / "best.pt"
+        self.metrics = self.directory / "metrics.jsonl"
+
+    def prepare(self) -> None:
+        """Makes the folder for a new run; one that holds a run already is an error."""
+        if self.last.exists() or self.best.exists():
+            raise ValueError(
+                f"'directory' {str(self.directory)!r} already holds a run: continue it with "
+                "fit(..., resume=True), or give another directory"
+            )
+        self.directory.mkdir(parents=True, exist_ok=True)
+        self.write_rows([])
+
+    def load(self) -> dict[str, Any]:
+        """The last checkpoint."""
+        return load_checkpoint(self.last)
+
+    def mend(self, last: dict[str, Any]) -> dict[str, Any] | None:
+        """Brings the other files in step with ``last.pt``; the weights of the best epoch."""
+        epoch = last["best_epoch"]
+        weights: dict[str, Any] | None = None
+        if epoch is not None and epoch == last["epoch"]:
+            weights = last["model"]
+            self.save_best(last)
+        elif epoch is not None:
+            best = load_checkpoint(self.best)
+            if best["epoch"] != epoch:
+                raise ValueError(
+                    f"{str(self.best)!r} must hold epoch {epoch}, the best one according to "
+                    f"'last.pt' (got epoch {best['epoch']})"
+                )
+            weights = best["model"]
+        self.write_rows(last["rows"])
+        return weights
+
+    def save(self, state: dict[str, Any]) -> None:
+        """Writes the checkpoint of an epoch and appends its row."""
+        save_checkpoint(self.last, state)
+        if state["best_epoch"] == state["epoch"]:
+            self.save_best(state)
+        with self.metrics.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(state["rows"][-1], allow_nan=False) + "\n")
+
+    def save_best(self, state: dict[str, Any]) -> None:
+        """Writes the weights with what belongs to them; the optimizer is not needed again."""
+        keys = ("model", "epoch", "best_value", "settings", "built_from")
+        save_checkpoint(self.best, {key: state[key] for key in keys})
+
+    def write_rows(self, rows: Iterable[dict[str, Any]]) -> None:
+        """Writes all rows of ``metrics.jsonl`` anew."""
+        text = "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows)
+        with atomic_write(self.metrics) as temporary:
+            Path(temporary).write_text(text, encoding="utf-8")
+
+
+def check_settings(
+    saved: dict[str, Any], now: dict[str, Any], may_grow: tuple[str, ...] = ()
+) -> None:
+    """Raises an error that names the first setting in which a resumed run differs.
+
+    Args:
+        saved: Settings of the checkpoint.
+        now: Settings of the trainer that resumes it.
+        may_grow: Settings that may be larger than before, as they only say when to stop.
+    """
+    for name in now:
+        before, after = saved.get(name), now[name]
+        if before == after or (name in may_grow and before is not None and after > before):
+            continue
+        if isinstance(before, str) and isinstance(after, str):
+            before, after = first_difference(before, after)
+        rule = "must not be lowered" if name in may_grow else "must be as before"
+        raise ValueError(f"to resume, {name!r} {rule} (it was {before!r}, got {after!r})")
+
+
+def fingerprint(*arrays: NDArray[Any] | None) -> str:
+    """Short text that changes with the content of the arrays."""
+    crc = 0
+    for array in arrays:
+        if array is not None:
+            crc = zlib.crc32(np.ascontiguousarray(array).tobytes(), crc)
+    return f"{crc:08x}"

@@ -1,0 +1,92 @@
+"""The trainer's settings: checking them, keeping them for a resumed run, saying them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from mdsrec_pyg.data.interactions import Interactions
+from mdsrec_pyg.data.splits import EvaluationSplit
+from mdsrec_pyg.nn.models.base import SequentialRecommender
+from mdsrec_pyg.training.config import TrainerConfig
+from mdsrec_pyg.training.optimizer import describe_groups
+from mdsrec_pyg.training.run_folder import fingerprint
+
+
+def check_data(model: SequentialRecommender, train: Interactions, val: EvaluationSplit) -> None:
+    """Raises an error where the model cannot be trained, or not on these data."""
+    if not model.supports_training:
+        raise ValueError(f"{type(model).__name__} is fitted when it is built: evaluate it directly")
+    for name, data in (("train", train), ("val", val)):
+        if data.num_items != model.num_items:
+            raise ValueError(
+                f"{name!r} must have the items of the model (got {data.num_items} and "
+                f"{model.num_items})"
+            )
+    model.check_training(train)
+
+
+def training_settings(
+    model: SequentialRecommender,
+    config: TrainerConfig,
+    device: torch.device,
+    optimizer: torch.optim.Optimizer,
+    train: Interactions,
+    val: EvaluationSplit,
+) -> dict[str, Any]:
+    """Everything that the course of training depends on."""
+    options = config.to_dict()
+    del options["eval_batch_size"]  # changes memory, not the course
+    return {
+        **options,
+        "device": device.type,
+        "model": repr(model),
+        "max_length": model.max_length,
+        "param_groups": describe_groups(optimizer),
+        "train": fingerprint(train.user_id, train.item_id, train.timestamp),
+        "val": fingerprint(val.history_ptr, val.history_item, val.target),
+    }
+
+
+def describe_training(
+    model: SequentialRecommender,
+    config: TrainerConfig,
+    device: torch.device,
+    train: Interactions,
+    val: EvaluationSplit,
+) -> dict[str, str]:
+    """The settings, by name."""
+    weights = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    decay = f"weight decay {config.weight_decay:g}"
+    clip = "" if config.grad_clip is None else f", gradient norm at most {config.grad_clip:g}"
+    tied = f" ({val.tied.mean():.1%} with the time of their history)" if val.tied.any() else ""
+    return {
+        "model": f"{type(model).__name__}, {weights:,} trainable parameters",
+        "device": f"{device}, {config.precision}",
+        "seed": str(config.seed),
+        "train": f"{len(train):,} interactions, {train.num_users:,} users, "
+        f"{train.num_items:,} items, windows of {model.max_length}, "
+        f"stride {config.stride or model.max_length}",
+        "equal times": "shuffled each epoch" if config.shuffle_ties else "kept in their order",
+        "optimizer": f"AdamW, lr {config.lr:g}, {decay}, warm-up {config.warmup_steps:,}{clip}",
+        "stop": f"after {config.epochs} epochs, or {config.patience} evaluations without a gain",
+        "monitor": f"{config.monitor} on {val.name}: {len(val):,} queries{tied}, every "
+        f"{config.eval_every} epoch(s), mean rank for ties",
+        "seen items": "masked" if config.exclude_seen else "kept as candidates",
+    }
+
+
+def aligned(table: Mapping[str, object]) -> str:
+    """Names and values in two columns."""
+    width = max(map(len, table))
+    return "\n".join(f"{name:<{width}}  {value}" for name, value in table.items())
+
+
+def describe_interruption(directory: object, epochs: int) -> str:
+    """What an interrupted run has kept after so many finished epochs."""
+    if epochs == 0:
+        return "interrupted before the end of the first epoch: nothing is kept"
+    kept = "" if directory is None else f"; fit(..., resume=True) continues {directory}"
+    return f"interrupted: {epochs} finished epoch(s) are kept{kept}"

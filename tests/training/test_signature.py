@@ -1,0 +1,114 @@
+"""A checkpoint meets the model it was written from, or an error that says what differs."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from mdsrec_pyg import FolderDataset, SyntheticDataset, Trainer, build_mdsrec, leave_last_out
+from mdsrec_pyg.nn import MDSRec
+from mdsrec_pyg.training import load_weights
+from mdsrec_pyg.training.signature import built_from, check_built_from
+
+SMALL: dict[str, Any] = {"num_centers": 4, "channels": 4, "max_length": 8}
+
+
+@pytest.fixture(scope="module")
+def dataset() -> SyntheticDataset:
+    return SyntheticDataset(120, 60, num_interests=6, seed=0)
+
+
+def build(dataset: Any, **options: Any) -> MDSRec:
+    train = leave_last_out(dataset.interactions).train
+    return build_mdsrec(dataset.features, train, **{**SMALL, **options})
+
+
+@pytest.fixture(scope="module")
+def run(dataset: SyntheticDataset, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    folder = tmp_path_factory.mktemp("run")
+    fit(build(dataset), dataset, folder, epochs=1)
+    return folder
+
+
+def fit(model: MDSRec, dataset: Any, folder: Any, epochs: int, resume: bool = False) -> None:
+    split = leave_last_out(dataset.interactions)
+    options: dict[str, Any] = {"progress": False, "log": lambda line: None, "directory": folder}
+    Trainer(model, epochs=epochs, **options).fit(split.train, split.val, resume=resume)
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({"vector_weight": 0.7}, "vector_weight = 0.05.*vector_weight = 0.7"),
+        ({"add_id": False}, "add_id = True.*add_id = False"),
+        ({"num_negatives": 5}, "num_negatives = None.*num_negatives = 5"),
+        ({"l2": 5.0}, r"table 'votes\.edge_"),
+        ({"num_votes": 3}, r"table 'votes\.edge_"),
+        ({"window": 1}, "table 'edge_"),
+        ({"seed": 1}, "table 'labels' differs"),
+    ],
+)
+def test_other_options_are_errors(dataset, run, options: dict[str, Any], named: str) -> None:
+    model = build(dataset, **options)
+    with pytest.raises(ValueError, match=named):
+        load_weights(model, run / "best.pt")
+    before = (run / "last.pt").read_bytes()
+    with pytest.raises(ValueError, match=named):
+        fit(model, dataset, run, epochs=2, resume=True)
+    assert (run / "last.pt").read_bytes() == before
+
+
+def test_changed_features_are_an_error(dataset, tmp_path) -> None:
+    dataset.save(tmp_path / "shop")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        shop = FolderDataset(tmp_path / "shop")
+        fit(build(shop), shop, tmp_path / "run", epochs=1)
+        load_weights(build(FolderDataset(tmp_path / "shop")), tmp_path / "run" / "best.pt")
+        features = np.load(tmp_path / "shop" / "image.npy")
+        features[3] = features[4]  # one row of sixty
+        np.save(tmp_path / "shop" / "image.npy", features)
+        with pytest.raises(ValueError, match="built from the data and options of the one in"):
+            load_weights(build(FolderDataset(tmp_path / "shop")), tmp_path / "run" / "best.pt")
+
+
+def test_an_mdsrec_resumes_bit_by_bit(dataset, run, tmp_path) -> None:
+    whole, resumed = build(dataset), build(dataset)
+    fit(whole, dataset, tmp_path / "whole", epochs=3)
+    fit(resumed, dataset, run, epochs=3, resume=True)
+    assert all(
+        torch.equal(one, two)
+        for one, two in zip(whole.state_dict().values(), resumed.state_dict().values(), strict=True)
+    )
+
+
+def test_rounding_is_no_difference_but_order_is() -> None:
+    class Table(torch.nn.Module):
+        def __init__(self, values: torch.Tensor) -> None:
+            super().__init__()
+            self.register_buffer("values", values, persistent=False)
+
+    values = torch.rand(1000)
+    own = built_from(Table(values))
+    check_built_from(own, built_from(Table(values * (1 + 1e-7))), "x")
+    for other in (values.flip(0), values + 1e-3, values[:-1]):
+        with pytest.raises(ValueError, match="table 'values' differs"):
+            check_built_from(own, built_from(Table(other)), "x")
+    check_built_from({}, own, "x")  # a checkpoint that does not say
+
+
+def test_relations_of_other_interactions_are_an_error(dataset) -> None:
+    split = leave_last_out(dataset.interactions)
+    part = split.train.select(split.train.user_id != 3)
+    model = build_mdsrec(dataset.features, part, **SMALL)
+    with pytest.raises(ValueError, match="'train' must hold the interactions that the relations"):
+        Trainer(model, epochs=1, log=lambda line: None).fit(split.train, split.val)
+    with pytest.warns(UserWarning, match="the exact ridge"):
+        local = build_mdsrec(dataset.features, split.train, **SMALL, memory_limit=0, num_folds=2)
+    fewer = SyntheticDataset(119, 60, num_interests=6, seed=0).interactions
+    with pytest.raises(ValueError, match="must have the 120 users"):
+        local.check_training(fewer)
