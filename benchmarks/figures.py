@@ -176,8 +176,9 @@ def run(args: argparse.Namespace) -> None:
     result, failed = start_result(args), []
     chosen = [*models.ARRAYS, *GRAPHS, *ROWS]
     chosen = [name for name in chosen if name.startswith(tuple(args.only))]
-    if not chosen:
-        raise SystemExit(f"no row begins with {args.only}")
+    idle = [start for start in args.only if not any(name.startswith(start) for name in chosen)]
+    if idle:  # such as a folder after --only
+        raise SystemExit(f"no row begins with {idle}")
     worlds = [models.synthetic(args.users), *map(models.folder, args.folders)]
     jobs = [(f"{world.data.name}: {name}", name, world) for world in worlds for name in chosen]
     for key, name, world in tqdm(jobs, "rows", disable=None):

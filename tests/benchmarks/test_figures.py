@@ -132,3 +132,10 @@ def test_a_row_that_cannot_be_made_is_named_and_the_others_are_kept(
     with pytest.raises(SystemExit, match="failed: synthetic: interest centers"):
         run("--out", out, "--only", "EASE 300", "interest", "--users", 200)
     assert list(json.loads(out.read_text())["rows"]) == ["synthetic: EASE 300/30"]
+
+
+def test_a_folder_after_the_names_of_rows_is_not_lost(
+    run: Callable[..., str], tmp_path: Path
+) -> None:
+    with pytest.raises(SystemExit, match="no row begins with"):
+        run("--out", tmp_path / "out.json", *OPTIONS[:2], tmp_path)

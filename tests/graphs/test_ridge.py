@@ -85,12 +85,12 @@ def test_kernels_add_up_and_none_is_ease() -> None:
     interactions = make_interactions()
     features = [make_feature(0), make_feature(1)]
     both = ridge_precision(interactions, features).double()
-    expected = torch.from_numpy(slow_precision(interactions, features, 30.0, 300.0))
+    expected = torch.from_numpy(slow_precision(interactions, features, 20.0, 100.0))
     torch.testing.assert_close(both, expected, rtol=1e-5, atol=1e-7)
     split = ridge_precision(interactions, [f.x for f in features], [f.mask for f in features])
     assert torch.equal(split.double(), both)
     ease = ridge_precision(interactions).double()
-    expected = torch.from_numpy(slow_precision(interactions, [], 30.0, 300.0))
+    expected = torch.from_numpy(slow_precision(interactions, [], 20.0, 100.0))
     torch.testing.assert_close(ease, expected, rtol=1e-5, atol=1e-7)
 
 
@@ -100,7 +100,7 @@ def test_graph_matches_slow_weights(num_neighbors: int) -> None:
     graph = build_item_graph(
         feature, interactions, weighting="ridge", num_neighbors=num_neighbors, l2=5.0
     )
-    expected = slow_weights(slow_precision(interactions, [feature], 30.0, 5.0), num_neighbors)
+    expected = slow_weights(slow_precision(interactions, [feature], 20.0, 5.0), num_neighbors)
     torch.testing.assert_close(dense(graph), expected, rtol=1e-4, atol=1e-6)
     assert graph.solver == "exact"
     assert torch.equal(graph.x, feature.x)
