@@ -6,10 +6,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from graph_cases import NUM_ITEMS, dense, make_feature, make_interactions
 
 from mdsrec_pyg.data import Interactions, ModalFeature
 from mdsrec_pyg.graphs import build_item_graph, count_cooccurrences
+
+from .graph_cases import NUM_ITEMS, dense, make_feature, make_interactions
 
 
 def slow_product(
