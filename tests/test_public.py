@@ -19,11 +19,15 @@ NAMES = [
     *("__version__", "build_item_graph", "build_mdsrec", "evaluate", "leave_last_out"),
     *("recommend", "seed_everything", "temporal_split"),
 ]
-FOLDERS = ("data", "datasets", "encoders", "evaluation", "graphs", "inspection", "nn", "retrieval")
-FOLDERS = (*FOLDERS, "training")
+FOLDERS = [
+    *("data", "datasets", "encoders", "evaluation", "graphs", "inspection", "nn", "retrieval"),
+    "training",
+]
 # Heavy, or for one task only: each is imported where it is used.
-LAZY = ("matplotlib", "transformers", "sentence_transformers", "faiss", "timm", "PIL", "httpx")
-LAZY = (*LAZY, "huggingface_hub", "tensorboard", "mlflow", "wandb", "jsonargparse", "pytest")
+LAZY = [
+    *("matplotlib", "transformers", "sentence_transformers", "faiss", "timm", "PIL", "httpx"),
+    *("huggingface_hub", "tensorboard", "mlflow", "wandb", "jsonargparse", "pytest"),
+]
 
 # What the requirements do on import (scikit-learn sets variables of OpenMP, for one) is theirs.
 PROBE = """
