@@ -158,7 +158,7 @@ def _leaks(inspection: Findings, limits: Thresholds) -> Iterator[DataWarning]:
             f"{found.test_targets_unknown:.1%} of the test targets have no training interaction "
             f"({found.items_only_held_out:,} items occur in validation or test only)",
             "Models of IDs cannot find them, features can: report results by popularity "
-            "(mdsrec_pyg.evaluation.metrics_by_popularity), or drop rare items with dataset.k_core(5), as most published "
+            "(metrics_by_popularity), or drop rare items with dataset.k_core(5), as most published "
             "sets do",
         )
     if found.share_identical_users > limits.identical_users:
@@ -233,12 +233,12 @@ def _popularity(inspection: Findings, limits: Thresholds) -> Iterator[DataWarnin
             f"{rare:.1%} of the items have fewer than 5 interactions ({found.items_unused:,} none)",
             "Features have to carry these: keep the semantic fill of the item graphs "
             "(fill='semantic'), try a stronger ridge (--l2), and report by popularity "
-            "(mdsrec_pyg.evaluation.metrics_by_popularity); dataset.k_core(5) drops them, for comparison with published "
+            "(metrics_by_popularity); dataset.k_core(5) drops them, for comparison with published "
             "results",
         )
     if found.top_1_percent > limits.concentration:
         yield DataWarning(
             "concentrated",
             f"1 % of the items have {found.top_1_percent:.1%} of the interactions",
-            "Put Popularity beside every result, and report by popularity (mdsrec_pyg.evaluation.metrics_by_popularity)",
+            "Put Popularity beside every result, and report by popularity (metrics_by_popularity)",
         )
