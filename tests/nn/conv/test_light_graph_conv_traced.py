@@ -108,18 +108,21 @@ def test_a_compiled_model_has_one_node() -> None:
     torch.compile(LightGraphConv(), fullgraph=True, backend=backend)(features(), edge_index, weight)
     (module,) = graphs
     calls = [str(node.target) for node in module.graph.nodes if node.op == "call_function"]
-    assert [call for call in calls if "propagate" in call] == ["mdsrec_pyg.propagate"]
+    assert [call for call in calls if "propagate" in call] == ["mdsrec_pyg.propagate.default"]
 
 
-def test_inductor() -> None:
+def test_writes_that_torch_does_not_see() -> None:
+    # Compiled code may use a buffer of its own again: the same tensor, at the same version.
     edge_index, weight = random_graph()
-    x = features().requires_grad_()
-    model = nn.Sequential()
-    model.conv, model.lin = LightGraphConv(), nn.Linear(D, D)
-    call = lambda x: model.lin(model.conv(x, edge_index, weight)).relu()  # noqa: E731
-    expected = torch.autograd.grad(call(x).sum(), x)[0]
-    actual = torch.autograd.grad(torch.compile(call, fullgraph=True)(x).sum(), x)[0]
-    torch.testing.assert_close(actual, expected)
+    conv = compiled(LightGraphConv())
+    first = conv(features(), edge_index, weight)
+    edge_index.numpy()[:] = edge_index.numpy()[::-1].copy()
+    weight.numpy()[:] *= 2
+    version = edge_index._version
+    expected = LightGraphConv()(features(), edge_index.clone(), weight.clone())
+    assert torch.equal(conv(features(), edge_index, weight), expected)
+    assert edge_index._version == version
+    assert not torch.equal(first, expected)
 
 
 @pytest.mark.parametrize("strict", [True, False])
