@@ -139,7 +139,9 @@ _Weight = Tensor  # a private name: no star import brings it into PyG's template
 def test_a_subclass_with_more_arguments() -> None:
     # PyG makes a template of each class; where it cannot, the base's would drop the arguments.
     class Difference(LightGraphConv):
-        def message(self, x_j: Tensor, x_i: Tensor, edge_weight: _Weight) -> Tensor:
+        def message(  # type: ignore[override]
+            self, x_j: Tensor, x_i: Tensor, edge_weight: _Weight
+        ) -> Tensor:
             return edge_weight[:, None] * (x_j - x_i)
 
     LightGraphConv()

@@ -78,9 +78,12 @@ def test_compiled_training_follows_changed_weights() -> None:
 def test_compiled_keeps_what_it_derives(monkeypatch: pytest.MonkeyPatch) -> None:
     builds: list[int] = []
     build = _ops.Adjacency.from_edges
-    monkeypatch.setattr(
-        _ops.Adjacency, "from_edges", lambda *args: (builds.append(1), build(*args))[1]
-    )
+
+    def spy(*args: Any) -> Any:
+        builds.append(1)
+        return build(*args)
+
+    monkeypatch.setattr(_ops.Adjacency, "from_edges", spy)
     gc.collect()
     before = len(_ops._GRAPHS)
     conv, (edge_index, weight) = compiled(LightGraphConv()), random_graph()
@@ -185,7 +188,7 @@ def test_operators(weighted: bool, transpose: bool, kernel: str) -> None:
     x = torch.randn(4 if transpose else N, D, dtype=torch.double, requires_grad=True)
     args = (x, BIPARTITE, weight, 4, N, False, transpose, kernel)
     torch.library.opcheck(_ops.propagate, args)
-    inputs = (x, weight) if weighted else (x,)
+    inputs = [x] if weight is None else [x, weight]
 
     def call(x: Tensor, weight: Tensor | None = None) -> Tensor:
         return _ops.propagate(x, BIPARTITE, weight, *args[3:])
