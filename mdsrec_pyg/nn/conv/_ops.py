@@ -130,10 +130,10 @@ def _adjacency(
     edge_index: Tensor, edge_weight: Tensor | None, num_rows: int, num_cols: int, reverse: bool
 ) -> Adjacency:
     kept, graphs = _GRAPHS.get(edge_index, None, lambda: (edge_index.clone(), TensorCache()))
-    same = (kept == edge_index).all()
     if edge_index.is_cuda:  # no wait for the device
-        torch._assert_async(same, "'edge_index' was written to in a way that PyTorch does not see")
-    elif not same:
+        unseen = "'edge_index' was written to in a way that PyTorch does not see"
+        torch._assert_async((kept == edge_index).all(), unseen)
+    elif not torch.equal(kept, edge_index):
         kept.copy_(edge_index)  # and with its version goes what was derived from it
     adj = of_edges(graphs, kept, num_rows, num_cols, reverse)
     check_weight(edge_weight, adj)
