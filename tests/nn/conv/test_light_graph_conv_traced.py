@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 import torch
-from conv_cases import D, N, features, random_graph, to_csr
 from torch import Tensor, nn
 from torch_geometric import EdgeIndex
 from torch_geometric.nn import LGConv
 
 from mdsrec_pyg.nn.conv import LightGraphConv, _ops
+from tests.nn.conv.conv_cases import D, N, features, random_graph, to_csr
 
 # TorchScript is deprecated in torch; CSR tensors are in beta.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:Sparse CSR tensor")

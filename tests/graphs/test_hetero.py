@@ -13,10 +13,11 @@ from torch_geometric.data import Data
 from torch_geometric.loader import NeighborLoader
 from torch_geometric.nn import HeteroConv
 
-from mdsrec_pyg.data import Interactions, ModalFeature, build_item_graph
-from mdsrec_pyg.data.hetero import to_hetero_data
-from mdsrec_pyg.data.local_ridge import local_ridge_graph
-from mdsrec_pyg.data.neighbors import sorted_graph
+from mdsrec_pyg.data import Interactions, ModalFeature
+from mdsrec_pyg.graphs import build_item_graph
+from mdsrec_pyg.graphs.hetero import to_hetero_data
+from mdsrec_pyg.graphs.local_ridge import local_ridge_graph
+from mdsrec_pyg.graphs.neighbors import sorted_graph
 from mdsrec_pyg.nn import LightGraphConv
 
 N = 16
