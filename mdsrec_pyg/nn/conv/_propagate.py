@@ -121,11 +121,11 @@ def of_edges(
     cache: TensorCache, edge_index: Tensor, num_rows: int, num_cols: int, reverse: bool
 ) -> Adjacency:
     """The matrix whose rows are the targets of edges, or the sources where ``reverse``."""
-    row, col = (edge_index[0], edge_index[1]) if reverse else (edge_index[1], edge_index[0])
+    row, col = (0, 1) if reverse else (1, 0)
     return cache.get(
         edge_index,
         (num_rows, num_cols, reverse),
-        lambda: Adjacency.from_edges(row, col, num_rows, num_cols),
+        lambda: Adjacency.from_edges(edge_index[row], edge_index[col], num_rows, num_cols),
     )
 
 

@@ -141,7 +141,7 @@ class LightGraphConv(MessagePassing):
                 f"{' or '.join(KERNELS[self.kernel])} (got aggr={self.aggr!r}, 'x' of shape "
                 f"{list(source.shape)} on {device}, or messages that are looked at)"
             )
-        traced = torch.compiler.is_compiling() and matrix
+        traced = matrix and torch.compiler.is_compiling()
         if not plain or traced or torch.jit.is_tracing():
             return "message_passing"
         return self.kernel or ("embedding_bag" if device == "cpu" else "sparse_csr")
