@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import torch
 
 from mdsrec_pyg.data.sequences import SequenceLoader
 from mdsrec_pyg.evaluation import ranking_metrics, target_ranks
+from mdsrec_pyg.seed import seed_everything
 from mdsrec_pyg.training import loop as loop_module
 from mdsrec_pyg.training.trainer import Trainer
 
@@ -156,6 +158,55 @@ def test_eval_batch_size_and_progress_are_passed_on(toy_model, toy_split, monkey
     fit(toy_model(), toy_split, epochs=1, eval_batch_size=4, progress=True)
     assert calls == [(3, False), (4, True)]
     assert bars == [True, None]
+
+
+def draw() -> tuple[float, ...]:
+    numbers = (random.random(), random.gauss(0, 1), np.random.rand(), torch.rand(()).item())
+    return (
+        (*numbers, torch.rand((), device="cuda").item()) if torch.cuda.is_available() else numbers
+    )
+
+
+@pytest.mark.parametrize("end", ["finished", "failed", "interrupted", "refused", "resumed"])
+def test_the_callers_random_states_stay(toy_model, toy_split, tmp_path, end):
+    model, folder = toy_model(), tmp_path / "run"
+    if end == "resumed":
+        fit(toy_model(), toy_split, directory=folder, epochs=1)
+    seed_everything(7)
+    draw()  # leaves half of a pair of Gaussian numbers in store
+    expected = draw()
+    seed_everything(7)
+    draw()
+    if end == "failed":
+        model.loss = lambda batch: 1 / 0
+        with pytest.raises(ZeroDivisionError):
+            fit(model, toy_split)
+    elif end == "refused":
+        with pytest.raises(ValueError, match="there is no checkpoint"):
+            Trainer(model, **BASE, directory=folder).fit(toy_split.train, toy_split.val, True)
+    elif end == "interrupted":
+
+        def interrupt(batch):
+            torch.rand(5)
+            raise KeyboardInterrupt
+
+        model.loss = interrupt
+        assert fit(model, toy_split).interrupted
+    else:
+        trainer = Trainer(model, **BASE, directory=folder, log=silent)
+        trainer.fit(toy_split.train, toy_split.val, resume=end == "resumed")
+    assert draw() == expected
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="CUDA may have started already")
+def test_a_seed_that_waits_for_cuda_is_that_of_the_caller(toy_model, toy_split, monkeypatch):
+    """Seeds given before CUDA starts are kept for it: fit must not leave its own there."""
+    waiting: list[int] = []
+    model = toy_model()
+    torch.manual_seed(1234)
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", waiting.append)
+    fit(model, toy_split, epochs=1, seed=5)
+    assert waiting == [5, 1234]
 
 
 def test_device_is_used(toy_model, toy_split):
