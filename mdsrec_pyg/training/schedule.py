@@ -107,7 +107,7 @@ class Schedule:
         self.step = step
         if self.scheduler is not None and state is not None:
             self.scheduler.load_state_dict(state)
-        else:  # checkpoints of version 0.1.0 hold the rates of the warm-up
+        else:  # checkpoints of before there was a schedule hold the rates of the warm-up
             for group in self.optimizer.param_groups:
                 group["lr"] = group["initial_lr"]
 

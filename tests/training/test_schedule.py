@@ -190,7 +190,7 @@ def check_resume(toy_model, toy_split, tmp_path, **options):
 
 
 def test_rates_of_an_older_checkpoint_are_put_right(toy_model, toy_split, tmp_path):
-    """Version 0.1.0 kept the rates of the warm-up's last step in the optimizer's groups."""
+    """They kept the rates of the warm-up's last step in the optimizer's groups."""
     whole, resumed = toy_model(), toy_model()
     fit(whole, toy_split, warmup_steps=4 * STEPS)
     fit(toy_model(), toy_split, directory=tmp_path / "run", epochs=2, warmup_steps=4 * STEPS)
