@@ -1,6 +1,6 @@
 """Makes the result tables from the rows of ``accuracy.py``; --readme writes them there, too.
 
-python benchmarks/accuracy_table.py --readme
+python -m benchmarks.accuracy_table --readme
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from accuracy import RESULTS, read_rows, winner
-from trials import TRIALS
 
+from benchmarks.accuracy import RESULTS, read_rows, winner
+from benchmarks.trials import TRIALS
 from mdsrec_pyg.io import atomic_write
 
 README = Path(__file__).parent.parent / "README.md"
