@@ -30,7 +30,7 @@ def requirements(names: list[str]) -> dict[str, Requirement]:
 
 
 def make_targets() -> set[str]:
-    return set(re.findall(r"^([a-z]+):", MAKEFILE, flags=re.MULTILINE))
+    return set(re.findall(r"^([a-z-]+):", MAKEFILE, flags=re.MULTILINE))
 
 
 # ---- CI, Makefile, README and metadata say the same ---------------------------------------------
@@ -45,7 +45,7 @@ def test_ci_runs_what_the_readme_names(command: str) -> None:
 
 @pytest.mark.parametrize("document", ["README.md", ".ci/run"])
 def test_every_make_command_has_a_target(document: str) -> None:
-    named = re.findall(r"(?:^|`)make ([a-z]+)", (ROOT / document).read_text(), flags=re.MULTILINE)
+    named = re.findall(r"(?:^|`)make ([a-z-]+)", (ROOT / document).read_text(), flags=re.MULTILINE)
     assert named
     assert set(named) <= make_targets()
 
