@@ -87,7 +87,7 @@ def test_setup_reads_its_versions_from_pyproject(name: str) -> None:
 
 def test_scipy_has_the_rng_argument_of_the_paired_tests() -> None:
     # New in SciPy 1.15 (https://scientific-python.org/specs/spec-0007).
-    assert "rng=" in (ROOT / "mdsrec_pyg" / "significance.py").read_text()
+    assert "rng=" in (ROOT / "mdsrec_pyg" / "evaluation" / "significance.py").read_text()
     scipy = requirements(PROJECT["dependencies"])["scipy"].specifier
     assert not scipy.contains("1.14.1")
     assert scipy.contains("1.15.0")

@@ -149,8 +149,9 @@ def test_result() -> None:
     feature = make_feature()
     graph = build_item_graph(feature, make_interactions())
     source, target = graph.edge_index
-    key = target * NUM_ITEMS + source
-    assert (key[1:] > key[:-1]).all()  # sorted by target and source, coalesced
+    key = source * NUM_ITEMS + target
+    assert (key[1:] > key[:-1]).all()  # sorted by source and target
+    assert graph.is_coalesced()
     assert (source != target).all()
     assert graph.edge_index.dtype == torch.int64
     assert graph.edge_weight.dtype == torch.float32
