@@ -7,7 +7,7 @@ export VENV PYTHON
 # The environment's own Python: PYTHON chooses which interpreter the environment is made from.
 RUN = $(VENV)/bin/python
 
-.PHONY: help setup train test bench lint format
+.PHONY: help setup train test bench lint format docs
 
 help:
 	@echo "make train            train MDSRec on the synthetic data set"
@@ -17,6 +17,7 @@ help:
 	@echo "                      (ARGS='--peers none' without them, ARGS=propagation only this one)"
 	@echo "make lint             ruff and mypy"
 	@echo "make format           let ruff format the code and sort its imports"
+	@echo "make docs             build the documentation (build/docs/index.html), offline"
 	@echo "make setup            only make the environment in $(VENV)"
 
 setup:
@@ -39,3 +40,7 @@ lint: setup
 format: setup
 	$(RUN) -m ruff check --fix --select I
 	$(RUN) -m ruff format
+
+docs: setup
+	$(RUN) -m sphinx -W --keep-going -q -d build/doctrees docs build/docs
+	@echo "build/docs/index.html"
