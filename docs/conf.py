@@ -36,7 +36,6 @@ nitpick_ignore_regex = [
 ]
 
 autosummary_generate = True
-autosummary_ignore_module_all = False
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_typehints_format = "short"
@@ -57,6 +56,7 @@ html_static_path = ["_static"]
 html_css_files = ["mdsrec.css"]
 html_copy_source = False
 html_show_sourcelink = False
+html_show_copyright = False
 html_math_renderer = "mathml"
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True

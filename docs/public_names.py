@@ -27,7 +27,7 @@ def public_names() -> tuple[dict[str, str], set[str]]:
     """Names that lead to a page, each with the name of the page; and all names that exist."""
     public: dict[str, str] = {}
     existing: set[str] = set()
-    found = [info for info in pkgutil.walk_packages(mdsrec_pyg.__path__, f"{ROOT}.")]
+    found = list(pkgutil.walk_packages(mdsrec_pyg.__path__, f"{ROOT}."))
     folders = sorted((info.name for info in found if info.ispkg), key=lambda name: name.count("."))
     for module in [*folders, ROOT]:
         members = vars(importlib.import_module(module))
