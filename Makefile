@@ -8,7 +8,7 @@ export VENV PYTHON
 # The environment's own Python: PYTHON chooses which interpreter the environment is made from.
 RUN = $(VENV)/bin/python
 
-.PHONY: help setup sparse train test bench lint format wheel-check
+.PHONY: help setup sparse train test bench lint format docs wheel-check
 
 help:
 	@echo "make train            train MDSRec on the synthetic data set"
@@ -18,6 +18,7 @@ help:
 	@echo "                      (ARGS='--peers none' without them, ARGS=propagation only this one)"
 	@echo "make lint             ruff and mypy"
 	@echo "make format           let ruff format the code and sort its imports"
+	@echo "make docs             build the documentation (build/docs/index.html), offline"
 	@echo "make wheel-check      build the wheel, try it in an environment outside of this folder"
 	@echo "make setup            only make the environment in $(VENV), all of it"
 	@echo "make sparse           compile torch-scatter and torch-sparse, which only a SparseTensor needs"
@@ -49,6 +50,11 @@ format:
 	@bash scripts/setup.sh dev
 	$(RUN) -m ruff check --fix --select I
 	$(RUN) -m ruff format
+
+docs:
+	@bash scripts/setup.sh dev
+	$(RUN) -m sphinx -W --keep-going -q -d build/doctrees docs build/docs
+	@echo "build/docs/index.html"
 
 wheel-check:
 	@bash scripts/setup.sh dev
