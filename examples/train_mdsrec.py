@@ -5,12 +5,13 @@
 The folder holds interactions, items and one array a modality: see "Your own data" in the
 README. Without ``--data`` the synthetic data set takes its place (``make train``).
 
-What to expect without options: @@
+What to expect without options, on one CPU core in 20 seconds: validation NDCG@10 .095 before
+training and .100 in epoch 12 of 17; on the test split popularity .004, SASRec .024, EASE with
+features .090, MDSRec .100, of which training adds .0004: its votes are fitted in closed form.
 
 The run's folder, ``runs/<data>-<preset>-seed<seed>`` and further options, holds ``settings.json``
 (for ``examples/recommend.py``), ``metrics.jsonl`` (a line an epoch), ``last.pt``, ``best.pt``,
-``result.json``, ``ranks.parquet`` and ``learning.svg``, the course of validation beside the
-baselines. The same command again continues an interrupted run.
+``result.json``, ``ranks.parquet`` and ``learning.svg``. The same command again continues it.
 """
 
 from __future__ import annotations
@@ -36,9 +37,9 @@ from mdsrec_pyg.nn import EASE, PRESETS, Popularity, Recommender, SASRec
 from mdsrec_pyg.seed import seed_everything
 from mdsrec_pyg.training.plots import plot_learning
 
-# What validation chose for the synthetic data. Histories are short, so the ridge is strong; as many
-# centers as planted groups; no vector of an item's own, its four users are memorized at once; and
-# small steps for the scalars of the votes, which have nothing to learn where order means nothing.
+# What validation chose for the synthetic data: a stronger ridge than on the real sets, as many
+# centers as planted groups, no vector of an item's own, as its four users are memorized at once,
+# and small steps for the scalars of the votes: order means nothing here, so they need no training.
 SYNTHETIC = {"l2": 300.0, "feature_weight": 30.0, "centers": 64, "lr": 3e-3, "patience": 5}
 SYNTHETIC_MODEL = {"add_id": False, "add_features": False, "bias_lr": 0.2}
 
