@@ -53,8 +53,9 @@ def fit_baselines(
         raise KeyboardInterrupt
     fitted: dict[str, EASE | Popularity] = {"popularity": Popularity(train)}
     if features and ridge_memory(train.num_items) <= ridge.memory_limit:
-        options = {"l2": ridge.l2, "feature_weight": ridge.feature_weight}
-        fitted["EASE with features"] = EASE(train, [*features.values()], **options)
+        fitted["EASE with features"] = EASE(
+            train, [*features.values()], l2=ridge.l2, feature_weight=ridge.feature_weight
+        )
     elif features:
         log(f"EASE is left out: memory_limit={ridge.memory_limit:,} bytes are too few for it")
     for model in fitted.values():

@@ -29,3 +29,10 @@ from mdsrec_pyg import Trainer
 def test_bad_options_are_errors(toy_model, options, message):
     with pytest.raises(ValueError, match=message):
         Trainer(toy_model(), device="cpu", **options)
+
+
+def test_another_catalog_is_an_error(toy_model, toy_split):
+    with pytest.raises(
+        ValueError, match=r"'train' must have the items of the model \(got 30 and 31"
+    ):
+        Trainer(toy_model(num_items=31), device="cpu").fit(toy_split.train, toy_split.val)

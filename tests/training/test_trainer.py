@@ -283,13 +283,6 @@ def test_a_parameter_outside_of_the_groups_is_an_error(toy_model, toy_split):
     fit(model, toy_split, epochs=1)
 
 
-def test_another_catalog_is_an_error(toy_model, toy_split):
-    with pytest.raises(
-        ValueError, match=r"'train' must have the items of the model \(got 30 and 31"
-    ):
-        fit(toy_model(num_items=31), toy_split)
-
-
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
 def test_bfloat16_on_cuda(toy_model, toy_split):
     model = toy_model()
