@@ -1,9 +1,9 @@
 """Whether a change left every figure as it was, bit for bit, on one machine.
 
-    python benchmarks/figures.py --out before.json DATA/scientific_clip
+    python -m benchmarks.figures --out before.json DATA/scientific_clip
     ... change the code ...
-    python benchmarks/figures.py --out after.json DATA/scientific_clip
-    python benchmarks/figures.py --compare before.json after.json
+    python -m benchmarks.figures --out after.json DATA/scientific_clip
+    python -m benchmarks.figures --compare before.json after.json
 
 Every model is made, trained for three epochs and asked: losses, metrics, ranks, scores, weights,
 graphs, recommendations and their reasons. Numbers are kept exactly, arrays by a hash of their
@@ -23,15 +23,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import figure_models as models
 import numpy as np
 import torch
-from about import about
-from figure_models import Edges, World
-from figure_rows import GRAPHS, ROWS, Row
-from harness import table, write
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
+
+from benchmarks import figure_models as models
+from benchmarks.about import about
+from benchmarks.figure_models import Edges, World
+from benchmarks.figure_rows import GRAPHS, ROWS, Row
+from benchmarks.harness import table, write
 
 Figures = dict[str, Any]
 
@@ -175,8 +176,9 @@ def run(args: argparse.Namespace) -> None:
     result, failed = start_result(args), []
     chosen = [*models.ARRAYS, *GRAPHS, *ROWS]
     chosen = [name for name in chosen if name.startswith(tuple(args.only))]
-    if not chosen:
-        raise SystemExit(f"no row begins with {args.only}")
+    idle = [start for start in args.only if not any(name.startswith(start) for name in chosen)]
+    if idle:  # such as a folder after --only
+        raise SystemExit(f"no row begins with {idle}")
     worlds = [models.synthetic(args.users), *map(models.folder, args.folders)]
     jobs = [(f"{world.data.name}: {name}", name, world) for world in worlds for name in chosen]
     for key, name, world in tqdm(jobs, "rows", disable=None):

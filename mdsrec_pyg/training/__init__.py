@@ -1,8 +1,28 @@
-"""Fitting a model: epochs, early stopping, checkpoints, resume."""
+"""Fitting a model: epochs, early stopping, checkpoints, resume, callbacks, loggers."""
 
+from mdsrec_pyg.training.callbacks import Callback, TrainingContext
 from mdsrec_pyg.training.checkpoint import load_weights
 from mdsrec_pyg.training.config import TrainerConfig
+from mdsrec_pyg.training.loggers import (
+    LineLogger,
+    Logger,
+    MLflowLogger,
+    TensorBoardLogger,
+    WandbLogger,
+)
 from mdsrec_pyg.training.run_folder import History
 from mdsrec_pyg.training.trainer import Trainer
 
-__all__ = ["History", "Trainer", "TrainerConfig", "load_weights"]
+__all__ = [
+    "Callback",
+    "History",
+    "LineLogger",
+    "Logger",
+    "MLflowLogger",
+    "TensorBoardLogger",
+    "Trainer",
+    "TrainerConfig",
+    "TrainingContext",
+    "WandbLogger",
+    "load_weights",
+]

@@ -140,7 +140,8 @@ def test_block_size_cuts_the_work_of(dataset: SyntheticDataset, monkeypatch, par
     models = []
     for options in (beside, {**beside, "block_size": 7}):
         sizes.clear()
-        models.append(build(dataset, **{name: options}))
+        given: dict[str, Any] = {name: options}
+        models.append(build(dataset, **given))
         assert (7 in sizes) == ("block_size" in options)
     for prefix in ("edge_", "votes.edge_"):
         first, second = (content(model, prefix) for model in models)
@@ -158,7 +159,7 @@ def test_the_device_is_that_of_the_local_solves(dataset: SyntheticDataset) -> No
 def test_every_option_of_the_model_reaches_it(dataset: SyntheticDataset, option: str) -> None:
     """What each does there, tests/nn/models/test_mdsrec_options.py knows."""
     beside = {"vote_dropout": {"vote_interests": True}}.get(option, {})
-    graphs = {"graph": {"fill": None}, "relations": {"num_neighbors": 10}}
+    graphs: dict[str, Any] = {"graph": {"fill": None}, "relations": {"num_neighbors": 10}}
     options: dict[str, Any] = {**SMALL, **beside, option: MODEL[option]}
     split = leave_last_out(dataset.interactions)
     model = build_mdsrec(dataset.features, split.train, **graphs, **options)
