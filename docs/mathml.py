@@ -14,12 +14,12 @@ LOGGER = logging.getLogger(__name__)
 
 # A minus behind one of these is a sign, not a difference: no space behind it.
 _SIGN = re.compile(r"(<mo[^>]*>(?:&#x0003D;|&#x00028;|&#x0002C;|\()</mo>)<mo>&#x02212;</mo>")
-# A function's name and what follows it without a parenthesis stand apart. A subscript's base does
-# not end there.
-_FUNCTION = re.compile(
-    r"(?<!<msub>)(?<!<msup>)(?<!<msubsup>)(?<!<munder>)"
-    r"(<mi>(?:exp|log|ln|tanh|cos|sin|max|min)</mi>)(?=<(?!mo|/))"
-)
+_NAME = r"<mi>(?:exp|log|ln|tanh|cos|sin)</mi>"
+# A function's name and what stands beside it without a parenthesis keep apart. The base of a
+# subscript has its subscript beside it.
+_AFTER = re.compile(rf"(?<!<msub>)(?<!<msup>)(?<!<msubsup>)({_NAME})(?=<(?!mo|/))")
+_BEFORE = re.compile(rf"(?<=</mi>|</mn>)(?={_NAME})|(?<=</msub>|</msup>)(?={_NAME})")
+_THIN = '<mspace width="0.167em"/>'
 
 
 def translate(source: str, display: str) -> str:
@@ -37,7 +37,7 @@ def translate(source: str, display: str) -> str:
     if unknown:
         raise ValueError(f"unknown command {unknown[0]}")
     formula = _SIGN.sub(r'\1<mo form="prefix">&#x02212;</mo>', formula)
-    return _FUNCTION.sub(r'\1<mspace width="0.167em"/>', formula)
+    return _BEFORE.sub(_THIN, _AFTER.sub(rf"\1{_THIN}", formula))
 
 
 def _formula(node: nodes.Element, display: str) -> str:
