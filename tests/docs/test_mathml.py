@@ -52,6 +52,14 @@ def test_signs_and_names_of_functions_stand_right() -> None:
     assert thin not in translate(r"\exp(x)", "inline")
 
 
+def test_bars_and_maxima_stand_close() -> None:
+    close = '<mo lspace="0" rspace="0" stretchy="false">&#x0007C;</mo>'
+    assert translate("|Q| + 1", "inline").count(close) == 2
+    assert '<mo rspace="0">max</mo>' in translate(r"\max(a, b)", "inline")
+    assert "<mo>max</mo>" in translate(r"\max_j a_j", "inline")
+    assert "&#x0223C;" in translate(r"x \sim y", "inline")
+
+
 def test_block_and_line_differ() -> None:
     assert 'display="block"' in translate("x", "block")
     assert 'display="inline"' in translate("x", "inline")
