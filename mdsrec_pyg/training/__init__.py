@@ -1,8 +1,19 @@
-"""Fitting a model: epochs, early stopping, checkpoints, resume."""
+"""Fitting a model: epochs, early stopping, checkpoints, resume, runs and their folders."""
 
 from mdsrec_pyg.training.checkpoint import load_weights
 from mdsrec_pyg.training.config import TrainerConfig
 from mdsrec_pyg.training.run_folder import History
+from mdsrec_pyg.training.runs import Run, RunConfig, TrainedRun, preset_options, train_run
 from mdsrec_pyg.training.trainer import Trainer
 
-__all__ = ["History", "Trainer", "TrainerConfig", "load_weights"]
+__all__ = [
+    "History",
+    "Run",
+    "RunConfig",
+    "TrainedRun",
+    "Trainer",
+    "TrainerConfig",
+    "load_weights",
+    "preset_options",
+    "train_run",
+]
