@@ -13,6 +13,7 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 from mdsrec_pyg.cli.parser import Namespace, Parser, argument_texts, metavar_of, plain
 from mdsrec_pyg.datasets import SOURCES as OTHERS
 from mdsrec_pyg.datasets import AmazonReviewsDataset, RecommendationDataset
+from mdsrec_pyg.datasets.movielens import VERSIONS
 
 #: The readers by name; their arguments are the options.
 SOURCES: dict[str, Callable[..., RecommendationDataset]] = {
@@ -30,6 +31,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "repeats": ("keep", "first", "last"),
     "on_error": ("raise", "skip"),
     "zero_rows": ("keep", "missing"),
+    "version": tuple(VERSIONS),
 }
 
 
