@@ -205,7 +205,8 @@ def check_kernels(device: str) -> Iterator[Check]:
         name = f"kernel {kernel}"
         used = f"{device}: chosen" if kernel == chosen else f"{device}: available"
         try:
-            inputs = x.to(device).requires_grad_()
+            # A copy: the gradients of kernels must not add up.
+            inputs = x.clone().to(device).requires_grad_()
             conv = LightGraphConv(kernel)
             found = conv(inputs, edge_index.to(device), weight.to(device))
             found.backward(x.to(device))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Sequence
 from dataclasses import asdict
 
@@ -30,7 +31,9 @@ def parse(argv: Sequence[str]) -> Namespace:
 
 def run(args: Namespace) -> int:
     """Looks and prints; 1 where there is a problem."""
-    found = list(all_checks())
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # such as that of torch about its sparse matrices
+        found = list(all_checks())
     problems = sum(check.state == PROBLEM for check in found)
     if args.json:
         print(json.dumps({"problems": problems, "checks": [asdict(c) for c in found]}, indent=2))

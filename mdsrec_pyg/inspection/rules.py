@@ -180,8 +180,8 @@ def _order(inspection: Findings, limits: Thresholds) -> Iterator[DataWarning]:
             f"{found.repeated_pairs:,} rows ({found.share_repeated_pairs:.1%}) repeat an item that "
             "the user took before",
             "If these are copies of a row, FolderDataset(root, duplicates='drop') keeps the oldest "
-            "one. If people do take items again, keep them, read the results with seen items kept, and "
-            "recommend(..., exclude_seen=False)",
+            "one. If people do take items again, keep them, read the results with seen items kept, "
+            "and recommend(..., exclude_seen=False)",
         )
     if found.consecutive_tied is not None and found.consecutive_tied > limits.baskets:
         yield DataWarning(

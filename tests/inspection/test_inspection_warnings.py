@@ -251,7 +251,7 @@ def test_milliseconds_are_named() -> None:
 
 def all_warnings() -> list[DataWarning]:
     found = [warning for code in CASES for warning in inspected(code).warnings]
-    found += look(sound(), max_queries=99).warnings
+    found += look(sound(), max_queries=99).warnings + look(sound(), max_queries=100).warnings
     return found + look(concentrated(), thresholds=Thresholds(concentration=0.3)).warnings
 
 
