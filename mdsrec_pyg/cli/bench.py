@@ -69,7 +69,7 @@ def make_parser() -> Parser:
 
 def parse(argv: Sequence[str]) -> Namespace:
     """Reads the options."""
-    return make_parser().parse_args(list(argv))
+    return make_parser().read(argv)
 
 
 def run(args: Namespace) -> int:
@@ -172,7 +172,7 @@ def training_step(model: MDSRec, split: Split, size: int, device: str) -> Callab
 
 def serving(model: MDSRec, split: Split) -> Runs:
     """Recommendations for some users: item vectors kept, or computed for each call."""
-    histories = [split.test.history(query) for query in range(min(512, len(split.test)))]
+    histories = [split.test.history(query).tolist() for query in range(min(512, len(split.test)))]
     kept = Retriever(model)
     return {
         "Retriever, kept": lambda: kept.recommend(histories, 10, exclude_seen=True),
@@ -256,8 +256,8 @@ def table(result: Mapping[str, Any]) -> str:
         f"{facts['hardware']}, {facts['device']}, {threads}; "
         f"torch {facts['torch']}, PyG {facts['torch_geometric']}",
         f"{facts['num_nodes']:,} nodes of {facts['num_neighbors']} neighbors, "
-        f"{facts['channels']} channels; {facts['num_users']:,} users, {facts['num_items']:,} items; "
-        f"median of {facts['repeats']}",
+        f"{facts['channels']} channels; {facts['num_users']:,} users, {facts['num_items']:,} "
+        f"items; median of {facts['repeats']}",
     ]
     width = max(len(row["run"]) for row in result["rows"])
     group = None

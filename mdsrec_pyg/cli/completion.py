@@ -24,7 +24,7 @@ def completion_script(
     parts = top.add_subparsers()
     for name, parser in commands.items():
         if isinstance(parser, Mapping):
-            below = parts.add_parser(name, add_help=False).add_subparsers()
+            below = parts.add_parser(name, help=name, add_help=False).add_subparsers()
             for part, own in parser.items():
                 _copy_options(own, below.add_parser(part, help=own.description, add_help=False))
         else:

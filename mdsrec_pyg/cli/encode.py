@@ -145,7 +145,7 @@ def _add_download(parser: Parser) -> None:
 def parse(argv: Sequence[str]) -> Namespace:
     """Reads the options."""
     parser = make_parser()
-    args = parser.parse_args(list(argv))
+    args = parser.read(argv)
     if not (args.text or args.image_model or args.download):
         parser.error("nothing to do: give --text, --image-model or --download")
     return args

@@ -65,7 +65,7 @@ def make_parser() -> Parser:
 
 def parse(argv: Sequence[str]) -> Namespace:
     """Reads the options."""
-    return make_parser().parse_args(list(argv))
+    return make_parser().read(argv)
 
 
 def run(args: Namespace) -> int:

@@ -6,7 +6,7 @@ import argparse
 import json
 import re
 import types
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from difflib import get_close_matches
 from inspect import cleandoc
 from typing import Any, Literal, NoReturn, Union, get_args, get_origin, get_type_hints
@@ -85,25 +85,25 @@ class Parser(jsonargparse.ArgumentParser):
         self.examples = epilog
         self.add_argument("--debug", action="store_true", help="show where an error came from")
 
-    def parse_args(self, args: Any = None, *more: Any, **options: Any) -> Namespace:
-        """As ever; dashes and underscores in the names of options are the same."""
+    def read(self, argv: Sequence[str]) -> Namespace:
+        """The options given; dashes and underscores in their names are the same."""
         known = {name for action in self._actions for name in action.option_strings}
         words = []
-        for word in args or ():
-            name, equals, value = str(word).partition("=")
+        for word in argv:
+            name, equals, value = word.partition("=")
             if name.startswith("--") and name not in known:
                 same = [k for k in known if k.replace("-", "_") == name.replace("-", "_")]
                 name = same[0] if same else name
             words.append(f"{name}{equals}{value}")
+        found: Namespace = self.parse_args(words)
+        return found
+
+    def format_help(self, formatter: argparse.HelpFormatter | None = None) -> str:
+        """The help, with the examples as they were written."""
         for action in self._actions:
             if "--print-config" in action.option_strings:
                 action.help = "print all options as YAML, for --config, and exit"
-        found: Namespace = super().parse_args(words, *more, **options)
-        return found
-
-    def format_help(self) -> str:
-        """The help, with the examples as they were written."""
-        text: str = super().format_help()
+        text: str = super().format_help(formatter)
         return f"{text.rstrip()}\n\nexamples:\n{self.examples}\n" if self.examples else text
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
@@ -149,13 +149,12 @@ def add_config(
         if name in skip:
             continue
         hint = hints[name]
-        metavar = metavar_of(hint)
         part.add_argument(
             f"--{group}.{name}",
             type=hint,
             default=getattr(default, name),
             help=texts.get(name, ""),
-            **({} if metavar is None else {"metavar": metavar}),
+            metavar=metavar_of(hint),
         )
 
 

@@ -49,7 +49,7 @@ def make_parser(source: str | None = None) -> Parser:
         return parser
     reader = SOURCES[source]
     parser = Parser(f"prepare {source}", _first_line(reader), usage=_usage(source))
-    hints, texts = get_type_hints(reader.__init__), argument_texts(reader)  # type: ignore[misc]
+    hints, texts = get_type_hints(reader.__init__), argument_texts(reader)
     for name, parameter in list(inspect.signature(reader).parameters.items()):
         _add(parser, name, parameter, hints[name], texts.get(name, ""))
     parser.add_argument("--out", required=True, metavar="FOLDER", help="folder that is written")
@@ -95,8 +95,8 @@ def _add(parser: Parser, name: str, parameter: inspect.Parameter, hint: Any, tex
 def parse(argv: Sequence[str]) -> Namespace:
     """Reads the source, and then its options."""
     if not argv or argv[0] not in SOURCES:
-        return make_parser().parse_args(list(argv))
-    args = make_parser(argv[0]).parse_args(list(argv[1:]))
+        return make_parser().read(argv)
+    args = make_parser(argv[0]).read(argv[1:])
     args.source = argv[0]
     return args
 

@@ -61,7 +61,7 @@ def make_parser() -> Parser:
 def parse(argv: Sequence[str]) -> Namespace:
     """Reads the options; exactly one source of histories."""
     parser = make_parser()
-    args = parser.parse_args(list(argv))
+    args = parser.read(argv)
     given = [name for name in ("history", "histories", "user") if getattr(args, name) is not None]
     if len(given) != 1:
         found = " and ".join(f"--{name}" for name in given) or "none"

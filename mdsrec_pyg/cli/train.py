@@ -89,9 +89,9 @@ def parse(argv: Sequence[str]) -> Namespace:
     preset = first.parse_known_args([word for word in argv if word not in ("-h", "--help")])[
         0
     ].preset
-    args = make_parser(preset).parse_args(list(argv))
+    args = make_parser(preset).read(argv)
     if args.preset != preset:  # it stands in the file of --config
-        args = make_parser(args.preset).parse_args(list(argv))
+        args = make_parser(args.preset).read(argv)
     return args
 
 

@@ -2,8 +2,9 @@
 
 from mdsrec_pyg.training.checkpoint import load_weights
 from mdsrec_pyg.training.config import TrainerConfig
+from mdsrec_pyg.training.run_config import RunConfig, preset_options
 from mdsrec_pyg.training.run_folder import History
-from mdsrec_pyg.training.runs import Run, RunConfig, TrainedRun, preset_options, train_run
+from mdsrec_pyg.training.runs import Run, TrainedRun, load_model, train_run
 from mdsrec_pyg.training.trainer import Trainer
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "TrainedRun",
     "Trainer",
     "TrainerConfig",
+    "load_model",
     "load_weights",
     "preset_options",
     "train_run",
