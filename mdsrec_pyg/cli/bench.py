@@ -133,10 +133,11 @@ def propagation(args: Namespace, device: str) -> Runs:
     kernels.sort(key=lambda name: name != chosen)
 
     def both_ways(conv: torch.nn.Module, *graph: Any) -> Callable[[], object]:
-        def call() -> None:
+        def call() -> Tensor | None:
             x.grad = None
             out: Tensor = conv(x, *graph)
             out.backward(torch.ones_like(out))
+            return x.grad
 
         return call
 

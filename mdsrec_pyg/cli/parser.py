@@ -98,12 +98,12 @@ class Parser(jsonargparse.ArgumentParser):
         found: Namespace = self.parse_args(words)
         return found
 
-    def format_help(self, formatter: argparse.HelpFormatter | None = None) -> str:
+    def format_help(self, *args: Any, **options: Any) -> str:
         """The help, with the examples as they were written."""
         for action in self._actions:
             if "--print-config" in action.option_strings:
                 action.help = "print all options as YAML, for --config, and exit"
-        text: str = super().format_help(formatter)
+        text: str = super().format_help(*args, **options)
         return f"{text.rstrip()}\n\nexamples:\n{self.examples}\n" if self.examples else text
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
@@ -118,7 +118,7 @@ class Parser(jsonargparse.ArgumentParser):
 
     def _meant(self, message: str) -> str:
         """The option that was probably meant, where the message names one that does not exist."""
-        found = re.search(r"unrecognized arguments: (\S+)|[Oo]ption '([^']+)' is not", message)
+        found = re.search(r"[Uu]nrecognized arguments: (\S+)|[Oo]ption '([^']+)' is not", message)
         if found is None:
             return ""
         given = (found[1] or f"--{found[2]}").partition("=")[0]

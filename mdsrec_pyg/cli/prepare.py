@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import json
-import sys
 import types
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -108,13 +107,6 @@ def run(args: Namespace) -> int:
     if options.get("k_core") == 0:
         options["k_core"] = None
     out = Path(args.out)
-    if not args.json:
-        settings = {"source": args.source, **options, "out": out}
-        given = {name: value for name, value in settings.items() if value not in (None, [], ())}
-        width = max(map(len, given))
-        for name, value in given.items():
-            print(f"{name:<{width}}  {value}")
-        sys.stdout.flush()
     dataset = reader(**options)
     dataset.save(out)
     if args.json:
@@ -122,6 +114,11 @@ def run(args: Namespace) -> int:
         rows = {"interactions": len(dataset.interactions), "modalities": list(dataset.features)}
         print(json.dumps({"folder": str(out), **counts, **rows, "meta": dataset.meta}, indent=2))
         return 0
+    settings = {"source": args.source, **options, "out": out}
+    given = {name: value for name, value in settings.items() if value not in (None, [], ())}
+    width = max(map(len, given))
+    for name, value in given.items():
+        print(f"{name:<{width}}  {value}")
     _print_steps(dataset)
     dataset.report = dataset.meta["items"]  # the steps stand in the table
     print(f"\n{dataset}\n\nwritten to {out}")
