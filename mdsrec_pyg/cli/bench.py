@@ -41,7 +41,7 @@ Synthetic data; the runs of a group take turns, in another order each time. The 
 against other libraries and on real data, are in the repository under benchmarks/."""
 
 SIZES = ("num_nodes", "num_neighbors", "channels", "num_users", "num_items", "repeats")
-Runs = dict[str, Callable[[], object]]
+Runs = dict[str, Callable[[], Any]]
 Row = dict[str, Any]
 
 

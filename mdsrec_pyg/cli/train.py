@@ -30,6 +30,31 @@ def make_parser(preset: str = "best") -> Parser:
     """The options, those of the model with the defaults of a preset."""
     base = PRESETS[preset]
     parser = Parser("train", "Train MDSRec on a data set folder and evaluate it.", EXAMPLES)
+    _add_run(parser, preset)
+    parser.add_argument(
+        "--num-centers",
+        type=int,
+        default=base.num_centers,
+        metavar="INT",
+        help=option_texts(Preset)["num_centers"],
+    )
+    parser.add_argument(
+        "--votes",
+        type=bool,
+        default=base.relations is not None,
+        metavar="{true,false}",
+        help="relation attention: the history votes for items over learned relations",
+    )
+    add_config(parser, "graph", "item graphs (graph)", base.graph)
+    fitted = base.relations or RelationsConfig()
+    add_config(parser, "relations", "learned relations (relations)", fitted)
+    add_config(parser, "model", "model (model)", base.model)
+    add_config(parser, "trainer", "training (trainer)", TrainerConfig(), skip=("seed",))
+    return parser
+
+
+def _add_run(parser: Parser, preset: str) -> None:
+    """Options of the run itself: data, split, seed, folder."""
     parser.add_argument("--config", action="config", metavar="FILE", help="YAML with options")
     parser.add_argument(
         "--data", metavar="FOLDER", help="folder of the data set; default: synthetic data"
@@ -60,26 +85,6 @@ def make_parser(preset: str = "best") -> Parser:
     )
     parser.add_argument("--device", metavar="DEVICE", help="default: the GPU if there is one")
     parser.add_argument("--json", action="store_true", help="print the result as JSON only")
-    parser.add_argument(
-        "--num-centers",
-        type=int,
-        default=base.num_centers,
-        metavar="INT",
-        help=option_texts(Preset)["num_centers"],
-    )
-    parser.add_argument(
-        "--votes",
-        type=bool,
-        default=base.relations is not None,
-        metavar="{true,false}",
-        help="relation attention: the history votes for items over learned relations",
-    )
-    add_config(parser, "graph", "item graphs (graph)", base.graph)
-    fitted = base.relations or RelationsConfig()
-    add_config(parser, "relations", "learned relations (relations)", fitted)
-    add_config(parser, "model", "model (model)", base.model)
-    add_config(parser, "trainer", "training (trainer)", TrainerConfig(), skip=("seed",))
-    return parser
 
 
 def parse(argv: Sequence[str]) -> Namespace:

@@ -256,7 +256,7 @@ def all_warnings() -> list[DataWarning]:
 
 
 #: What the advice calls, and the arguments that it names.
-CALLED = {
+CALLED: dict[str, tuple[Callable[..., Any], set[str]]] = {
     "FolderDataset": (mdsrec_pyg.FolderDataset, {"modalities", "duplicates"}),
     "Trainer": (TrainerConfig, {"shuffle_ties"}),  # Trainer takes its options by name
     "build_mdsrec": (mdsrec_pyg.build_mdsrec, {"graph", "relations"}),
