@@ -1,6 +1,6 @@
 """Times an epoch of MDSRec beside SASRec on the same data, in turn, and profiles a step.
 
-python benchmarks/epoch.py DATA/scientific_full --threads 2
+python -m benchmarks.epoch DATA/scientific_full --threads 2
 """
 
 from __future__ import annotations
@@ -12,13 +12,14 @@ import time
 from pathlib import Path
 
 import torch
-from about import about
 from torch.profiler import ProfilerActivity, profile
-from trials import make_model
 
+from benchmarks.about import about
+from benchmarks.trials import make_model
 from mdsrec_pyg import FolderDataset, leave_last_out
 from mdsrec_pyg.data import SequenceLoader
 from mdsrec_pyg.io import atomic_write
+from mdsrec_pyg.memory import use_huge_pages
 from mdsrec_pyg.nn.models import SequentialRecommender
 from mdsrec_pyg.training.optimizer import make_optimizer
 
@@ -51,6 +52,7 @@ def train_epoch(
 
 def main() -> None:
     """Prints a table, the profile of MDSRec, and one line of JSON."""
+    use_huge_pages()
     args = parse()
     torch.set_num_threads(args.threads)
     dataset = FolderDataset(args.folder, modalities=args.modalities)

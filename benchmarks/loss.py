@@ -1,6 +1,6 @@
 """Times full cross-entropy over large catalogs: ours in blocks, the plain form, and libraries.
 
-python benchmarks/loss.py --num-items 10000 100000 1000000 --num-positions 8192
+python -m benchmarks.loss --num-items 10000 100000 1000000 --num-positions 8192
 """
 
 from __future__ import annotations
@@ -16,8 +16,12 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from about import about
-from harness import (
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+from tqdm import tqdm
+
+from benchmarks.about import about
+from benchmarks.harness import (
     add_common_arguments,
     interleave,
     megabytes,
@@ -27,12 +31,9 @@ from harness import (
     spread,
     table,
 )
-from torch import Tensor
-from torch.utils.checkpoint import checkpoint
-from tqdm import tqdm
-
 from mdsrec_pyg import Interactions
 from mdsrec_pyg.data import SequenceBatch, SequenceLoader
+from mdsrec_pyg.memory import use_huge_pages
 from mdsrec_pyg.nn import SASRec
 from mdsrec_pyg.nn.losses.linear import MAX_SCORES, block_rows, linear_cross_entropy
 
@@ -252,6 +253,7 @@ def step_rows(args: argparse.Namespace, num_items: int) -> list[dict[str, Any]]:
 
 def main() -> None:
     """Prints the settings, two tables, and one line of JSON."""
+    use_huge_pages()
     args = parse()
     torch.set_num_threads(args.threads)
     device = torch.device(args.device)

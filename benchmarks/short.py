@@ -1,6 +1,6 @@
 """Runs every benchmark in short form: shows that each runs, and judges no time.
 
-python benchmarks/short.py --peers none
+python -m benchmarks.short --peers none
 """
 
 from __future__ import annotations
@@ -11,12 +11,10 @@ import sys
 import time
 from pathlib import Path
 
-from harness import table
 from tqdm import tqdm
 
+from benchmarks.harness import child_environment, table
 from mdsrec_pyg import SyntheticDataset
-
-HERE = Path(__file__).parent
 
 
 def parse() -> argparse.Namespace:
@@ -47,6 +45,7 @@ def commands(folder: Path, peers: str) -> dict[str, list[str]]:
         "accuracy": [data, *rows, *epochs, "--seeds", "0", *models],
         "accuracy_table": rows,
         "compare": [data, *rows, *epochs],
+        "figures": [*epochs, "--users", "200", "--only", "EASE", "MDSRec best, i"],
     }
     for name, options in found.items():
         if name not in ("accuracy", "accuracy_table"):
@@ -58,8 +57,14 @@ def run(name: str, options: list[str], folder: Path) -> tuple[int, float]:
     """Exit status and seconds of one benchmark; what it says goes into ``<name>.txt``."""
     start = time.perf_counter()
     with (folder / f"{name}.txt").open("w") as file:
-        command = [sys.executable, "-W", "ignore", str(HERE / f"{name}.py"), *options]
-        done = subprocess.run(command, stdout=file, stderr=subprocess.STDOUT, check=False)
+        command = [sys.executable, "-W", "ignore", "-m", f"benchmarks.{name}", *options]
+        done = subprocess.run(
+            command,
+            env=child_environment(),
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            check=False,
+        )
     return done.returncode, time.perf_counter() - start
 
 
@@ -69,7 +74,11 @@ def main() -> None:
     args.folder.mkdir(parents=True, exist_ok=True)
     SyntheticDataset(200, 150, seed=0).save(args.folder / "shop")
     # What is finished would not be run again.
-    for name, kept in (("accuracy", "accuracy.jsonl"), ("datasets", "interactions/done.jsonl")):
+    for name, kept in (
+        ("accuracy", "accuracy.jsonl"),
+        ("datasets", "interactions/done.jsonl"),
+        ("figures", "figures.json"),
+    ):
         if not args.names or name in args.names:
             (args.folder / kept).unlink(missing_ok=True)
     chosen = commands(args.folder, args.peers)

@@ -1,6 +1,6 @@
 """Predicted positions a second in training, ours beside the SASRec of RecBole and RecTools.
 
-python benchmarks/training.py DATA/scientific_full --threads 2
+python -m benchmarks.training DATA/scientific_full --threads 2
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from about import about
-from harness import add_common_arguments, megabytes, result_path, save, spread, table
-from peers.environments import (
+
+from benchmarks.about import about
+from benchmarks.harness import add_common_arguments, megabytes, result_path, save, spread, table
+from benchmarks.peers.environments import (
     CHOICES,
-    FOLDER,
     PeerError,
     Worker,
     chosen,
@@ -27,10 +27,10 @@ from peers.environments import (
     make,
     take_turns,
 )
-from peers.equal_time import equal_time
-
+from benchmarks.peers.equal_time import equal_time
 from mdsrec_pyg import FolderDataset, leave_last_out
 from mdsrec_pyg.data import Split
+from mdsrec_pyg.memory import use_huge_pages
 
 #: Ours: name of the row, model of ``trials.py``, options.
 OURS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -110,8 +110,8 @@ def start(
         model, options = OURS[name]
         own = {**spec, "model": model, "options": options}
         place = folder / str(len(workers))
-        script = FOLDER / "ours_training.py"
-        workers[name] = Worker(name, Path(sys.executable), script, own, place, args.threads)
+        module = "benchmarks.peers.ours_training"
+        workers[name] = Worker(name, Path(sys.executable), module, own, place, args.threads)
     for name, (peer, batch_size) in THEIRS.items():
         if peer not in chosen(args.peers) or peer in skipped:
             continue
@@ -119,8 +119,8 @@ def start(
         place = folder / f"{len(workers)}-{peer}"
         try:
             make(peer)
-            script = FOLDER / f"{peer}_training.py"
-            workers[name] = Worker(name, interpreter(peer), script, own, place, args.threads)
+            module = f"benchmarks.peers.{peer}_training"
+            workers[name] = Worker(name, interpreter(peer), module, own, place, args.threads)
         except (PeerError, OSError) as error:
             skipped[peer] = str(error)
             print(f"goes on without {peer}: {error}")
@@ -172,6 +172,7 @@ def verdict(name: str, value: float) -> str:
 
 def main() -> None:
     """Prints the tables, and one line of JSON."""
+    use_huge_pages()
     args = parse()
     torch.set_num_threads(args.threads)
     dataset = FolderDataset(args.folder, modalities=args.modalities)

@@ -64,6 +64,9 @@ ABLATIONS: dict[str, dict[str, Any]] = {
     "without semantic fill": {"fill": None},
 }
 
+#: Which options of a trial belong to the item graphs and to the learned relations.
+NESTED: dict[str, tuple[str, ...]] = {"graph": ("fill",), "relations": ("l2", "feature_weight")}
+
 
 def make_model(
     name: str, dataset: FolderDataset, train: Interactions, seed: int, options: dict[str, Any]
@@ -86,4 +89,13 @@ def make_model(
         scaled = [FeatureScaler().fit_transform(feature, known).x for feature in features.values()]
         return SASRec(num_items, scaled, **options)
     preset = "paper" if name == "MDSRec-paper" else "best"
-    return build_mdsrec(features, train, preset, seed=seed, **options)
+    return build_mdsrec(features, train, preset, seed=seed, **nested(options))
+
+
+def nested(options: dict[str, Any]) -> dict[str, Any]:
+    """The options of a trial as ``build_mdsrec`` takes them; trials and their rows stay flat."""
+    parts: dict[str, Any] = {
+        part: {key: options[key] for key in keys if key in options} for part, keys in NESTED.items()
+    }
+    flat = {key: value for key, value in options.items() if key not in sum(NESTED.values(), ())}
+    return flat | {part: inner for part, inner in parts.items() if inner}

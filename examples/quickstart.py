@@ -84,7 +84,7 @@ models = {
         features, train, "paper", num_centers=num_groups, seed=args.seed
     ),
     "MDSRec": lambda: build_mdsrec(
-        features, train, num_centers=num_groups, seed=args.seed, **ridge
+        features, train, num_centers=num_groups, relations=ridge, seed=args.seed
     ),
 }
 rows = {}

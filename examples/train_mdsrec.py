@@ -93,7 +93,7 @@ def main(argv: list[str] | None = None) -> None:
         "seed": args.seed,
         "options": {"channels": args.channels, "num_centers": args.centers},
     }
-    settings["options"] |= {} if args.l2 is None else {"l2": args.l2}
+    settings["options"] |= {} if args.l2 is None else {"relations": {"l2": args.l2}}
     held = directory / "settings.json"
     if args.resume and not (directory / "last.pt").exists():
         raise ValueError(f"--resume needs a run in {directory} (there is no last.pt)")

@@ -1,19 +1,34 @@
-"""Fitting a model: epochs, early stopping, checkpoints, resume, runs and their folders."""
+"""Fitting a model: epochs, early stopping, checkpoints, callbacks, loggers; runs."""
 
+from mdsrec_pyg.training.callbacks import Callback, TrainingContext
 from mdsrec_pyg.training.checkpoint import load_weights
 from mdsrec_pyg.training.config import TrainerConfig
+from mdsrec_pyg.training.loggers import (
+    LineLogger,
+    Logger,
+    MLflowLogger,
+    TensorBoardLogger,
+    WandbLogger,
+)
 from mdsrec_pyg.training.run_config import RunConfig, preset_options
 from mdsrec_pyg.training.run_folder import History
 from mdsrec_pyg.training.runs import Run, TrainedRun, load_model, train_run
 from mdsrec_pyg.training.trainer import Trainer
 
 __all__ = [
+    "Callback",
     "History",
+    "LineLogger",
+    "Logger",
+    "MLflowLogger",
     "Run",
     "RunConfig",
+    "TensorBoardLogger",
     "TrainedRun",
     "Trainer",
     "TrainerConfig",
+    "TrainingContext",
+    "WandbLogger",
     "load_model",
     "load_weights",
     "preset_options",

@@ -9,9 +9,8 @@ from typing import Any
 
 import pytest
 
-from mdsrec_pyg import SyntheticDataset
-
-BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
+from mdsrec_pyg import FolderDataset, SyntheticDataset
+from mdsrec_pyg.nn import MDSRecConfig
 
 Run = Callable[..., str]
 
@@ -76,6 +75,31 @@ def test_without_trials_there_is_no_winner(
         options = ["--models", "EASE", "--rows", rows, "--trials-of", "other"]
         with pytest.raises(SystemExit, match="no finished trials of"):
             run_benchmark(script, folder, *options)
+
+
+def test_trials_and_ablations_reach_what_they_are_for(
+    run_benchmark: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from benchmarks.trials import ABLATIONS, TRIALS, make_model
+
+    dataset = FolderDataset(folder)
+    given: list[dict[str, Any]] = []
+    monkeypatch.setattr("trials.build_mdsrec", lambda *args, **options: given.append(options))
+    every = [*TRIALS["MDSRec"], *TRIALS["MDSRec-paper"], *ABLATIONS.values()]
+    for trial in every:
+        make_model("MDSRec", dataset, dataset.interactions, 3, trial)
+    for trial, options in zip(every, given, strict=True):
+        assert options.pop("seed") == 3
+        graph, relations = options.pop("graph", {}), options.pop("relations", {})
+        if relations is False:
+            options["relations"], relations = False, {}
+        assert set(graph) <= {"fill"}
+        assert set(relations) <= {"l2", "feature_weight"}
+        assert set(options) <= {"num_centers", "relations", *MDSRecConfig.names()}
+        assert {**options, **graph, **relations} == {
+            name: value for name, value in trial.items() if name != "lr"
+        }
+    assert sum("fill" in trial for trial in every) == 1
 
 
 def test_epoch(run_benchmark: Run, folder: Path, tmp_path: Path) -> None:

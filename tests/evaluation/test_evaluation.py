@@ -210,18 +210,17 @@ def test_what_evaluation_computes_can_be_trained_on(toy_model, toy_split):
 def test_device_and_progress_are_used(random_case, monkeypatch, capsys):
     table, split = random_case
     model = TableModel(table)
-    moved = []
+    moved, bars = [], []
     monkeypatch.setattr(model, "to", lambda device: moved.append(device))
     target_ranks(model, split, exclude_seen=False, device="cpu")
     assert moved == [torch.device("cpu")]
-    bars = []
 
     def bar(*args, **kwargs):
         bars.append(kwargs["disable"])
         return original(*args, **kwargs)
 
     original = __import__("tqdm").tqdm
-    monkeypatch.setattr("mdsrec_pyg.evaluation.tqdm", bar)
+    monkeypatch.setattr("mdsrec_pyg.evaluation.ranking.tqdm", bar)
     target_ranks(model, split, exclude_seen=False)
     target_ranks(model, split, exclude_seen=False, progress=True)
     assert bars == [True, None]

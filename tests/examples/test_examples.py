@@ -187,7 +187,8 @@ def test_train_takes_a_ridge(run: Run, folder: Path, tmp_path: Path) -> None:
         options = ("--data", folder, *SMALL, "--epochs", 1, "--l2", l2)
         run("train_mdsrec.py", *options)
         (directory,) = (tmp_path / "runs").glob(f"*-l2-{l2}.0*")
-        assert json.loads((directory / "settings.json").read_text())["options"]["l2"] == l2
+        options = json.loads((directory / "settings.json").read_text())["options"]
+        assert options["relations"] == {"l2": l2}
         tables = load_checkpoint(directory / "best.pt")["built_from"]["tables"]
         edges.append(tables["votes.edge_weight_0"])
     assert edges[0] != edges[1]

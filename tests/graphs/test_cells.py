@@ -8,18 +8,18 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from graph_cases import dense, make_feature, make_interactions, planted
 from torch import Tensor
 
 from mdsrec_pyg.data import ModalFeature
-from mdsrec_pyg.graphs import cells
-from mdsrec_pyg.graphs import build_item_graph, local_ridge_graph, product_graph
+from mdsrec_pyg.graphs import RidgeConfig, build_item_graph, cells, local_ridge_graph, product_graph
 from mdsrec_pyg.graphs.cells import Cells, make_cells
 from mdsrec_pyg.graphs.local_ridge import _LocalSolver
 from mdsrec_pyg.graphs.nearest import nearest
-from mdsrec_pyg.graphs.neighbors import affinity, rough_products, unit_rows
+from mdsrec_pyg.graphs.neighbors import UnitRows, affinity, rough_products, unit_rows
 from mdsrec_pyg.graphs.pair_counts import count_parts
 from mdsrec_pyg.graphs.parallel import map_blocks
+
+from .graph_cases import dense, make_feature, make_interactions, planted
 
 
 @pytest.fixture(autouse=True)
@@ -103,7 +103,7 @@ def test_no_features_at_all() -> None:
 def test_local_ridge_in_cells(missing: int) -> None:
     interactions, feature = planted()
     feature = ModalFeature(feature.x, torch.arange(300) >= missing)
-    options: Any = {"num_neighbors": 20, "num_candidates": 40}
+    options: Any = {"num_neighbors": 20, "num_candidates": 40, "feature_weight": 30.0, "l2": 300.0}
     exact = dense(local_ridge_graph(interactions, feature, **options))
     whole = dense(
         local_ridge_graph(interactions, feature, **options, search="cells", num_probes=17)
@@ -238,7 +238,8 @@ def test_map_blocks_passes_errors_on() -> None:
 def test_candidates_are_the_best_of_near_cells_and_all_co_occurring_items(weight: float) -> None:
     interactions, feature = planted()
     counts = count_parts(interactions, 200)
-    solver = _LocalSolver(interactions, counts, feature, weight, 300.0, torch.device("cpu"))
+    config = RidgeConfig(feature_weight=weight, l2=300.0)
+    solver = _LocalSolver(interactions, counts, UnitRows(feature), config)
     found, pairs = Cells(solver.rows, 1), torch.from_numpy(counts.toarray())
     for target, items in found.blocks(torch.arange(300), 11, None):
         assert items is not None

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from mdsrec_pyg.data import Interactions
-from mdsrec_pyg.graphs import cooccurrence
-from mdsrec_pyg.graphs import count_cooccurrences
+from mdsrec_pyg.graphs import cooccurrence, count_cooccurrences
 
 
 def from_sequences(sequences: list[list[int]], num_items: int) -> Interactions:

@@ -11,8 +11,7 @@ import torch
 from torch_geometric.data import Data
 
 from mdsrec_pyg.data import Interactions, ModalFeature
-from mdsrec_pyg.graphs import cache
-from mdsrec_pyg.graphs import cached_item_graph, count_cooccurrences
+from mdsrec_pyg.graphs import cache, cached_item_graph, count_cooccurrences
 
 
 def make_inputs() -> tuple[ModalFeature, Interactions]:

@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 import torch
-from graph_cases import NUM_ITEMS, dense, make_feature, make_interactions
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch_geometric.nn.conv.gcn_conv import gcn_norm
 
 from mdsrec_pyg.data import Interactions, ModalFeature, leave_last_out
-from mdsrec_pyg.graphs import build_item_graph, count_cooccurrences
+from mdsrec_pyg.graphs import ProductConfig, RidgeConfig, build_item_graph, count_cooccurrences
+
+from .graph_cases import NUM_ITEMS, dense, make_feature, make_interactions
 
 
 @pytest.mark.parametrize("block_size", [1, 3, 100])
@@ -195,15 +196,18 @@ def test_fill_of_a_large_catalog_needs_no_square_matrix() -> None:
     ("options", "message"),
     [
         ({"num_neighbors": 0}, "'num_neighbors' must be at least 1"),
-        ({"behavior": "sqrt"}, "'behavior' must be one of"),
+        ({"behavior": "sqrt"}, "'behavior' must be 'binary', 'count' or 'log'"),
         ({"fill": "random"}, "'fill' must be"),
         ({"fill_weight": 1.0}, "'fill_weight' must lie between"),
         ({"normalization": "both"}, "'normalization' must be"),
         ({"window": 0}, "'window' must be at least 1"),
         ({"block_size": 0}, "'block_size' must be at least 1"),
         ({"weighting": "cosine"}, "'weighting' must be one of"),
-        ({"l2": 3.0}, r"weighting='product' has no option \['l2'\]"),
-        ({"weighting": "ridge", "fill": None}, r"weighting='ridge' has no option \['fill'\]"),
+        ({"l2": 3.0}, "ProductConfig has no option 'l2': it has .*num_neighbors"),
+        ({"weighting": "ridge", "fill": None}, "RidgeConfig has no option 'fill': it has .*l2"),
+        ({"fil": None}, r"ProductConfig has no option 'fil': did you mean 'fill'\?"),
+        ({"config": RidgeConfig(), "weighting": "product"}, "'weighting' must be left out beside"),
+        ({"config": ProductConfig(), "l2": 3.0}, "ProductConfig has no option 'l2'"),
         ({"mask": np.ones(NUM_ITEMS, bool)}, "'mask' must be left out"),
     ],
 )

@@ -5,7 +5,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mdsrec_pyg.graphs import InterestCenters, centers as interest_centers
+from mdsrec_pyg.graphs import InterestCenters
+from mdsrec_pyg.graphs import centers as interest_centers
 from mdsrec_pyg.nn import CenterEncoder
 from mdsrec_pyg.nn.items.centers import CENTER_FORMS
 

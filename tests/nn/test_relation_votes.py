@@ -112,6 +112,7 @@ def test_newest_positions_need_no_look_inside_whole_histories(
     batch = next(iter(SequenceLoader(world.train, window, batch_size=64, shuffle=False)))
     votes = make_votes(world, perturb)
     widths = []
+    assert votes.training_votes is not None
     pairs = votes.training_votes.pairs
 
     def counted(source: Tensor, target: Tensor, user_id: Tensor) -> Tensor:

@@ -34,6 +34,7 @@ def test_local_relations_leave_out_the_users_fold(world, dense_edges) -> None:
     exact = fit_relations(world.features, world.train, **options)
     fold = user_folds(20, 3, seed=1)
     batch = world.batch
+    assert local.training_votes is not None
     pairs = local.training_votes.pairs(batch.item_id, batch.target, batch.user_id)
     for f in range(3):
         rest = world.train.select(fold.numpy()[world.train.user_id] != f)
@@ -70,6 +71,7 @@ def local_pairs(world, **options: Any) -> Tensor:
             world.features, world.train, memory_limit=0, **{**LOCAL, **options}
         )
     batch = world.batch
+    assert relations.training_votes is not None
     return relations.training_votes.pairs(batch.item_id, batch.target, batch.user_id)
 
 

@@ -21,7 +21,7 @@ HISTORIES: Any = [[3, 4, 3], [299], list(range(40, 60)), [7, 100, 8]]
 
 TWO_LIBRARIES = """
 import torch, faiss
-from mdsrec_pyg.ann import FaissIndex
+from mdsrec_pyg.retrieval.faiss_index import FaissIndex
 table = torch.randn(2000, 8)
 index = FaissIndex(factory="IVF16,Flat")
 index.build(table)

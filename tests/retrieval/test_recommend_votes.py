@@ -9,7 +9,8 @@ from torch_geometric.data import Data
 
 from mdsrec_pyg.data import SequenceBatch
 from mdsrec_pyg.nn import RelationAttention, RelationVotes
-from mdsrec_pyg.nn.votes import scores
+from mdsrec_pyg.nn.votes import scores as module
+from mdsrec_pyg.nn.votes.edge_table import sum_at
 from mdsrec_pyg.nn.votes.training_votes import TrainingVotes
 
 NUM_ITEMS = 40
@@ -62,7 +63,7 @@ def dense_scores(votes: RelationVotes, batch: SequenceBatch) -> Tensor:
 @pytest.mark.parametrize("cost", [0, 10**9])  # cast alone, by the whole product
 @pytest.mark.parametrize("grad", [True, False])
 def test_both_ways_equal_the_dense_form(monkeypatch, history_bias, cost, grad) -> None:
-    monkeypatch.setattr(scores, "VOTE_COST", cost)
+    monkeypatch.setattr(module, "VOTE_COST", cost)
     votes = make_votes(history_bias)
     batch = SequenceBatch.from_histories(HISTORIES, 8)
     calls = []
@@ -103,7 +104,7 @@ def test_sparse_scores_are_all_that_differ_from_zero(history_bias) -> None:
 
 
 def test_items_without_edges_cast_no_votes(monkeypatch) -> None:
-    monkeypatch.setattr(scores, "VOTE_COST", 0)
+    monkeypatch.setattr(module, "VOTE_COST", 0)
     votes = make_votes(history_bias=False)
     with torch.no_grad():
         scores = votes(SequenceBatch.from_histories([[5]], 8), votes.attention.item_keys())
@@ -111,5 +112,5 @@ def test_items_without_edges_cast_no_votes(monkeypatch) -> None:
 
 
 def test_sums_are_over_equal_places() -> None:
-    total = scores.sum_at(torch.tensor([2, 0, 2]), torch.tensor([1.0, 2.0, 3.0]), 4)
+    total = sum_at(torch.tensor([2, 0, 2]), torch.tensor([1.0, 2.0, 3.0]), 4)
     assert total.tolist() == [2.0, 0.0, 4.0, 0.0]

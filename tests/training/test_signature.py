@@ -46,9 +46,9 @@ def fit(model: MDSRec, dataset: Any, folder: Any, epochs: int, resume: bool = Fa
         ({"vector_weight": 0.7}, "vector_weight = 0.05.*vector_weight = 0.7"),
         ({"add_id": False}, "add_id = True.*add_id = False"),
         ({"num_negatives": 5}, "num_negatives = None.*num_negatives = 5"),
-        ({"l2": 5.0}, r"table 'votes\.edge_"),
-        ({"num_votes": 3}, r"table 'votes\.edge_"),
-        ({"window": 1}, "table 'edge_"),
+        ({"relations": {"l2": 5.0}}, r"table 'votes\.edge_"),
+        ({"relations": {"num_neighbors": 3}}, r"table 'votes\.edge_"),
+        ({"graph": {"window": 1}}, "table 'edge_"),
         ({"seed": 1}, "table 'labels' differs"),
     ],
 )
@@ -108,7 +108,7 @@ def test_relations_of_other_interactions_are_an_error(dataset) -> None:
     with pytest.raises(ValueError, match="'train' must hold the interactions that the relations"):
         Trainer(model, epochs=1, log=lambda line: None).fit(split.train, split.val)
     with pytest.warns(UserWarning, match="the exact ridge"):
-        local = build_mdsrec(dataset.features, split.train, **SMALL, memory_limit=0, num_folds=2)
+        local = build(dataset, relations={"memory_limit": 0, "num_folds": 2})
     fewer = SyntheticDataset(119, 60, num_interests=6, seed=0).interactions
     with pytest.raises(ValueError, match="must have the 120 users"):
         local.check_training(fewer)

@@ -1,4 +1,4 @@
-"""Edges of an item graph as tables: weights by source and target, neighbors by source."""
+"""Edges of an item graph as tables: weights by source and target, neighbors by source; sums."""
 
 from __future__ import annotations
 
@@ -78,3 +78,12 @@ def neighbor_table(graph: Data) -> tuple[Tensor, Tensor]:
     neighbor[source, column] = target
     value[source, column] = weight
     return neighbor, value
+
+
+def sum_at(place: Tensor, value: Tensor, size: int) -> Tensor:
+    """Sums values [V] by place, [size], always in the same order."""
+    total = value.new_zeros(size)
+    if value.device.type == "cpu":
+        return total.index_add_(0, place, value)
+    # On a GPU index_add_ sums in any order; there index_put_ sorts first.
+    return total.index_put_((place,), value, accumulate=True)

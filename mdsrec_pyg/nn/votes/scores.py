@@ -15,7 +15,7 @@ from mdsrec_pyg.nn.conv import LightGraphConv
 from mdsrec_pyg.nn.history_bias import HistoryBias, steps_back, visible_steps
 from mdsrec_pyg.nn.losses import targets
 from mdsrec_pyg.nn.votes.attention import RelationAttention
-from mdsrec_pyg.nn.votes.edge_table import EdgeTable, num_nodes
+from mdsrec_pyg.nn.votes.edge_table import EdgeTable, num_nodes, sum_at
 from mdsrec_pyg.nn.votes.fit import Relations
 from mdsrec_pyg.nn.votes.training_votes import TrainingVotes
 
@@ -25,7 +25,7 @@ VOTE_COST, EDGE_COST = 240, 20
 
 
 class RelationVotes(nn.Module):
-    r"""Scores by votes of the history over learned relation graphs (ours, DESIGN 8).
+    r"""Scores by votes of the history over learned relation graphs (ours).
 
     .. math::
         v(u, j) = \sum_m \sum_{i \in \mathcal{H}_u} w_{m,i}(u) \, S_m[i, j], \qquad
@@ -294,12 +294,3 @@ class RelationVotes(nn.Module):
         """Scalars that need a larger step: plain votes, base, history bias."""
         fast = [self.attention.weight, self.log_base]
         return fast if self.history_bias is None else [*fast, self.history_bias.weight]
-
-
-def sum_at(place: Tensor, value: Tensor, size: int) -> Tensor:
-    """Sums values [V] by place, [size], always in the same order."""
-    total = value.new_zeros(size)
-    if value.device.type == "cpu":
-        return total.index_add_(0, place, value)
-    # On a GPU index_add_ sums in any order; there index_put_ sorts first.
-    return total.index_put_((place,), value, accumulate=True)

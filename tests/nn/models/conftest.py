@@ -10,13 +10,7 @@ import torch
 
 from mdsrec_pyg.nn import MDSRec
 
-DEFAULTS: dict[str, Any] = {
-    "add_id": True,
-    "add_features": True,
-    "add_centers": True,
-    "channels": 4,
-    "max_length": 12,
-}
+DEFAULTS: dict[str, Any] = {"vote_interests": True, "channels": 4, "max_length": 12}
 
 
 @pytest.fixture
@@ -27,8 +21,8 @@ def make_mdsrec(world, perturb) -> Callable[..., MDSRec]:
         parts = {name: getattr(world, name) for name in ("graphs", "centers", "relations")}
         torch.manual_seed(0)
         defaults = dict(DEFAULTS)
-        if options.get("vectors") is False:  # what would have no effect warns
-            defaults = {k: v for k, v in defaults.items() if not k.startswith("add_")}
+        if options.get("relations", world.relations) is None:  # what would have no effect warns
+            del defaults["vote_interests"]
         model = MDSRec(**{**parts, **defaults, **options})
         perturb(model)
         return model.eval()

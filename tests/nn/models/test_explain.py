@@ -69,13 +69,13 @@ def slow_parts(model: MDSRec, world, votes: dict[int, Tensor], b: int, item: int
         assert model.votes is not None
         v = torch.stack(list(votes.values())).sum(0)
         parts += v / v.sum() * torch.log(1 + v.sum() / model.votes.log_base.exp())
-    if model.vectors:
+    if model.config.vectors:
         items = model.encode_items()
         assert items.embedding is not None
         users, weights = model.encode_modalities(world.batch, items)
         for m in range(2):
             scores = weights[b, 0, m] * (items.embedding[m] @ users[b, 0, m])
-            beta = 1.0 if model.votes is None else model.vector_weight
+            beta = 1.0 if model.votes is None else model.config.vector_weight
             parts[m] += beta * (scores[item] - scores.mean())
     return parts
 
@@ -93,7 +93,7 @@ def test_equals_brute_force(make, world, dense_edges, item_index: Tensor, kind: 
             for place, item in enumerate(item_index[b].tolist()):
                 votes = slow_votes(model, world, dense_edges, b, item)
                 parts = slow_parts(model, world, votes, b, item)
-                modality = int(parts.argmax()) if votes or model.vectors else None
+                modality = int(parts.argmax()) if votes or model.config.vectors else None
                 row = {name: values[b][place] for name, values in why.items()}
                 assert row["modality"] == (None if modality is None else NAMES[modality])
                 assert row["center"] == (

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from torch import Tensor
 from torch_geometric.data import Data
 from torch_geometric.nn import GCNConv, GraphConv
 
-from mdsrec_pyg.data import SequenceBatch
+from mdsrec_pyg.data import FeatureScaler, SequenceBatch
 from mdsrec_pyg.graphs import InterestCenters
 from mdsrec_pyg.nn import Relations
 
@@ -36,7 +37,8 @@ def test_items_with_everything_added(make_mdsrec, world) -> None:
         zip(world.graphs.values(), world.features.values(), strict=True)
     ):
         propagated = dense_matrix(graph) @ model.ids.weight
-        projected = 0.1 * feature.x @ model.project[m].linear.weight.t()
+        scaled = FeatureScaler().fit_transform(feature, world.train.item_counts() > 0).x
+        projected = 0.1 * scaled @ model.project[m].linear.weight.t()
         center = model.center_shift[m].weight[model.labels[m]]
         want = propagated + model.ids.weight + projected + center
         torch.testing.assert_close(items.embedding[m], want)
@@ -126,7 +128,7 @@ def test_keys_are_looked_up_in_training_and_reused_at_inference(make_mdsrec, wor
         {"center_mode": "add", "center_form": "projected"},
         {"center_form": "embedding", "conv": lambda: GCNConv(4, 4), "num_conv_layers": 2},
         {"center_form": "soft", "fusion": "softmax"},
-        {"centers": None, "add_centers": False},
+        {"centers": None},
         {"vectors": False},
         {"relations": None},
     ],
@@ -156,11 +158,10 @@ def test_the_graphs_of_the_caller_are_left_alone(make_mdsrec, world) -> None:
 
 
 def test_a_graph_without_weights_counts_each_edge_once(make_mdsrec, world) -> None:
-    bare = {
-        name: Data(x=graph.x, edge_index=graph.edge_index, num_nodes=24)
-        for name, graph in world.graphs.items()
-    }
+    bare = {name: graph.clone() for name, graph in world.graphs.items()}
     ones = {name: graph.clone() for name, graph in world.graphs.items()}
+    for graph in bare.values():
+        del graph.edge_weight
     for graph in ones.values():
         graph.edge_weight = torch.ones_like(graph.edge_weight)
     scores = [make_mdsrec(graphs=graphs).score(world.batch) for graphs in (bare, ones)]
@@ -190,7 +191,6 @@ def test_parts_that_do_not_belong_together_are_errors(make_mdsrec, world) -> Non
         ({"relations": swapped}, r"'relations' must have the modalities .*\['image', 'text'\]"),
         ({"relations": shrunk}, "'relations' must have the items of 'graphs'"),
         ({"relations": None, "vectors": False}, "'relations' is needed where vectors=False"),
-        ({"centers": None}, r"'add_centers' needs 'centers' \(got None\)"),
         ({"conv": GraphConv(4, 4)}, "'conv' must be a callable that makes a layer"),
         (
             {"graphs": {"image": image, "text": Data(edge_index=text.edge_index, num_nodes=24)}},
@@ -200,6 +200,20 @@ def test_parts_that_do_not_belong_together_are_errors(make_mdsrec, world) -> Non
     for options, message in cases:
         with pytest.raises(ValueError, match=message):
             make_mdsrec(**options)
+
+
+def test_without_centers_none_are_added(make_mdsrec, world) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # add_centers is on by default
+        model = make_mdsrec(centers=None)
+    assert model.config.add_centers
+    assert model.center is model.center_shift is None
+    items = model.encode_items()
+    assert items.center is None
+    for m, graph in enumerate(world.graphs.values()):
+        ids = model.ids.weight
+        want = dense_matrix(graph) @ ids + ids + model.project[m]()
+        torch.testing.assert_close(items.embedding[m], want)
 
 
 def test_centers_may_come_in_any_order(make_mdsrec, world) -> None:

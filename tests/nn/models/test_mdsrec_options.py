@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import inspect
+import re
+from dataclasses import fields
 from typing import Any
 
 import pytest
@@ -9,7 +11,10 @@ from torch import Tensor, nn
 from torch_geometric.nn import GraphConv
 
 from mdsrec_pyg.data import SequenceBatch
-from mdsrec_pyg.nn import MDSRec
+from mdsrec_pyg.nn import MDSRec, MDSRecConfig
+from mdsrec_pyg.nn.losses.linear import MAX_SCORES, linear_cross_entropy
+from mdsrec_pyg.nn.models import base
+from mdsrec_pyg.training import TrainerConfig
 
 
 class RunningMean(nn.Module):
@@ -51,10 +56,11 @@ OPTIONS: dict[str, Any] = {
     "conv": lambda: GraphConv(4, 4),
     "num_conv_layers": 2,
     "center_form": "soft",
-    "center_mode": "add",
+    "center_mode": "only",
     "add_id": False,
     "add_features": False,
     "add_centers": False,
+    "num_components": 2,
     "temperature": 0.2,
     "fusion": "mean",
     "vote_interests": False,
@@ -62,35 +68,74 @@ OPTIONS: dict[str, Any] = {
     "vote_positions": "all",
     "encoder": lambda: RunningMean(),
     "vector_weight": 3.0,
+    "history_bias": False,
+    "num_negatives": 2,
+    "max_scores": 24,
+    "bias_lr": 50.0,
+    "config": MDSRecConfig(num_conv_layers=2),
 }
 
 
-@pytest.mark.parametrize("option", OPTIONS)
+@pytest.mark.parametrize("option", sorted(OPTIONS.keys() - {"max_length", "max_scores"}))
 def test_every_option_counts(make_mdsrec, world, option: str) -> None:
-    options = {option: OPTIONS[option]}
-    if option == "centers":
-        options["add_centers"] = False
-    default = make_mdsrec(**({} if option != "centers" else {"add_centers": False}))
-    changed = make_mdsrec(**options)
+    default, changed = make_mdsrec(), make_mdsrec(**{option: OPTIONS[option]})
     # The same weights wherever both have them: only the option itself makes a difference.
     own, new = default.state_dict(), changed.state_dict()
     new |= {k: v for k, v in own.items() if k in new and new[k].shape == v.shape}
     changed.load_state_dict(new)
-    if option == "max_length":
-        long = SequenceBatch.from_histories([list(range(20))], 20)
-        assert changed.score(long).isfinite().all()
-        with pytest.raises(ValueError, match="at most max_length=12"):
-            default.score(long)
-        # Votes and biases of items further back than 12 steps: the 12th's.
-        assert changed.votes is not None
-        assert changed.votes.attention.weight.shape == (2, 20)
-        return
     first, second = outcome(default, world.batch), outcome(changed, world.batch)
     assert (first - second).abs().max() > 1e-3
 
 
+def test_longer_histories_with_a_larger_max_length(make_mdsrec) -> None:
+    default, changed = make_mdsrec(), make_mdsrec(max_length=OPTIONS["max_length"])
+    long = SequenceBatch.from_histories([list(range(20))], 20)
+    assert changed.score(long).isfinite().all()
+    with pytest.raises(ValueError, match="at most max_length=12"):
+        default.score(long)
+    # Votes and biases of items further back than 12 steps: the 12th's.
+    assert changed.votes is not None
+    assert changed.votes.attention.weight.shape == (2, 20)
+
+
+def test_max_scores_reaches_the_cross_entropy(make_mdsrec, world, monkeypatch) -> None:
+    """It changes memory, not the result."""
+    given = []
+
+    def spied(*args: Any) -> Tensor:
+        given.append(args[-1])
+        return linear_cross_entropy(*args)
+
+    monkeypatch.setattr(base, "linear_cross_entropy", spied)
+    models = make_mdsrec(), make_mdsrec(max_scores=OPTIONS["max_scores"])
+    torch.testing.assert_close(*(outcome(model, world.batch) for model in models))
+    assert given == [MAX_SCORES, 24]
+
+
 def test_all_options_are_tried() -> None:
-    assert set(inspect.signature(MDSRec).parameters) - {"graphs", "kwargs"} == set(OPTIONS)
+    own = set(inspect.signature(MDSRec).parameters) - {"graphs", "options"}
+    assert own | {field.name for field in fields(MDSRecConfig)} == set(OPTIONS)
+
+
+def test_options_by_name_stand_over_the_configuration(make_mdsrec) -> None:
+    config = MDSRecConfig(channels=6, num_conv_layers=2, fusion="softmax")
+    model = make_mdsrec(config=config, channels=4, fusion="mean")
+    assert model.config == config.replace(
+        channels=4, fusion="mean", vote_interests=True, max_length=12
+    )
+    assert model.fusion.mode == "mean"
+    assert make_mdsrec(config=config, fusion=None).fusion.mode == "softmax"
+
+
+def test_a_misspelled_option_names_the_one_that_was_meant(make_mdsrec) -> None:
+    message = "MDSRecConfig has no option 'chanels': did you mean 'channels'?"
+    with pytest.raises(ValueError, match=re.escape(message)):
+        make_mdsrec(chanels=3)
+
+
+def test_the_configuration_of_something_else_is_an_error(make_mdsrec) -> None:
+    with pytest.raises(ValueError, match=r"expected a MDSRecConfig .* \(got a TrainerConfig\)"):
+        make_mdsrec(config=TrainerConfig())
 
 
 def test_options_that_only_matter_in_training(make_mdsrec, world) -> None:
@@ -118,9 +163,20 @@ def test_an_encoder_and_a_fusion_of_your_own(make_mdsrec, world) -> None:
         ({"vectors": False, "fusion": "softmax", "num_negatives": 3}, "fusion", "vectors=False"),
         ({"relations": None, "vector_weight": 0.3}, "vector_weight", "relations=None"),
         ({"vote_interests": False, "vote_dropout": 0.1}, "vote_dropout", "vote_interests=False"),
-        ({"centers": None, "add_centers": False, "center_form": "soft"}, "center_form", "centers"),
+        ({"centers": None, "center_form": "soft"}, "center_form", "centers=None"),
+        ({"centers": None, "add_centers": False}, "add_centers", "centers=None"),
         ({"encoder": RunningMean, "num_layers": 3}, "num_layers", "'encoder' of your own"),
-        ({"fusion": "mean", "temperature": 0.1}, "temperature", "this 'fusion'"),
+        ({"fusion": "mean", "temperature": 0.1}, "temperature", "fusion='mean'"),
+        (
+            {"fusion": FirstModality(), "temperature": 0.1},
+            "temperature",
+            "a 'fusion' of your own",
+        ),
+        (
+            {"add_features": False, "vote_interests": False, "num_components": 2},
+            "num_components",
+            "add_features=False and plain votes",
+        ),
     ],
 )
 def test_options_without_effect_warn(make_mdsrec, options, named: str, cause: str) -> None:

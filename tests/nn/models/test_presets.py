@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import numpy as np
@@ -21,7 +20,6 @@ from mdsrec_pyg import (
 from mdsrec_pyg.data import FeatureScaler
 from mdsrec_pyg.graphs import InterestCenters
 from mdsrec_pyg.nn import PRESETS, MDSRec
-from mdsrec_pyg.nn.models.presets import GRAPH_OPTIONS, RELATION_OPTIONS
 
 SMALL: dict[str, Any] = {"num_centers": 4, "channels": 8, "max_length": 10}
 
@@ -76,11 +74,11 @@ def test_presets_may_be_overridden(dataset: SyntheticDataset, preset: str) -> No
     model = build(
         dataset, preset, history_bias=True, relations=True, vectors=False, vote_interests=True
     )
-    assert not model.vectors
+    assert not model.config.vectors
     assert model.votes is not None
     assert model.votes.history_bias is not None
     assert model.votes.attention.interests
-    plain = build(dataset, preset, num_centers=0, add_centers=False, num_layers=2)
+    plain = build(dataset, preset, num_centers=0, num_layers=2)
     assert plain.center is None
     assert plain.encoder[0].get_submodule("blocks.1")
     other = build(dataset, preset, conv=lambda: GCNConv(8, 8))
@@ -103,75 +101,6 @@ def test_the_global_random_state_is_left_alone(dataset: SyntheticDataset) -> Non
     torch.manual_seed(3)
     build(dataset)
     assert torch.equal(torch.rand(2), expected)
-
-
-GRAPHS: dict[str, Any] = {
-    "num_neighbors": 3,
-    "behavior": "count",
-    "fill": None,
-    "fill_weight": 0.01,
-    "max_sequence_length": 2,
-    "symmetric": True,
-    "window": 1,
-    "normalization": "row",
-}
-RELATIONS: dict[str, Any] = {
-    "num_votes": 3,
-    "feature_weight": 3.0,
-    "l2": 20.0,
-    "memory_limit": 0,
-    "num_candidates": 6,
-    "num_folds": 2,
-}
-
-
-@pytest.mark.parametrize("option", GRAPHS)
-def test_every_option_of_the_graphs_counts(dataset: SyntheticDataset, option: str) -> None:
-    default, changed = (
-        content(build(dataset, "paper", **options)) for options in ({}, {option: GRAPHS[option]})
-    )
-    for m in range(2):
-        name = f"edge_weight_{m}"
-        assert default[name].shape != changed[name].shape or not torch.equal(
-            default[name], changed[name]
-        )
-
-
-@pytest.mark.filterwarnings("ignore:the exact ridge")
-@pytest.mark.parametrize("option", RELATIONS)
-def test_every_option_of_the_relations_counts(dataset: SyntheticDataset, option: str) -> None:
-    base: dict[str, Any] = {"memory_limit": 0} if option in ("num_candidates", "num_folds") else {}
-    default = content(build(dataset, vectors=False, **base))
-    changed = content(build(dataset, vectors=False, **base, **{option: RELATIONS[option]}))
-    names = [name for name in changed if name.startswith("votes.")]
-    assert any(
-        name not in default
-        or default[name].shape != changed[name].shape
-        or not torch.equal(default[name], changed[name])
-        for name in names
-    )
-
-
-def test_all_options_are_tried() -> None:
-    assert set(GRAPH_OPTIONS) == set(GRAPHS)
-    assert set(RELATION_OPTIONS) == set(RELATIONS)
-
-
-def test_options_of_relations_without_relations_warn(dataset: SyntheticDataset) -> None:
-    with pytest.warns(UserWarning, match=r"\['l2'\] have no effect with relations=False"):
-        build(dataset, relations=False, l2=3.0)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        build(dataset, relations=False)  # what a preset itself says is no mistake
-
-
-def test_errors(dataset: SyntheticDataset) -> None:
-    with pytest.raises(ValueError, match=r"'preset' must be one of \['best', 'paper'\] \(got 'x'"):
-        build(dataset, "x")
-    with pytest.raises(ValueError, match="'features' must hold at least one modality"):
-        build_mdsrec({}, dataset.interactions)
-    with pytest.raises(TypeError, match="unexpected keyword argument 'chanels'"):
-        build(dataset, chanels=3)
 
 
 def with_cold_items(dataset: SyntheticDataset, shift: float) -> MDSRec:
@@ -236,7 +165,7 @@ def test_components_take_the_place_of_wide_features(dataset: SyntheticDataset) -
 
 
 def test_components_that_nothing_reads_warn(dataset: SyntheticDataset) -> None:
-    with pytest.warns(UserWarning, match="'num_components' has no effect"):
+    with pytest.warns(UserWarning, match=r"\['num_components'\] have no effect"):
         build(dataset, "paper", num_components=2)
     with pytest.raises(ValueError, match="'num_components' must be at least 1"):
         build(dataset, num_components=0)

@@ -1,0 +1,105 @@
+"""Option sets: frozen, checked where they are made, and helpful where a name is misspelled."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import FrozenInstanceError
+from typing import Any
+
+import pytest
+
+from mdsrec_pyg.configs import configure
+from mdsrec_pyg.graphs import ProductConfig, RidgeConfig, product_graph
+from mdsrec_pyg.nn import MDSRecConfig, Preset, RelationsConfig, SASRec
+from mdsrec_pyg.training import Trainer, TrainerConfig
+
+CONFIGS = [ProductConfig, RidgeConfig, RelationsConfig, MDSRecConfig, Preset, TrainerConfig]
+
+
+@pytest.mark.parametrize("kind", CONFIGS)
+def test_a_configuration_is_a_value(kind: Any) -> None:
+    config = kind()
+    assert config == kind()
+    for name in kind.names():
+        with pytest.raises(FrozenInstanceError):
+            setattr(config, name, None)
+    with pytest.raises(TypeError):
+        kind(3)  # by name only
+    assert list(config.to_dict()) == kind.names()
+
+
+def test_another_value_leaves_the_first_as_it_is() -> None:
+    config = RidgeConfig(l2=3.0)
+    assert config.replace(num_neighbors=7) == RidgeConfig(l2=3.0, num_neighbors=7)
+    assert config == RidgeConfig(l2=3.0)
+    with pytest.raises(ValueError, match=r"'l2' must be positive \(got 0.0\)"):
+        config.replace(l2=0.0)
+
+
+def test_nested_configurations_become_dictionaries() -> None:
+    found = Preset(relations=RelationsConfig(l2=3.0)).to_dict()
+    assert found["relations"]["l2"] == 3.0
+    assert found["graph"] == ProductConfig().to_dict()
+    assert Preset(relations=None).to_dict()["relations"] is None
+
+
+def test_what_is_given_stands_over_the_default_and_names_over_both() -> None:
+    default = RidgeConfig(l2=3.0, num_neighbors=7)
+    assert configure(default) == default
+    assert configure(default, {"l2": 5.0}) == RidgeConfig(l2=5.0, num_neighbors=7)
+    assert configure(default, {"l2": 5.0}, l2=6.0) == RidgeConfig(l2=6.0, num_neighbors=7)
+    # One given whole does not keep anything of the default.
+    assert configure(default, RidgeConfig()) == RidgeConfig()
+    assert configure(default, RidgeConfig(), l2=6.0) == RidgeConfig(l2=6.0)
+    # A more special kind is one, too, and stays what it is.
+    special = RelationsConfig(num_folds=3)
+    assert configure(default, special, l2=6.0) == RelationsConfig(num_folds=3, l2=6.0)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: ProductConfig().replace(behaviour="log"), "did you mean 'behavior'?"),
+        (lambda: RidgeConfig().replace(zzz=1), "RidgeConfig has no option 'zzz': it has "),
+        (lambda: configure(RidgeConfig(), {"l2_": 1}), "no option 'l2_': did you mean 'l2'?"),
+        (
+            lambda: configure(RelationsConfig(), RidgeConfig()),
+            "expected a RelationsConfig or some of its options (got a RidgeConfig)",
+        ),
+        (
+            lambda: Trainer(SASRec(9, channels=4), eval_evry=2),
+            "TrainerConfig has no option 'eval_evry': did you mean 'eval_every'?",
+        ),
+        (
+            lambda: product_graph(None, None, windw=2),  # type: ignore[arg-type]
+            "ProductConfig has no option 'windw': did you mean 'window'?",
+        ),
+    ],
+)
+def test_errors(call: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(message)):
+        call()
+
+
+@pytest.mark.parametrize("kind", [ProductConfig, RidgeConfig, RelationsConfig])
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"num_neighbors": 0}, "'num_neighbors' must be at least 1 (got 0)"),
+        ({"max_sequence_length": 0}, "'max_sequence_length' must be at least 1 (got 0)"),
+        ({"block_size": 0}, "'block_size' must be at least 1 (got 0)"),
+        ({"num_probes": 0}, "'num_probes' must be at least 1 (got 0)"),
+        ({"search": "fast"}, "'search' must be 'exact', 'cells' or None (got 'fast')"),
+    ],
+)
+def test_every_kind_of_graph_checks_what_all_have(kind: Any, options: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(message)):
+        kind(**options)
+
+
+def test_a_trainer_takes_a_configuration_and_names_over_it() -> None:
+    sasrec = SASRec(9, channels=4)
+    config = TrainerConfig(lr=0.5, epochs=4)
+    trainer = Trainer(sasrec, config, epochs=6, log=lambda line: None)
+    assert trainer.config == TrainerConfig(lr=0.5, epochs=6)
+    assert Trainer(sasrec).config == TrainerConfig()
