@@ -35,6 +35,9 @@ EXTRAS = {
         "features from texts and images, downloads",
     ),
     "timm": (("timm",), "image models of timm"),
+    "tensorboard": (("tensorboard",), "metrics of training in TensorBoard"),
+    "mlflow": (("mlflow",), "metrics of training in MLflow"),
+    "wandb": (("wandb",), "metrics of training in Weights & Biases"),
     "sparse": (("torch-sparse", "torch-scatter"), "SparseTensor as a graph; nothing else needs it"),
 }
 HUGE_PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")

@@ -14,7 +14,16 @@ from mdsrec_pyg.cli.parser import Namespace, Parser, add_config, option_texts
 from mdsrec_pyg.datasets import SPLITS
 from mdsrec_pyg.nn.models.presets import PRESETS, Preset
 from mdsrec_pyg.nn.votes.fit import RelationsConfig
-from mdsrec_pyg.training import RunConfig, TrainerConfig, preset_options, train_run
+from mdsrec_pyg.training import (
+    Logger,
+    MLflowLogger,
+    RunConfig,
+    TensorBoardLogger,
+    TrainerConfig,
+    WandbLogger,
+    preset_options,
+    train_run,
+)
 
 EXAMPLES = """\
   mdsrec train                                  the synthetic data set
@@ -23,6 +32,7 @@ EXAMPLES = """\
   mdsrec train --print-config > run.yaml && mdsrec train --config run.yaml
   mdsrec train --preset paper --help            the defaults of another preset"""
 
+LOGGERS = ("tensorboard", "mlflow", "wandb")
 _USUAL = RunConfig()
 
 
@@ -84,6 +94,13 @@ def _add_run(parser: Parser, preset: str) -> None:
         "--resume", action="store_true", help="continue; an error if there is no run yet"
     )
     parser.add_argument("--device", metavar="DEVICE", help="default: the GPU if there is one")
+    parser.add_argument(
+        "--logger",
+        nargs="+",
+        choices=LOGGERS,
+        default=[],
+        help="besides metrics.jsonl; tensorboard writes into the run's folder",
+    )
     parser.add_argument("--json", action="store_true", help="print the result as JSON only")
 
 
@@ -139,8 +156,15 @@ def run(args: Namespace) -> int:
     def log(text: str) -> None:
         print(text, file=sys.stderr if args.json else sys.stdout, flush=True)
 
+    folder = Path("runs") / config.name(trainer) if args.directory is None else args.directory
     done = train_run(
-        config, trainer, args.directory, resume=args.resume, device=args.device, log=log
+        config,
+        trainer,
+        folder,
+        resume=args.resume,
+        device=args.device,
+        log=log,
+        loggers=[_logger(name, Path(folder)) for name in args.logger],
     )
     if done.test is None:
         log(f"the same command continues the run in {done.directory}")
@@ -151,6 +175,15 @@ def run(args: Namespace) -> int:
     print(f"\n{done.test}\n")
     _say_what_next(done.directory, done.user)
     return 0
+
+
+def _logger(name: str, folder: Path) -> Logger:
+    """Where else the metrics go; an error here if its library is not installed."""
+    if name == "tensorboard":
+        return TensorBoardLogger(folder / "tensorboard")
+    if name == "mlflow":
+        return MLflowLogger(run_name=folder.name)
+    return WandbLogger(name=folder.name)
 
 
 def _say_what_next(directory: Path, user: Any) -> None:

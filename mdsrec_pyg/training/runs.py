@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from os import PathLike
@@ -18,8 +18,10 @@ from mdsrec_pyg.datasets import SPLITS, RecommendationDataset
 from mdsrec_pyg.evaluation import Evaluation, evaluate, save_ranks
 from mdsrec_pyg.io import atomic_write
 from mdsrec_pyg.nn.models.base import Recommender
+from mdsrec_pyg.training.callbacks import Callback
 from mdsrec_pyg.training.checkpoint import load_weights
 from mdsrec_pyg.training.config import TrainerConfig
+from mdsrec_pyg.training.loggers import Logger
 from mdsrec_pyg.training.run_config import RunConfig
 from mdsrec_pyg.training.run_folder import History
 from mdsrec_pyg.training.trainer import Trainer
@@ -60,6 +62,8 @@ def train_run(
     device: str | torch.device | None = None,
     progress: bool = True,
     log: Callable[[str], None] = print,
+    callbacks: Iterable[Callback] = (),
+    loggers: Iterable[Logger] = (),
 ) -> TrainedRun:
     """Trains MDSRec on a folder, evaluates it, and leaves a folder of the run.
 
@@ -75,6 +79,8 @@ def train_run(
         device: Where to train; default: CUDA if there is one, else the CPU.
         progress: Shows progress bars while on a terminal.
         log: Takes what a person wants to read: data set, split, settings, a line an epoch.
+        callbacks: Of the :class:`~mdsrec_pyg.training.Trainer`.
+        loggers: Of the :class:`~mdsrec_pyg.training.Trainer`.
 
     Raises:
         ValueError: The folder holds a run with other settings, there is none to resume, or an
@@ -93,10 +99,18 @@ def train_run(
     split = SPLITS[config.split](dataset)
     log(f"{dataset}\n\n{split}\n")
     model = config.build(dataset, split)
+    setattr(model, "item_ids", dataset.item_ids)  # noqa: B010 - what a saved model calls the items
     folder.mkdir(parents=True, exist_ok=True)
     _write_json(held, settings)
     fitted = Trainer(
-        model, training, directory=folder, device=device, progress=progress, log=log
+        model,
+        training,
+        device=device,
+        directory=folder,
+        progress=progress,
+        log=log,
+        callbacks=callbacks,
+        loggers=loggers,
     ).fit(split.train, split.val, resume=last.exists())
     user = dataset.user_ids[split.test.user_id[0]] if len(split.test) else None
     if fitted.interrupted:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -136,6 +137,21 @@ def test_train_goes_on_and_refuses_other_settings(
     done = call(*words, "--trainer.epochs", 2, "--trainer.lr", 0.5)
     assert done.code == 1
     assert "'lr' must be as before" in done.err
+
+
+def test_train_writes_to_loggers(call: Any, shop: Path, tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard")
+    words = ("--data", shop, "--directory", "run", *SMALL, "--logger", "tensorboard")
+    assert call("train", *words).code == 0
+    assert list((tmp_path / "run" / "tensorboard").glob("events*"))
+
+
+def test_a_logger_without_its_library(
+    call: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    done = call("train", "--logger", "wandb")
+    assert (done.code, "wandb" in done.err, list(tmp_path.iterdir())) == (1, True, [])
 
 
 def test_evaluate_tables_and_another_run(

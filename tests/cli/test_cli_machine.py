@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +78,13 @@ def test_absent_libraries(monkeypatch: pytest.MonkeyPatch) -> None:
     needed = {check.name: check for check in checks.check_versions()}
     assert (needed["scipy"].state, needed["numpy"].state) == ("problem", "ok")
     assert needed["scipy"].advice == "pip install scipy"
+
+
+def test_every_extra_is_looked_at() -> None:
+    text = (Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8")
+    section = text.split("[project.optional-dependencies]")[1].split("\n[")[0]
+    extras = set(re.findall(r"^(\w+) = \[", section, re.MULTILINE))
+    assert extras - {"dev", "docs"} <= set(checks.EXTRAS)
 
 
 def test_torch_sparse_of_another_torch(monkeypatch: pytest.MonkeyPatch) -> None:
