@@ -37,6 +37,7 @@ EXTRAS = {
     "timm": (("timm",), "image models of timm"),
     "tensorboard": (("tensorboard",), "metrics of training in TensorBoard"),
     "mlflow": (("mlflow",), "metrics of training in MLflow"),
+    "hub": (("huggingface-hub",), "models to and from the Hugging Face hub"),
     "wandb": (("wandb",), "metrics of training in Weights & Biases"),
     "sparse": (("torch-sparse", "torch-scatter"), "SparseTensor as a graph; nothing else needs it"),
 }

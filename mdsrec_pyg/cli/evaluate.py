@@ -91,6 +91,7 @@ def run(args: Namespace) -> int:
 
 
 def _evaluate(trained: Run, args: Namespace) -> Evaluation:
+    trained.check_items()
     split = trained.split.val if args.split == "val" else trained.split.test
     return evaluate(trained.model, split, args.k, device=args.device, progress=True)
 

@@ -6,7 +6,6 @@ import json
 import sys
 import textwrap
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -26,8 +25,9 @@ EXAMPLES = """\
   mdsrec recommend runs/shop --user A1 A2 --json | jq '.[0].items[].item'
   mdsrec recommend runs/shop --histories histories.tsv --output best.parquet
 
-A history is all that is needed: new users need no training. --histories takes a table with the
-columns user, item and perhaps timestamp (.parquet, .csv, or tab-separated)."""
+A history is all that is needed: new users need no training, and no data set is read but for --user.
+--histories takes a table with the columns user, item and perhaps timestamp (.parquet, .csv, or
+tab-separated)."""
 
 
 def make_parser() -> Parser:
@@ -44,9 +44,7 @@ def make_parser() -> Parser:
     parser.add_argument(
         "--user", nargs="+", metavar="ID", help="users of the data set, with all they have taken"
     )
-    parser.add_argument(
-        "--data", metavar="FOLDER", help="of the data set; default: where the run found it"
-    )
+    parser.add_argument("--data", metavar="FOLDER", help="data set of --user; default: the run's")
     parser.add_argument("-k", type=int, default=10, metavar="INT", help="items a user")
     parser.add_argument("--keep-seen", action="store_true", help="recommend seen items, too")
     parser.add_argument("--explain", action="store_true", help="say why each item is recommended")
@@ -88,7 +86,10 @@ def run(args: Namespace) -> int:
         explain=args.explain,
         device=args.device,
     )
-    table = _with_texts(table, trained)
+    texts = trained.item_text
+    if texts is not None:
+        named = dict(zip(trained.item_ids, texts, strict=True))
+        table = table.assign(text=table["item"].map(named))
     if args.output is not None:
         write_recommendations(table, args.output)
         print(f"{len(table):,} rows written to {args.output}", file=sys.stderr)
@@ -97,18 +98,6 @@ def run(args: Namespace) -> int:
     else:
         _print(table)
     return 0
-
-
-def _with_texts(table: pd.DataFrame, trained: Run) -> pd.DataFrame:
-    """The table with the text of each item, where the data set is at hand."""
-    data = trained.config.data
-    if trained.saved is not None and data is not None and not Path(data).is_dir():
-        return table  # the model stands alone
-    texts = trained.dataset.item_text
-    if texts is None:
-        return table
-    ids = [str(item) for item in trained.dataset.item_ids.tolist()]
-    return table.assign(text=table["item"].map(dict(zip(ids, texts, strict=True))))
 
 
 def as_json(table: pd.DataFrame) -> list[dict[str, Any]]:

@@ -114,6 +114,7 @@ def parse(argv: Sequence[str]) -> Namespace:
     args = make_parser(preset).read(argv)
     if args.preset != preset:  # it stands in the file of --config
         args = make_parser(args.preset).read(argv)
+    args.command = shlex.join(["mdsrec", "train", *argv])
     return args
 
 
@@ -165,6 +166,7 @@ def run(args: Namespace) -> int:
         device=args.device,
         log=log,
         loggers=[_logger(name, Path(folder)) for name in args.logger],
+        command=args.command,
     )
     if done.test is None:
         log(f"the same command continues the run in {done.directory}")

@@ -12,7 +12,7 @@ from mdsrec_pyg.training.loggers import (
 )
 from mdsrec_pyg.training.run_config import RunConfig, preset_options
 from mdsrec_pyg.training.run_folder import History
-from mdsrec_pyg.training.runs import Run, TrainedRun, load_model, train_run
+from mdsrec_pyg.training.runs import Run, TrainedRun, train_run
 from mdsrec_pyg.training.trainer import Trainer
 
 __all__ = [
@@ -29,7 +29,6 @@ __all__ = [
     "TrainerConfig",
     "TrainingContext",
     "WandbLogger",
-    "load_model",
     "load_weights",
     "preset_options",
     "train_run",

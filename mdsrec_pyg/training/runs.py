@@ -11,25 +11,24 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch_geometric
 
 from mdsrec_pyg.data.splits import Split
 from mdsrec_pyg.datasets import SPLITS, RecommendationDataset
 from mdsrec_pyg.evaluation import Evaluation, evaluate, save_ranks
 from mdsrec_pyg.io import atomic_write
 from mdsrec_pyg.nn.models.base import Recommender
+from mdsrec_pyg.nn.models.card import ModelCard
+from mdsrec_pyg.nn.models.saved import versions
 from mdsrec_pyg.training.callbacks import Callback
-from mdsrec_pyg.training.checkpoint import load_weights
 from mdsrec_pyg.training.config import TrainerConfig
 from mdsrec_pyg.training.loggers import Logger
 from mdsrec_pyg.training.run_config import RunConfig
 from mdsrec_pyg.training.run_folder import History
 from mdsrec_pyg.training.trainer import Trainer
-from mdsrec_pyg.version import __version__
 
-__all__ = ["Run", "TrainedRun", "load_model", "train_run"]
+__all__ = ["Run", "TrainedRun", "train_run"]
 
-SETTINGS = "settings.json"
+SETTINGS, TEXTS, MODEL = "settings.json", "texts.json", "model"
 
 
 @dataclass(frozen=True)
@@ -64,12 +63,14 @@ def train_run(
     log: Callable[[str], None] = print,
     callbacks: Iterable[Callback] = (),
     loggers: Iterable[Logger] = (),
+    command: str | None = None,
 ) -> TrainedRun:
     """Trains MDSRec on a folder, evaluates it, and leaves a folder of the run.
 
     The folder holds ``settings.json``, ``metrics.jsonl`` (a line an epoch), ``last.pt``,
-    ``best.pt``, ``result.json`` and ``ranks.parquet``. The same call again continues a run that
-    was interrupted, or only evaluates one that has ended.
+    ``best.pt``, ``result.json``, ``ranks.parquet``, ``model`` (which stands alone, with its card)
+    and ``texts.json`` (of the items). The same call again continues a run that was interrupted, or
+    only evaluates one that has ended.
 
     Args:
         config: Data, split, preset and options; its seed is the trainer's, too.
@@ -81,6 +82,7 @@ def train_run(
         log: Takes what a person wants to read: data set, split, settings, a line an epoch.
         callbacks: Of the :class:`~mdsrec_pyg.training.Trainer`.
         loggers: Of the :class:`~mdsrec_pyg.training.Trainer`.
+        command: What stands in the model's card as the way to repeat the run; default: this call.
 
     Raises:
         ValueError: The folder holds a run with other settings, there is none to resume, or an
@@ -90,18 +92,16 @@ def train_run(
     folder = Path("runs") / config.name(training) if directory is None else Path(directory)
     data = None if config.data is None else str(Path(config.data).resolve())
     settings = config.replace(data=data).to_dict()
-    last, held = folder / "last.pt", folder / SETTINGS
-    if resume and not last.exists():
-        raise ValueError(f"'resume' needs a run in {folder} (there is no last.pt)")
-    if held.exists() and json.loads(held.read_text(encoding="utf-8")) != settings:
-        raise ValueError(f"{folder} holds a run with other settings: give another folder")
+    _check_folder(folder, settings, resume)
     dataset = config.read_data()
     split = SPLITS[config.split](dataset)
     log(f"{dataset}\n\n{split}\n")
     model = config.build(dataset, split)
-    setattr(model, "item_ids", dataset.item_ids)  # noqa: B010 - what a saved model calls the items
+    model.item_ids = dataset.item_ids  # what recommendations take and give
     folder.mkdir(parents=True, exist_ok=True)
-    _write_json(held, settings)
+    _write_json(folder / SETTINGS, settings)
+    if dataset.item_text is not None:
+        _write_json(folder / TEXTS, list(dataset.item_text))
     fitted = Trainer(
         model,
         training,
@@ -111,7 +111,7 @@ def train_run(
         log=log,
         callbacks=callbacks,
         loggers=loggers,
-    ).fit(split.train, split.val, resume=last.exists())
+    ).fit(split.train, split.val, resume=(folder / "last.pt").exists())
     user = dataset.user_ids[split.test.user_id[0]] if len(split.test) else None
     if fitted.interrupted:
         return TrainedRun(folder, fitted, None, None, {}, user)
@@ -128,19 +128,34 @@ def train_run(
     _write_json(folder / "result.json", result)
     ids = {"user_ids": dataset.user_ids, "item_ids": dataset.item_ids}
     save_ranks(folder / "ranks.parquet", test, **ids)
+    if (folder / MODEL).is_dir():
+        made = command or f"train_run({config}, {training})"
+        card_of(config, dataset.name, test, made).write(folder / MODEL)
     return TrainedRun(folder, fitted, val, test, result, user)
 
 
-def versions() -> dict[str, str]:
-    """Versions of this library, torch and PyG."""
-    return {
-        "mdsrec_pyg": __version__,
-        "torch": torch.__version__,
-        "torch_geometric": torch_geometric.__version__,
-    }
+def card_of(config: RunConfig, data: str, test: Evaluation, command: str) -> ModelCard:
+    """What the model of a run says of itself to people."""
+    return ModelCard(
+        data=data,
+        split=config.split,
+        metrics=test.metrics,
+        seed=config.seed,
+        exclude_seen=False,
+        command=command,
+    )
 
 
-def _write_json(path: Path, content: Mapping[str, Any]) -> None:
+def _check_folder(folder: Path, settings: Mapping[str, Any], resume: bool) -> None:
+    """Raises a ValueError where the folder holds another run, or none though one is resumed."""
+    last, held = folder / "last.pt", folder / SETTINGS
+    if resume and not last.exists():
+        raise ValueError(f"'resume' needs a run in {folder} (there is no last.pt)")
+    if held.exists() and json.loads(held.read_text(encoding="utf-8")) != settings:
+        raise ValueError(f"{folder} holds a run with other settings: give another folder")
+
+
+def _write_json(path: Path, content: Any) -> None:
     with atomic_write(path) as temporary:
         temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
@@ -172,12 +187,6 @@ class Run:
         if data is not None:
             self.config = self.config.replace(data=str(data))
 
-    @property
-    def saved(self) -> Path | None:
-        """The folder of the model that needs no data, if the run has one."""
-        folder = self.directory / "model"
-        return folder if folder.is_dir() and hasattr(Recommender, "load") else None
-
     @cached_property
     def dataset(self) -> RecommendationDataset:
         """The data set."""
@@ -190,26 +199,36 @@ class Run:
 
     @cached_property
     def model(self) -> Recommender:
-        """The model with the weights of the best epoch, see :func:`load_model`."""
-        return load_model(self)
+        """The model with the weights of the best epoch; it needs no data set.
+
+        Raises:
+            ValueError: The run has not ended, or a file of the model was changed.
+        """
+        folder = self.directory / MODEL
+        if not folder.is_dir():
+            raise ValueError(f"{self.directory} holds no run that has ended: there is no {folder}")
+        return Recommender.load(folder)
 
     @property
     def item_ids(self) -> list[str]:
-        """Raw ids of the items as text: the model's own if it has them, else the data set's."""
-        own = getattr(self.model, "item_ids", None)
-        return [str(item) for item in (self.dataset.item_ids if own is None else own)]
+        """Raw ids of the model's items as text."""
+        own = self.model.item_ids
+        return [str(item) for item in (range(self.model.num_items) if own is None else own)]
 
+    @property
+    def item_text(self) -> list[str] | None:
+        """Text of each item, if the data set had any."""
+        path = self.directory / TEXTS
+        if not path.is_file():
+            return None
+        texts: list[str] = json.loads(path.read_text(encoding="utf-8"))
+        return texts
 
-def load_model(run: Run) -> Recommender:
-    """The model of a run: its saved folder if there is one, else built again from the data set.
-
-    Raises:
-        ValueError: There are no weights, or they do not fit the data set of today.
-    """
-    if run.saved is not None:
-        loaded: Recommender = getattr(Recommender, "load")(run.saved)  # noqa: B009
-        return loaded
-    # Graphs and centers are built again, from the same training part.
-    model = run.config.build(run.dataset, run.split)
-    load_weights(model, run.directory / "best.pt")
-    return model
+    def check_items(self) -> None:
+        """Raises a ValueError unless the data set has the items of the model, in its order."""
+        known = [str(item) for item in self.dataset.item_ids.tolist()]
+        if known != self.item_ids:
+            raise ValueError(
+                f"the data set must have the items of the model in {self.directory} (got "
+                f"{len(known):,} items for {len(self.item_ids):,}, or others, or another order)"
+            )

@@ -12,10 +12,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mdsrec_pyg import FolderDataset, leave_last_out
+from mdsrec_pyg import FolderDataset, SyntheticDataset, leave_last_out
 from mdsrec_pyg.evaluation.metrics import per_user_metric, ranking_metrics
 from mdsrec_pyg.evaluation.significance import compare_paired
-from mdsrec_pyg.training import Run
 
 SMALL = ("--num-centers", 4, "--model.channels", 8, "--trainer.epochs", 1)
 
@@ -262,21 +261,37 @@ def test_data_that_moved(call: Any, trained: Path, shop: Path, tmp_path: Path) -
     (run / "settings.json").write_text(json.dumps(settings | {"data": "/nowhere"}))
     assert call("evaluate", run).code == 1
     assert call("evaluate", run, "--data", moved).code == 0
-    assert call("recommend", run, "--data", moved, "--history", "003").code == 0
+    assert call("recommend", run, "--user", "user-3").code == 1
+    assert call("recommend", run, "--data", moved, "--user", "user-3").code == 0
 
 
-def test_a_run_with_a_saved_model_needs_no_data(
-    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_recommendations_need_no_data(
+    call: Any, trained: Path, shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from mdsrec_pyg.nn.models.base import Recommender
-
+    before = call("recommend", trained, "--history", "003,004", "--explain")
     run = tmp_path / "run"
     shutil.copytree(trained, run)
-    (run / "model").mkdir()
-    asked = []
-    monkeypatch.setattr(Recommender, "load", lambda folder: asked.append(folder), raising=False)
-    assert Run(run).model is None  # what load returned
-    assert asked == [run / "model"]
+    settings = json.loads((run / "settings.json").read_text())
+    (run / "settings.json").write_text(json.dumps(settings | {"data": "/nowhere"}))
+    assert call("recommend", run, "--history", "003,004", "--explain") == before
+    shutil.rmtree(run / "model")
+    done = call("recommend", run, "--history", "003")
+    assert done.code == 1
+    assert "holds no run that has ended" in done.err
+
+
+def test_the_card_of_the_model_has_the_command(trained: Path, shop: Path) -> None:
+    card = (trained / "model" / "README.md").read_text()
+    assert f"mdsrec train --data {shop} --directory {trained} --json --num-centers 4" in card
+    test = json.loads((trained / "result.json").read_text())["test"]["seen_kept"]
+    assert f"| ndcg@10 | {test['ndcg@10']:.4f} |" in card
+
+
+def test_a_data_set_of_other_items(call: Any, trained: Path, tmp_path: Path) -> None:
+    SyntheticDataset(120, 124, seed=0).save(tmp_path / "other")
+    done = call("evaluate", trained, "--data", "other")
+    assert done.code == 1
+    assert "must have the items of the model" in done.err
 
 
 def test_settings_that_are_none(call: Any, tmp_path: Path) -> None:
