@@ -1,4 +1,4 @@
-"""Fitting a model: epochs, early stopping, checkpoints, resume, callbacks, loggers."""
+"""Fitting a model: epochs, early stopping, checkpoints, callbacks, loggers; runs."""
 
 from mdsrec_pyg.training.baselines import fit_baselines
 from mdsrec_pyg.training.callbacks import Callback, TrainingContext
@@ -12,7 +12,9 @@ from mdsrec_pyg.training.loggers import (
     WandbLogger,
 )
 from mdsrec_pyg.training.plots import plot_learning
+from mdsrec_pyg.training.run_config import RunConfig, preset_options
 from mdsrec_pyg.training.run_folder import History
+from mdsrec_pyg.training.runs import Run, TrainedRun, train_run
 from mdsrec_pyg.training.trainer import Trainer
 
 __all__ = [
@@ -21,7 +23,10 @@ __all__ = [
     "LineLogger",
     "Logger",
     "MLflowLogger",
+    "Run",
+    "RunConfig",
     "TensorBoardLogger",
+    "TrainedRun",
     "Trainer",
     "TrainerConfig",
     "TrainingContext",
@@ -29,4 +34,6 @@ __all__ = [
     "fit_baselines",
     "load_weights",
     "plot_learning",
+    "preset_options",
+    "train_run",
 ]
