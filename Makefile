@@ -1,5 +1,6 @@
-# Every target first brings the environment up to date (scripts/setup.sh; its settings, such as
-# VENV, PYTHON and MDSREC_SKIP_SPARSE, may stand on the command line or in the environment).
+# Every target first brings what it needs of the environment up to date (scripts/setup.sh; its
+# settings, such as VENV, PYTHON and MDSREC_SKIP_SPARSE, may stand on the command line or in the
+# environment). Training does not wait for the compiler.
 VENV ?= .venv
 ARGS ?=
 export VENV PYTHON
@@ -7,7 +8,7 @@ export VENV PYTHON
 # The environment's own Python: PYTHON chooses which interpreter the environment is made from.
 RUN = $(VENV)/bin/python
 
-.PHONY: help setup train test bench lint format
+.PHONY: help setup sparse train test bench lint format docs wheel-check
 
 help:
 	@echo "make train            train MDSRec on the synthetic data set"
@@ -17,25 +18,44 @@ help:
 	@echo "                      (ARGS='--peers none' without them, ARGS=propagation only this one)"
 	@echo "make lint             ruff and mypy"
 	@echo "make format           let ruff format the code and sort its imports"
-	@echo "make setup            only make the environment in $(VENV)"
+	@echo "make docs             build the documentation (build/docs/index.html), offline"
+	@echo "make wheel-check      build the wheel, try it in an environment outside of this folder"
+	@echo "make setup            only make the environment in $(VENV), all of it"
+	@echo "make sparse           compile torch-scatter and torch-sparse, which only a SparseTensor needs"
 
 setup:
 	@bash scripts/setup.sh
 
-train: setup
+sparse:
+	@MDSREC_REQUIRE_SPARSE=1 bash scripts/setup.sh sparse
+
+train:
+	@bash scripts/setup.sh base
 	$(RUN) examples/train_mdsrec.py $(ARGS)
+	@bash scripts/setup.sh missing
 
 test: setup
 	$(RUN) -m pytest $(ARGS)
 
 bench: setup
-	$(RUN) benchmarks/short.py $(ARGS)
+	$(RUN) -m benchmarks.short $(ARGS)
 
-lint: setup
+lint:
+	@bash scripts/setup.sh dev
 	$(RUN) -m ruff check
 	$(RUN) -m ruff format --check
 	$(RUN) -m mypy
 
-format: setup
+format:
+	@bash scripts/setup.sh dev
 	$(RUN) -m ruff check --fix --select I
 	$(RUN) -m ruff format
+
+docs:
+	@bash scripts/setup.sh dev
+	$(RUN) -m sphinx -W --keep-going -q -d build/doctrees docs build/docs
+	@echo "build/docs/index.html"
+
+wheel-check:
+	@bash scripts/setup.sh dev
+	$(RUN) scripts/check_wheel.py

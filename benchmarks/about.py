@@ -16,7 +16,7 @@ import torch_geometric
 
 def about(threads: int, device: str | torch.device = "cpu") -> dict[str, Any]:
     """Code, hardware, versions, date and command of this run."""
-    script = Path(sys.argv[0]).name
+    name = Path(sys.argv[0]).stem
     # Names instead of whole paths: where a folder lies says something of one machine only.
     words = [Path(word).name if "/" in word else word for word in sys.argv[1:]]
     hardware = f"{processor()}, {threads} thread(s)"
@@ -27,7 +27,7 @@ def about(threads: int, device: str | torch.device = "cpu") -> dict[str, Any]:
         "hardware": hardware,
         "versions": {"torch": torch.__version__, "torch_geometric": torch_geometric.__version__},
         "date": date.today().isoformat(),
-        "command": f"python benchmarks/{script} {shlex.join(words)}",
+        "command": f"python -m benchmarks.{name} {shlex.join(words)}",
     }
 
 

@@ -1,8 +1,8 @@
 """Trains and evaluates MDSRec and its baselines on folders of real data; one row a finished run.
 
-    python benchmarks/accuracy.py DATA/scientific_full DATA/hm_week
-    python benchmarks/accuracy.py DATA/scientific_clip --trials-of scientific_full
-    python benchmarks/accuracy_table.py
+    python -m benchmarks.accuracy DATA/scientific_full DATA/hm_week
+    python -m benchmarks.accuracy DATA/scientific_clip --trials-of scientific_full
+    python -m benchmarks.accuracy_table
 
 Leave-last-out. Each model gets the same number of trials (``trials.py``), one seed, judged by
 NDCG@10 on validation with seen items kept as candidates; the winner runs over all seeds. Rows are
@@ -20,9 +20,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from about import about
-from trials import ABLATIONS, TRIALS, make_model
 
+from benchmarks.about import about
+from benchmarks.trials import ABLATIONS, TRIALS, make_model
 from mdsrec_pyg import FolderDataset, Trainer, evaluate, leave_last_out, seed_everything
 from mdsrec_pyg.data import Split
 from mdsrec_pyg.memory import use_huge_pages

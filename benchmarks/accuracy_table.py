@@ -1,6 +1,9 @@
-"""Makes the result tables from the rows of ``accuracy.py``; --readme writes them there, too.
+"""Makes the result tables from the rows of ``accuracy.py``.
 
-python benchmarks/accuracy_table.py --readme
+    python -m benchmarks.accuracy_table --write
+
+``--write`` puts them where people read them: one table of NDCG@10 into the README, all of them into
+``docs/results.md``.
 """
 
 from __future__ import annotations
@@ -10,12 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from accuracy import RESULTS, read_rows, winner
-from trials import TRIALS
 
+from benchmarks.accuracy import RESULTS, read_rows, winner
+from benchmarks.trials import TRIALS
 from mdsrec_pyg.io import atomic_write
 
-README = Path(__file__).parent.parent / "README.md"
+ROOT = Path(__file__).parent.parent
+README, PAGE = ROOT / "README.md", ROOT / "docs" / "results.md"
 BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
 METRICS = ("recall@10", "recall@20", "ndcg@10", "ndcg@20")
 LABELS = {"MDSRec-paper": "MDSRec, paper's form", "MDSRec": "**MDSRec**"}
@@ -26,7 +30,7 @@ def parse() -> argparse.Namespace:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--rows", type=Path, default=RESULTS)
-    parser.add_argument("--readme", action="store_true", help="write the tables into README.md")
+    parser.add_argument("--write", action="store_true", help="into README.md and docs/results.md")
     parser.add_argument("--trials-of", default="scientific_full", help="for sets without trials")
     return parser.parse_args()
 
@@ -113,22 +117,39 @@ def ablation_table(rows: Rows) -> str:
     return markdown(lines)
 
 
+def summary_table(rows: Rows, datasets: list[str], trials_of: str) -> str:
+    """Test NDCG@10 of every model on every data set, seen items kept and masked."""
+    lines = [["Test NDCG@10, seen items kept / masked", *datasets]]
+    for model in TRIALS:
+        found = [final_rows(rows, dataset, model, trials_of) for dataset in datasets]
+        cells = [both_cells(runs, "ndcg@10") if runs else "" for runs in found]
+        lines.append([LABELS.get(model, model), *cells])
+    return markdown(lines)
+
+
+def write_between(path: Path, text: str) -> None:
+    """Replaces what stands between the markers of a page."""
+    page = path.read_text()
+    if BEGIN not in page or END not in page:
+        raise SystemExit(f"{path.name} must contain the markers {BEGIN} and {END}")
+    before, rest = page.split(BEGIN)
+    after = rest.split(END)[1]
+    with atomic_write(path) as temporary:
+        temporary.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}")
+
+
 def main() -> None:
     """Prints the tables."""
     args = parse()
     rows = read_rows(args.rows)
     datasets = list(dict.fromkeys(row["dataset"] for row in rows))
+    summary = summary_table(rows, datasets, args.trials_of)
     tables = [dataset_table(rows, dataset, args.trials_of) for dataset in datasets]
     text = "\n\n".join([*tables, ablation_table(rows)]).strip()
-    print(text)
-    if args.readme:
-        readme = README.read_text()
-        if BEGIN not in readme or END not in readme:
-            raise SystemExit(f"{README.name} must contain the markers {BEGIN} and {END}")
-        before, rest = readme.split(BEGIN)
-        after = rest.split(END)[1]
-        with atomic_write(README) as path:
-            path.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}")
+    print(summary, text, sep="\n\n")
+    if args.write:
+        write_between(README, summary)
+        write_between(PAGE, text)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Is MDSRec better than a baseline, and for which items? Paired tests on the queries of the test.
 
-python benchmarks/compare.py DATA/scientific_full
+python -m benchmarks.compare DATA/scientific_full
 
 Trains the winners that ``accuracy.py`` has chosen on validation once more, with one seed, and
 compares the NDCG@10 of each query: bootstrap interval of the difference, permutation test, and the
@@ -17,10 +17,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from about import about
-from accuracy import RESULTS, TRAINER, chosen, train_model
-from trials import TRIALS
 
+from benchmarks.about import about
+from benchmarks.accuracy import RESULTS, TRAINER, chosen, train_model
+from benchmarks.trials import TRIALS
 from mdsrec_pyg import FolderDataset, evaluate, leave_last_out
 from mdsrec_pyg.evaluation import metrics_by_popularity, per_user_metric
 from mdsrec_pyg.evaluation.significance import compare_with_all

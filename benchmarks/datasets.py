@@ -2,8 +2,8 @@
 
 Every measurement runs in a process of its own; finished rows are kept, and a second run skips them.
 
-    python benchmarks/datasets.py --short
-    python benchmarks/datasets.py --rows 1000000 10000000 --threads 2
+    python -m benchmarks.datasets --short
+    python -m benchmarks.datasets --rows 1000000 10000000 --threads 2
 """
 
 from __future__ import annotations
@@ -16,11 +16,12 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from about import about, code_version
-from harness import add_common_arguments, megabytes, result_path, save, table
-from interaction_files import FILES, interaction_file
-from peers.environments import FOLDER, PeerError, Worker, interpreter, make
 from tqdm import tqdm
+
+from benchmarks.about import about, code_version
+from benchmarks.harness import add_common_arguments, megabytes, result_path, save, table
+from benchmarks.interaction_files import FILES, interaction_file
+from benchmarks.peers.environments import PeerError, Worker, interpreter, make
 
 Row = dict[str, Any]
 
@@ -67,7 +68,7 @@ class Processes:
         python = interpreter(name) if name == "recbole" else Path(sys.executable)
         self.started += 1
         place = self.scratch / str(self.started)
-        return Worker(name, python, FOLDER / f"{name}_reading.py", {}, place, self.threads)
+        return Worker(name, python, f"benchmarks.peers.{name}_reading", {}, place, self.threads)
 
     def close(self) -> None:
         """Ends the processes that were kept."""

@@ -1,6 +1,6 @@
 """Times an epoch of MDSRec beside SASRec on the same data, in turn, and profiles a step.
 
-python benchmarks/epoch.py DATA/scientific_full --threads 2
+python -m benchmarks.epoch DATA/scientific_full --threads 2
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ import time
 from pathlib import Path
 
 import torch
-from about import about
 from torch.profiler import ProfilerActivity, profile
-from trials import make_model
 
+from benchmarks.about import about
+from benchmarks.trials import make_model
 from mdsrec_pyg import FolderDataset, leave_last_out
 from mdsrec_pyg.data import SequenceLoader
 from mdsrec_pyg.io import atomic_write

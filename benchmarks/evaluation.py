@@ -2,7 +2,7 @@
 
 Both get the same scores, products of given vectors, and must find the same metrics.
 
-python benchmarks/evaluation.py DATA/scientific_full --threads 2
+python -m benchmarks.evaluation DATA/scientific_full --threads 2
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from about import about
-from harness import add_common_arguments, megabytes, result_path, save, table
 from numpy.typing import NDArray
-from peers.environments import FOLDER, PeerError, Worker, interpreter, make, take_turns
 
+from benchmarks.about import about
+from benchmarks.harness import add_common_arguments, megabytes, result_path, save, table
+from benchmarks.peers.environments import PeerError, Worker, interpreter, make, take_turns
 from mdsrec_pyg import FolderDataset, leave_last_out
 from mdsrec_pyg.memory import use_huge_pages
 
@@ -107,9 +107,9 @@ def start(
     workers = {}
     for name, (python, script, batch_size) in systems.items():
         own = {**spec, "batch_size": batch_size, "scores_only": name == SCORES}
-        place, path = folder / name, FOLDER / f"{script}_ranking.py"
+        place, module = folder / name, f"benchmarks.peers.{script}_ranking"
         try:
-            workers[name] = Worker(name, python, path, own, place, args.threads), batch_size
+            workers[name] = Worker(name, python, module, own, place, args.threads), batch_size
         except PeerError as error:
             if script == "ours":
                 raise

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from figure_models import World, ease, gru4rec, mdsrec, popularity, sasrec
 from torch_geometric.nn import GATv2Conv, GraphConv
 
+from benchmarks.figure_models import World, ease, gru4rec, mdsrec, popularity, sasrec
 from mdsrec_pyg.nn import Recommender
 
 LOSS: dict[str, Any] = {"history_bias": True, "bias_lr": 5.0}

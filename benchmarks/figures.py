@@ -1,9 +1,9 @@
 """Whether a change left every figure as it was, bit for bit, on one machine.
 
-    python benchmarks/figures.py --out before.json DATA/scientific_clip
+    python -m benchmarks.figures --out before.json DATA/scientific_clip
     ... change the code ...
-    python benchmarks/figures.py --out after.json DATA/scientific_clip
-    python benchmarks/figures.py --compare before.json after.json
+    python -m benchmarks.figures --out after.json DATA/scientific_clip
+    python -m benchmarks.figures --compare before.json after.json
 
 Every model is made, trained for three epochs and asked: losses, metrics, ranks, scores, weights,
 graphs, recommendations and their reasons. Numbers are kept exactly, arrays by a hash of their
@@ -23,15 +23,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import figure_models as models
 import numpy as np
 import torch
-from about import about
-from figure_models import Edges, World
-from figure_rows import GRAPHS, ROWS, Row
-from harness import table, write
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
+
+from benchmarks import figure_models as models
+from benchmarks.about import about
+from benchmarks.figure_models import Edges, World
+from benchmarks.figure_rows import GRAPHS, ROWS, Row
+from benchmarks.harness import table, write
 
 Figures = dict[str, Any]
 

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from catalog import Catalog
 from sklearn.cluster import KMeans, MiniBatchKMeans
 from sklearn.neighbors import NearestNeighbors
 from torch import Tensor
 
+from benchmarks.catalog import Catalog
 from mdsrec_pyg.data import ModalFeature
 from mdsrec_pyg.graphs import (
     InterestCenters,

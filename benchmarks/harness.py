@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import ctypes
 import json
+import os
 import random
 import re
 import statistics
@@ -15,11 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from about import processor
 
+from benchmarks.about import processor
 from mdsrec_pyg.io import atomic_write
 
-RESULTS = Path(__file__).parent / "results"
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "benchmarks" / "results"
 
 Seconds = dict[str, list[float]]
 
@@ -30,6 +32,12 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--repeats", type=int, help="timed runs of each, in turn")
     parser.add_argument("--out", type=Path, help="result file (default: under benchmarks/results)")
+
+
+def child_environment() -> dict[str, str]:
+    """Environment variables with which a process finds ``benchmarks`` from any folder."""
+    path = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(path)}
 
 
 def synchronize(device: torch.device | str) -> None:

@@ -3,9 +3,9 @@
 Every measurement runs in a process of its own, so that no memory is taken over from another one.
 Finished rows are kept in a file, and a second run skips them.
 
-    python benchmarks/item_graph.py --short
-    python benchmarks/item_graph.py --num-items 10000 100000
-    python benchmarks/item_graph.py --num-items 1000000 --methods "local ridge" --targets 5000
+    python -m benchmarks.item_graph --short
+    python -m benchmarks.item_graph --num-items 10000 100000
+    python -m benchmarks.item_graph --num-items 1000000 --methods "local ridge" --targets 5000
 """
 
 from __future__ import annotations
@@ -21,9 +21,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from about import about, code_version
-from catalog import load_catalog
-from graph_methods import (
+from tqdm import tqdm
+
+from benchmarks.about import about, code_version
+from benchmarks.catalog import load_catalog
+from benchmarks.graph_methods import (
     CENTERS,
     METHODS,
     NEIGHBORS,
@@ -31,9 +33,15 @@ from graph_methods import (
     Settings,
     dense_neighbors,
 )
-from harness import add_common_arguments, megabytes, peak_memory, result_path, save, table
-from tqdm import tqdm
-
+from benchmarks.harness import (
+    add_common_arguments,
+    child_environment,
+    megabytes,
+    peak_memory,
+    result_path,
+    save,
+    table,
+)
 from mdsrec_pyg.data import ModalFeature
 from mdsrec_pyg.graphs import local_ridge_graph, ridge_graph, ridge_precision
 from mdsrec_pyg.graphs.nearest import nearest
@@ -92,12 +100,15 @@ def child(args: Settings, method: str, num_items: int) -> Result:
     """A measurement in a process of its own; in the short form here, where nothing is judged."""
     if args.short:
         return measure(args, method, num_items)
-    command = [sys.executable, __file__, "--one", method, "--num-items", str(num_items)]
+    command = [sys.executable, "-m", "benchmarks.item_graph"]
+    command += ["--one", method, "--num-items", str(num_items)]
     for name in ("threads", "folder", "num_features", "candidates", "queries", "search", "targets"):
         value = getattr(args, name)
         if value is not None and (name != "targets" or method == "local ridge"):
             command += [f"--{name.replace('_', '-')}", str(value)]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    done = subprocess.run(
+        command, env=child_environment(), stdout=subprocess.PIPE, text=True, check=True
+    )
     return json.loads(done.stdout.splitlines()[-1])
 
 

@@ -1,6 +1,6 @@
 """Times full cross-entropy over large catalogs: ours in blocks, the plain form, and libraries.
 
-python benchmarks/loss.py --num-items 10000 100000 1000000 --num-positions 8192
+python -m benchmarks.loss --num-items 10000 100000 1000000 --num-positions 8192
 """
 
 from __future__ import annotations
@@ -16,8 +16,12 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from about import about
-from harness import (
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+from tqdm import tqdm
+
+from benchmarks.about import about
+from benchmarks.harness import (
     add_common_arguments,
     interleave,
     megabytes,
@@ -27,10 +31,6 @@ from harness import (
     spread,
     table,
 )
-from torch import Tensor
-from torch.utils.checkpoint import checkpoint
-from tqdm import tqdm
-
 from mdsrec_pyg import Interactions
 from mdsrec_pyg.data import SequenceBatch, SequenceLoader
 from mdsrec_pyg.memory import use_huge_pages

@@ -1,6 +1,6 @@
 """Times all ways of propagating over an item graph, side by side, against ours and the hardware.
 
-python benchmarks/propagation.py --num-nodes 23000 --num-neighbors 10 --channels 64
+python -m benchmarks.propagation --num-nodes 23000 --num-neighbors 10 --channels 64
 """
 
 from __future__ import annotations
@@ -14,8 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from about import about
-from harness import (
+from torch import Tensor
+from torch_geometric.data import Data
+from tqdm import tqdm
+
+from benchmarks.about import about
+from benchmarks.harness import (
     add_common_arguments,
     interleave,
     megabytes,
@@ -26,11 +30,7 @@ from harness import (
     table,
     write,
 )
-from propagation_methods import OURS, Method, Propagation, methods, own_layer
-from torch import Tensor
-from torch_geometric.data import Data
-from tqdm import tqdm
-
+from benchmarks.propagation_methods import OURS, Method, Propagation, methods, own_layer
 from mdsrec_pyg.memory import use_huge_pages
 
 SIZES = (7_000, 23_000, 200_000, 1_000_000)
@@ -227,7 +227,7 @@ def main() -> None:
         results += rows
         write(result, path)  # what is finished is kept where the run is stopped
     if args.plot:
-        from propagation_plot import draw
+        from benchmarks.propagation_plot import draw
 
         draw(result, args.plot)
     save(result, path)

@@ -1,6 +1,6 @@
 """Draws a result of benchmarks/propagation.py: time of each method, by size of the catalog.
 
-python benchmarks/propagation_plot.py benchmarks/results/DATE-propagation-HARDWARE.json
+python -m benchmarks.propagation_plot benchmarks/results/DATE-propagation-HARDWARE.json
 
 Needs matplotlib (the extra ``plot``).
 """
@@ -17,8 +17,8 @@ import matplotlib
 matplotlib.use("agg")
 
 from matplotlib import pyplot as plt
-from propagation_methods import OURS
 
+from benchmarks.propagation_methods import OURS
 from mdsrec_pyg.io import atomic_write
 
 # The edges of docs/draw_architecture.py.

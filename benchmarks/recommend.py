@@ -1,6 +1,6 @@
 """Times recommendations for one user over large catalogs: exact, and approximate with FAISS.
 
-python benchmarks/recommend.py --sizes 10000 100000 1000000 --threads 2
+python -m benchmarks.recommend --sizes 10000 100000 1000000 --threads 2
 
 The models are untrained and the items synthetic: vectors in clusters of about a hundred, whose
 lengths differ, and histories that mostly stay in one cluster. Vectors without clusters
@@ -18,8 +18,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from about import about
-from harness import (
+from numpy.typing import NDArray
+from torch import Tensor
+from torch_geometric.data import Data
+from tqdm import tqdm
+
+from benchmarks.about import about
+from benchmarks.harness import (
     Seconds,
     add_common_arguments,
     interleave,
@@ -30,11 +35,6 @@ from harness import (
     table,
     write,
 )
-from numpy.typing import NDArray
-from torch import Tensor
-from torch_geometric.data import Data
-from tqdm import tqdm
-
 from mdsrec_pyg.memory import use_huge_pages
 from mdsrec_pyg.nn import MDSRec, Relations, SASRec, SequentialRecommender
 from mdsrec_pyg.nn.votes.training_votes import TrainingVotes

@@ -1,6 +1,6 @@
 """What the local ridge loses against the exact one on data where both fit.
 
-python benchmarks/ridge_quality.py DATA/scientific_full DATA/hm_week --threads 2
+python -m benchmarks.ridge_quality DATA/scientific_full DATA/hm_week --threads 2
 
 Graphs come from the training part, quality is that of the plain votes on validation: no parameter
 is trained, so nothing but the graph differs.
@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 import torch
-from about import about
-from harness import add_common_arguments, result_path, save, table
 from torch import Tensor
 from torch_geometric.data import Data
 
+from benchmarks.about import about
+from benchmarks.harness import add_common_arguments, result_path, save, table
 from mdsrec_pyg import FolderDataset, evaluate, leave_last_out
 from mdsrec_pyg.data import SequenceBatch, Split
 from mdsrec_pyg.graphs import local_ridge_graph, ridge_graph, ridge_precision

@@ -1,6 +1,6 @@
 """Runs every benchmark in short form: shows that each runs, and judges no time.
 
-python benchmarks/short.py --peers none
+python -m benchmarks.short --peers none
 """
 
 from __future__ import annotations
@@ -11,12 +11,10 @@ import sys
 import time
 from pathlib import Path
 
-from harness import table
 from tqdm import tqdm
 
+from benchmarks.harness import child_environment, table
 from mdsrec_pyg import SyntheticDataset
-
-HERE = Path(__file__).parent
 
 
 def parse() -> argparse.Namespace:
@@ -59,8 +57,14 @@ def run(name: str, options: list[str], folder: Path) -> tuple[int, float]:
     """Exit status and seconds of one benchmark; what it says goes into ``<name>.txt``."""
     start = time.perf_counter()
     with (folder / f"{name}.txt").open("w") as file:
-        command = [sys.executable, "-W", "ignore", str(HERE / f"{name}.py"), *options]
-        done = subprocess.run(command, stdout=file, stderr=subprocess.STDOUT, check=False)
+        command = [sys.executable, "-W", "ignore", "-m", f"benchmarks.{name}", *options]
+        done = subprocess.run(
+            command,
+            env=child_environment(),
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            check=False,
+        )
     return done.returncode, time.perf_counter() - start
 
 

@@ -1,6 +1,6 @@
 """Predicted positions a second in training, ours beside the SASRec of RecBole and RecTools.
 
-python benchmarks/training.py DATA/scientific_full --threads 2
+python -m benchmarks.training DATA/scientific_full --threads 2
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from about import about
-from harness import add_common_arguments, megabytes, result_path, save, spread, table
-from peers.environments import (
+
+from benchmarks.about import about
+from benchmarks.harness import add_common_arguments, megabytes, result_path, save, spread, table
+from benchmarks.peers.environments import (
     CHOICES,
-    FOLDER,
     PeerError,
     Worker,
     chosen,
@@ -27,8 +27,7 @@ from peers.environments import (
     make,
     take_turns,
 )
-from peers.equal_time import equal_time
-
+from benchmarks.peers.equal_time import equal_time
 from mdsrec_pyg import FolderDataset, leave_last_out
 from mdsrec_pyg.data import Split
 from mdsrec_pyg.memory import use_huge_pages
@@ -111,8 +110,8 @@ def start(
         model, options = OURS[name]
         own = {**spec, "model": model, "options": options}
         place = folder / str(len(workers))
-        script = FOLDER / "ours_training.py"
-        workers[name] = Worker(name, Path(sys.executable), script, own, place, args.threads)
+        module = "benchmarks.peers.ours_training"
+        workers[name] = Worker(name, Path(sys.executable), module, own, place, args.threads)
     for name, (peer, batch_size) in THEIRS.items():
         if peer not in chosen(args.peers) or peer in skipped:
             continue
@@ -120,8 +119,8 @@ def start(
         place = folder / f"{len(workers)}-{peer}"
         try:
             make(peer)
-            script = FOLDER / f"{peer}_training.py"
-            workers[name] = Worker(name, interpreter(peer), script, own, place, args.threads)
+            module = f"benchmarks.peers.{peer}_training"
+            workers[name] = Worker(name, interpreter(peer), module, own, place, args.threads)
         except (PeerError, OSError) as error:
             skipped[peer] = str(error)
             print(f"goes on without {peer}: {error}")

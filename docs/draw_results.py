@@ -21,12 +21,11 @@ matplotlib.use("agg")
 from matplotlib import pyplot as plt
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "benchmarks"))
+sys.path.insert(0, str(ROOT))
 
-from accuracy import RESULTS, read_rows  # noqa: E402
-from accuracy_table import final_rows  # noqa: E402
-from trials import TRIALS  # noqa: E402
-
+from benchmarks.accuracy import RESULTS, read_rows  # noqa: E402
+from benchmarks.accuracy_table import final_rows  # noqa: E402
+from benchmarks.trials import TRIALS  # noqa: E402
 from mdsrec_pyg.io import atomic_write  # noqa: E402
 
 NAMES = {"MDSRec-paper": "MDSRec, paper's form", "EASE+features": "EASE with features"}

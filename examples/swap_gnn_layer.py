@@ -2,12 +2,14 @@
 
     python examples/swap_gnn_layer.py
 
-``conv`` takes a callable that makes a ``MessagePassing``; a layer that takes ``edge_weight``, or
-``edge_attr`` with ``edge_dim=1``, gets the weights of the item graphs. The paper's form is used,
-in which everything that the model knows of the items comes through this layer. What to expect
-(half a minute on one CPU core, seed 0): test Recall@10 of LightGraphConv .103, GCNConv .082,
-GATv2Conv .063 and the layer of this file .078, over the whole catalog with seen items masked. More
-parameters do not help where an item has four interactions.
+``conv`` takes a callable that makes a layer. The signature of its ``forward`` decides how it gets
+the weights of the item graphs: as ``edge_weight``, or as ``edge_attr`` of one column, which many
+layers use only if they are built for it (``edge_dim=1``); where they are not used a warning says
+so (docs/layers_table.md lists the layers of PyG). The paper's form is used, in which everything
+that the model knows of the items comes through this layer. What to expect (half a minute on one CPU
+core, seed 0): test Recall@10 of LightGraphConv .103, GCNConv .082, GATv2Conv .063 and the layer of
+this file .078, over the whole catalog with seen items masked. More parameters do not help where an
+item has four interactions.
 """
 
 from __future__ import annotations

@@ -62,7 +62,7 @@ def configure(default: C, given: C | Mapping[str, Any] | None = None, **options:
 def unknown_option(owner: str, name: str, known: Iterable[str]) -> ValueError:
     """The error for an option that does not exist; it names the nearest that does."""
     known = list(known)
-    near = get_close_matches(name, known, n=1)
+    near = get_close_matches(name, known, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(known)}"
     return ValueError(f"{owner} has no option {name!r}: {hint}")
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -49,3 +51,27 @@ def set_random_state(state: dict[str, Any], device: torch.device) -> None:
     torch.set_rng_state(state["torch"])
     if device.type == "cuda":
         torch.cuda.set_rng_state(state["cuda"], device)
+
+
+@contextmanager
+def preserved_random_state(device: torch.device) -> Iterator[None]:
+    """Puts the generators that :func:`seed_everything` seeds back when the block ends.
+
+    Example:
+        >>> with preserved_random_state(torch.device("cpu")):
+        ...     seed_everything(0)
+
+    Args:
+        device: Where the block works; a CUDA device is initialized if it was not.
+    """
+    before = random_state(torch.device("cpu"))
+    cuda = device.type == "cuda" or torch.cuda.is_initialized()
+    states = torch.cuda.get_rng_state_all() if cuda else []
+    try:
+        yield
+    finally:
+        set_random_state(before, torch.device("cpu"))
+        if cuda:
+            torch.cuda.set_rng_state_all(states)
+        else:  # until CUDA starts it holds a seed that waits, by default that of the CPU
+            torch.cuda.manual_seed_all(torch.initial_seed())

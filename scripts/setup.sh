@@ -1,13 +1,18 @@
 #!/usr/bin/env bash
-# Makes the virtual environment: PyTorch, mdsrec_pyg with its development tools, and the compiled
-# extras torch-scatter and torch-sparse. Run it as often as you like: a finished set-up is
-# recognized in an instant.
+# Makes the virtual environment, in parts, so that a first result waits for nothing it does not need.
+# Run it as often as you like: what is there is recognized in an instant.
+#
+#   scripts/setup.sh base      PyTorch and mdsrec_pyg with what training needs
+#   scripts/setup.sh dev       base, and the development tools with every extra but the compiled ones
+#   scripts/setup.sh sparse    base, and torch-scatter and torch-sparse, which compile for minutes
+#   scripts/setup.sh           dev and sparse
+#   scripts/setup.sh missing   installs nothing, says whether the compiled extras are still to come
 #
 #   VENV=.venv                the environment's folder; an existing one is completed
 #   PYTHON=python3.12         the interpreter (default: python3 if it fits, else the newest that does)
 #   MDSREC_SKIP_SPARSE=1      leave the compiled extras out; the library runs without them
-#   MDSREC_REQUIRE_SPARSE=1   fail without the compiled extras (the default where CI is
-#                             set, unless to 0 or false)
+#   MDSREC_REQUIRE_SPARSE=1   fail where the compiled extras are asked for and cannot be had (the
+#                             default where CI is set, unless to 0 or false)
 #   FORCE_ONLY_CPU=0          let the extras compile CUDA kernels too (needs the CUDA toolkit)
 #
 # pip's own settings (PIP_INDEX_URL, PIP_FIND_LINKS, pip.conf, ...) are honored throughout.
@@ -17,11 +22,22 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 CPU_TORCH="2.13.0" # what a machine without a GPU gets
 CPU_INDEX="https://download.pytorch.org/whl/cpu"
 
+WANT_DEV=0 WANT_SPARSE=0 ONLY_SAY=0
+for part in ${@:-dev sparse}; do
+    case "$part" in
+    base) ;;
+    dev) WANT_DEV=1 ;;
+    sparse) WANT_SPARSE=1 ;;
+    missing) ONLY_SAY=1 ;;
+    *) echo "error: a part must be base, dev, sparse or missing, got '$part'" >&2 && exit 1 ;;
+    esac
+done
+
 VENV="${VENV:-.venv}"
 PY="$VENV/bin/python"
 STAMP="$VENV/.mdsrec-setup"
 LOG="$VENV/setup.log"
-SKIP_SPARSE="${MDSREC_SKIP_SPARSE:-0}"
+if [ "${MDSREC_SKIP_SPARSE:-0}" = 1 ]; then WANT_SPARSE=0; fi
 case "${CI:-}" in
 "" | 0 | [Ff]alse | FALSE) IN_CI=0 ;;
 *) IN_CI=1 ;;
@@ -71,6 +87,9 @@ logged() {
     "$@" >>"$LOG" 2>&1
 }
 install() { logged "$PY" -m pip install "$@"; }
+# pip turns Ctrl-C into a failure of its own, which must not pass for a build that failed.
+trap 'close_line; exit 130' INT
+trap 'close_line; exit 143' TERM
 
 # ---- Python -------------------------------------------------------------------------------------
 
@@ -167,131 +186,70 @@ install_torch() {
     ok "$version ($gpu)"
 }
 
-install_package() {
+install_package() { # base or dev
     step mdsrec_pyg
-    install --no-build-isolation -e '.[dev]' || fail "could not install mdsrec_pyg with its requirements"
-    ok "with requirements and development tools"
+    local extras=plot what="with what training needs"
+    if [ "$1" = dev ]; then extras=dev what="with requirements and development tools"; fi
+    install --no-build-isolation -e ".[$extras]" || fail "could not install mdsrec_pyg with its requirements"
+    ok "$what"
 }
 
-# ---- torch-scatter and torch-sparse -------------------------------------------------------------
-
-# Whether the compiler makes Python extensions at all.
-has_compiler() {
-    local include
-    include="$("$PY" -c 'import sysconfig; print(sysconfig.get_paths()["include"])')"
-    logged "${CXX:-c++}" -std=c++17 -I"$include" -fsyntax-only -x c++ - <<'END'
-#include <Python.h>
-#include <vector>
-END
-}
-
-# One compiler process a core, as far as memory goes: each takes up to 2 GiB.
-build_jobs() {
-    local cores memory
-    cores="$(nproc)"
-    memory="$(awk '/^MemAvailable/ {print int($2 / 2097152)}' /proc/meminfo)"
-    if [ "${memory:-1}" -lt 1 ]; then memory=1; fi
-    echo $((cores < ${memory:-1} ? cores : ${memory:-1}))
-}
-
-# Torch's ABI, Python and architecture decide which wheels fit.
-wheel_folder() {
-    "$PY" - "${XDG_CACHE_HOME:-$HOME/.cache}" <<'END'
-import platform, sys
-from importlib.metadata import version
-python = f"cp{sys.version_info.major}{sys.version_info.minor}"
-print(f"{sys.argv[1]}/mdsrec_pyg/wheels/torch-{version('torch')}-{python}-{platform.machine()}")
-END
-}
-
-# Builds both wheels in a scratch folder and moves them to their place when both are done.
-build_wheels() (
-    wheels="$1"
-    mkdir -p "$wheels" && work="$(mktemp -d "$wheels/.build.XXXXXX")" || exit 1
-    trap 'rm -rf "$work"' EXIT
-    mkdir "$work/bin"
-    # torch prefers ninja, which breaks parallel=: all extensions would share one build.ninja.
-    printf '#!/bin/sh\nexit 1\n' >"$work/bin/ninja" && chmod +x "$work/bin/ninja"
-    printf '[build_ext]\nparallel=%s\n' "$(build_jobs)" >"$work/distutils.cfg"
-    export PATH="$work/bin:$PATH" DIST_EXTRA_CONFIG="$work/distutils.cfg"
-    export CFLAGS="-O3 -DNDEBUG -g0" CXXFLAGS="-O3 -DNDEBUG -g0"
-    # Not pip's own cache: its key knows nothing of the torch version.
-    logged "$PY" -m pip wheel --no-deps --no-cache-dir --no-build-isolation --use-pep517 \
-        -w "$work" "$SCATTER" "$SPARSE" &&
-        mv -f "$work"/torch_scatter-*.whl "$work"/torch_sparse-*.whl "$wheels"
-)
-
-install_wheels() {
-    install --no-deps --no-index --force-reinstall "$1"/torch_scatter-"${SCATTER##*=}"-*.whl \
-        "$1"/torch_sparse-"${SPARSE##*=}"-*.whl && logged "$PY" scripts/check_sparse.py
-}
-
-# Sets SPARSE_STATE to built, no-compiler or failed.
-install_sparse() {
-    local wheels
-    wheels="$(wheel_folder)"
-    if [ "$FORCE_ONLY_CPU" != 1 ]; then wheels="$wheels-cuda"; fi
-    step torch-sparse
-    SPARSE_STATE=built
-    if logged "$PY" scripts/check_sparse.py; then
-        ok "already installed"
-    elif install_wheels "$wheels"; then
-        ok "from $wheels"
-    elif ! has_compiler; then
-        SPARSE_STATE=no-compiler
-    else
-        note "compiling for some minutes, once"
-        if build_wheels "$wheels" && install_wheels "$wheels"; then
-            ok "wheels kept in $wheels"
-        else
-            SPARSE_STATE=failed
-            # Broken leftovers would be worse than nothing.
-            logged "$PY" -m pip uninstall -y torch-scatter torch-sparse || true
-        fi
-    fi
-}
-
-report_missing_sparse() {
-    local reason="they failed to build, see $LOG; to try again: MDSREC_REQUIRE_SPARSE=1 make test"
-    if [ "$SPARSE_STATE" = no-compiler ]; then
-        reason="no working C++ compiler with Python's headers (Debian or Ubuntu: apt install g++ python3-dev)"
-    fi
-    if [ "$REQUIRE_SPARSE" = 1 ]; then fail "torch-scatter and torch-sparse are required: $reason"; fi
-    warn "going on without torch-scatter and torch-sparse: $reason"
-}
-
-# Whether another attempt at the extras makes sense, given how the last one ended.
-sparse_wanted() {
-    case "$SPARSE_STATE" in
-    built) return 1 ;;
-    no-compiler) [ "$REQUIRE_SPARSE" = 1 ] || has_compiler ;;
-    failed) [ "$REQUIRE_SPARSE" = 1 ] ;;
-    *) return 0 ;;
-    esac
-}
+. scripts/setup_sparse.sh
 
 # ---- all of it ----------------------------------------------------------------------------------
 
 stamp_key() {
-    { cat pyproject.toml setup.cfg scripts/setup.sh scripts/check_sparse.py &&
+    { cat pyproject.toml setup.cfg scripts/setup.sh scripts/setup_sparse.sh scripts/check_sparse.py &&
         "$PY" -VV && echo "$PWD $FORCE_ONLY_CPU"; } | cksum
+}
+
+# Sets INSTALLED (none, base or dev) and SPARSE_STATE to what the last set-up from these files left.
+read_stamp() {
+    INSTALLED=none SPARSE_STATE=none
+    if [ -f "$STAMP" ] && fits "$PY" && [ "$(sed -n 1p "$STAMP")" = "$(stamp_key)" ]; then
+        INSTALLED="$(sed -n 2p "$STAMP")" SPARSE_STATE="$(sed -n 3p "$STAMP")"
+    fi
+}
+write_stamp() {
+    printf '%s\n%s\n%s\n' "$(stamp_key)" "$INSTALLED" "$SPARSE_STATE" >"$STAMP.new" && mv "$STAMP.new" "$STAMP"
+}
+
+package_wanted() { [ "$INSTALLED" = none ] || [ "$WANT_DEV$INSTALLED" = 1base ]; }
+
+# One set-up of a folder at a time. What it starts holds the lock, too: a build may outlive it.
+wait_for_others() {
+    command -v flock >/dev/null || return 0
+    exec 9<scripts/setup.sh
+    if ! flock -n 9; then
+        echo "==> waiting for another set-up of this folder"
+        flock 9
+    fi
+    read_stamp
 }
 
 if [ -n "${PYTHON:-}" ] && fits "$PY" && [ "$(version_of "$(find_python)")" != "$(version_of "$PY")" ]; then
     fail "$VENV holds Python $(version_of "$PY"), not PYTHON=$PYTHON; remove it or choose another VENV"
 fi
-SPARSE_STATE=none
-if [ -f "$STAMP" ] && fits "$PY" && [ "$(sed -n 1p "$STAMP")" = "$(stamp_key)" ]; then
-    SPARSE_STATE="$(sed -n 2p "$STAMP")"
-else
-    prepare_python
-    rm -f "$STAMP"
-    install_torch
-    install_package
+if [ "$ONLY_SAY" = 1 ]; then
+    report_later
+    exit 0
 fi
-if [ "$SKIP_SPARSE" != 1 ]; then
-    if sparse_wanted; then install_sparse; fi
-    if [ "$SPARSE_STATE" != built ]; then report_missing_sparse; fi
+read_stamp
+if package_wanted || sparse_wanted; then wait_for_others; fi
+if package_wanted; then
+    if [ "$INSTALLED" = none ]; then
+        prepare_python
+        rm -f "$STAMP"
+        install_torch
+    fi
+    INSTALLED=base
+    if [ "$WANT_DEV" = 1 ]; then INSTALLED=dev; fi
+    install_package "$INSTALLED"
+    write_stamp
 fi
-printf '%s\n%s\n' "$(stamp_key)" "$SPARSE_STATE" >"$STAMP.new" && mv "$STAMP.new" "$STAMP"
+if sparse_wanted; then
+    install_sparse
+    write_stamp
+fi
+if [ "$WANT_SPARSE" = 1 ] && [ "$SPARSE_STATE" != built ]; then report_missing_sparse; fi
 printf '==> %-13s%s, %d s\n' ready "$VENV/bin/python" "$SECONDS"

@@ -30,7 +30,7 @@ def requirements(names: list[str]) -> dict[str, Requirement]:
 
 
 def make_targets() -> set[str]:
-    return set(re.findall(r"^([a-z]+):", MAKEFILE, flags=re.MULTILINE))
+    return set(re.findall(r"^([a-z-]+):", MAKEFILE, flags=re.MULTILINE))
 
 
 # ---- CI, Makefile, README and metadata say the same ---------------------------------------------
@@ -43,11 +43,47 @@ def test_ci_runs_what_the_readme_names(command: str) -> None:
     assert re.search(r"^make lint$", CI, flags=re.MULTILINE)
 
 
-@pytest.mark.parametrize("document", ["README.md", ".ci/run"])
+@pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md", ".ci/run"])
 def test_every_make_command_has_a_target(document: str) -> None:
-    named = re.findall(r"(?:^|`)make ([a-z]+)", (ROOT / document).read_text(), flags=re.MULTILINE)
+    named = re.findall(r"(?:^|`)make ([a-z-]+)", (ROOT / document).read_text(), flags=re.MULTILINE)
     assert named
     assert set(named) <= make_targets()
+
+
+def test_hooks_before_a_commit_are_what_lint_runs() -> None:
+    hooks = (ROOT / ".pre-commit-config.yaml").read_text()
+    entries = re.findall(r"entry: \.venv/bin/python -m (.*)", hooks)
+    lint = MAKEFILE.partition("\nlint:")[2].partition("\n\n")[0]
+    commands = re.findall(r"\$\(RUN\) -m (.*)", lint)
+    assert len(commands) == 3
+    # A hook is given files and may mend them; with files named, ruff would forget its exclusions.
+    assert [words.replace(" --force-exclude", "") for words in entries] == [
+        words.replace(" --check", "") for words in commands
+    ]
+
+
+def test_folders_that_contributors_are_told_of_are_there() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    folders = re.findall(r"^\| `([a-z]+)/` \|", text, flags=re.MULTILINE)
+    assert len(folders) == 10
+    there = {path.parent.name for path in (ROOT / "mdsrec_pyg").glob("*/__init__.py")}
+    assert set(folders) - there <= {"cli"}
+    for link in re.findall(r"\]\(([^)#:]+)\)", text):
+        assert (ROOT / link).exists(), link
+
+
+@pytest.mark.parametrize("top", ["benchmarks", "tests"])
+def test_tests_and_benchmarks_are_packages(top: str) -> None:
+    # Else two test files of the same name clash, and mypy takes a helper for a module of its own.
+    for path in (ROOT / top).rglob("*.py"):
+        assert (path.parent / "__init__.py").exists(), path.parent
+
+
+def test_citation_names_version_and_paper() -> None:
+    citation = (ROOT / "CITATION.cff").read_text()
+    assert f"\nversion: {PROJECT['version']}\n" in citation
+    assert re.findall(r"family-names: (\w+)", citation) == ["Li", "Guo", "Li", "Zou"]
+    assert "arXiv:2412.08103" in citation
 
 
 def test_ci_counts_as_ci_and_stops_at_the_first_failure() -> None:

@@ -4,72 +4,11 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
-
-
-class Sandbox:
-    """A copy of what the script reads, and an environment in which nothing is really installed.
-
-    ``python -m pip`` notes its arguments and succeeds, except that wheels never build and the
-    compiled extras are never found. ``NO_TORCH``, ``FINDS_CPU`` and ``CPU_INDEX`` say what there
-    is of PyTorch.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.calls = folder / "calls"
-        (folder / "scripts").mkdir()
-        for name in ["pyproject.toml", "setup.cfg", "scripts/setup.sh", "scripts/check_sparse.py"]:
-            shutil.copy(ROOT / name, folder / name)
-        self.make_environment(".venv")
-
-    def make_environment(self, name: str) -> None:
-        python = self.folder / name / "bin" / "python"
-        python.parent.mkdir(parents=True)
-        python.write_text(
-            f"""#!/bin/sh
-echo "$* FORCE_ONLY_CPU=$FORCE_ONLY_CPU" >> '{self.calls}'
-case "$*" in
-*" wheel "*)
-    cat "$DIST_EXTRA_CONFIG" >> '{self.calls}'
-    ninja --version || echo "ninja is hidden" >> '{self.calls}'
-    exit 1 ;;
-*--no-index* | *check_sparse*) exit 1 ;;
-*" index versions "*) if [ -n "$FINDS_CPU" ]; then echo "torch 2.14.0, 2.13.0+cpu"; fi ;;
-*--index-url*) test -n "$CPU_INDEX"; exit ;;
-"- torch>="*) if [ -n "$NO_TORCH" ]; then exit 1; fi ;;
-esac
-case "$*" in
--m*) exit 0 ;;
-esac
-exec '{sys.executable}' "$@"
-"""
-        )
-        python.chmod(0o755)
-
-    def run(self, **settings: str) -> subprocess.CompletedProcess[str]:
-        self.calls.write_text("")
-        names = ["CI", "PYTHON", "VENV", "FORCE_ONLY_CPU"]
-        names += ["MDSREC_SKIP_SPARSE", "MDSREC_REQUIRE_SPARSE"]
-        environment = {key: value for key, value in os.environ.items() if key not in names}
-        environment |= {"XDG_CACHE_HOME": str(self.folder / "cache"), "CXX": "true"} | settings
-        return subprocess.run(
-            ["bash", "scripts/setup.sh"],
-            cwd=self.folder,
-            env=environment,
-            capture_output=True,
-            text=True,
-        )
-
-    def called(self, words: str) -> bool:
-        return words in self.calls.read_text()
+from .setup_sandbox import READ, Sandbox
 
 
 @pytest.fixture
@@ -86,7 +25,7 @@ def test_second_run_installs_nothing(sandbox: Sandbox) -> None:
     assert not sandbox.called("pip install")
 
 
-@pytest.mark.parametrize("changed", ["pyproject.toml", "setup.cfg", "scripts/setup.sh"])
+@pytest.mark.parametrize("changed", READ)
 def test_changed_files_are_noticed(sandbox: Sandbox, changed: str) -> None:
     sandbox.run(MDSREC_SKIP_SPARSE="1")
     with (sandbox.folder / changed).open("a") as file:

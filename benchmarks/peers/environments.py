@@ -1,6 +1,6 @@
 """Other libraries beside ours: an environment for each, and processes that answer commands.
 
-python benchmarks/peers/environments.py recbole rectools   # only makes the environments
+python -m benchmarks.peers.environments recbole rectools   # only makes the environments
 """
 
 from __future__ import annotations
@@ -17,8 +17,10 @@ from typing import Any
 
 from tqdm import tqdm
 
+from benchmarks.harness import ROOT, child_environment
+
 FOLDER = Path(__file__).resolve().parent
-ENVIRONMENTS = FOLDER.parents[1] / ".venv-peers"
+ENVIRONMENTS = ROOT / ".venv-peers"
 PEERS = ("recbole", "rectools")
 CHOICES = ("none", *PEERS, "all")
 
@@ -75,20 +77,20 @@ class Worker:
     Args:
         name: Name for messages.
         python: Interpreter.
-        script: Script that calls ``serve`` of ``worker.py``.
-        spec: What the script is to set up; it finds it as a JSON file, its first argument.
+        module: Module that calls ``serve`` of ``worker.py`` when it is run.
+        spec: What the module is to set up; it finds it as a JSON file, its first argument.
         folder: Folder of its own for what it writes.
         threads: Threads of PyTorch and its libraries.
 
     Raises:
-        PeerError: If the script breaks off before it is set up.
+        PeerError: If the module breaks off before it is set up.
     """
 
     def __init__(
         self,
         name: str,
         python: Path,
-        script: Path,
+        module: str,
         spec: Mapping[str, Any],
         folder: Path,
         threads: int,
@@ -100,7 +102,7 @@ class Worker:
         path.write_text(json.dumps({**spec, "scratch": str(folder), "threads": threads}))
         with self._messages.open("w") as messages:
             self._process = subprocess.Popen(
-                [str(python), str(script), str(path)],
+                [str(python), "-m", module, str(path)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=messages,
@@ -108,7 +110,7 @@ class Worker:
                 cwd=folder,
                 env=_variables(threads),
             )
-        #: What the worker says once it is set up: versions, and whatever its script adds.
+        #: What the worker says once it is set up: versions, and whatever its module adds.
         self.ready = self._reply()
 
     def ask(self, command: str, **arguments: Any) -> dict[str, Any]:
@@ -153,14 +155,8 @@ class Worker:
 
 
 def _variables(threads: int) -> dict[str, str]:
-    """Environment variables of a worker, which finds the modules of ``benchmarks`` as well."""
-    path = [str(FOLDER.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
-    added = {
-        "PYTHONPATH": os.pathsep.join(path),
-        "PYTHONWARNINGS": "ignore",
-        "OMP_NUM_THREADS": str(threads),
-    }
-    return {**os.environ, **added}
+    """Environment variables of a worker."""
+    return child_environment() | {"PYTHONWARNINGS": "ignore", "OMP_NUM_THREADS": str(threads)}
 
 
 def take_turns(

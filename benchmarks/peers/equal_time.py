@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from peers.environments import Worker
-from peers.factors import Factors
 from tqdm import tqdm
 
+from benchmarks.peers.environments import Worker
+from benchmarks.peers.factors import Factors
 from mdsrec_pyg.data import EvaluationSplit, Split
 from mdsrec_pyg.evaluation import ranking_metrics, target_ranks
 

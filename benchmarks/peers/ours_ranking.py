@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from factors import Factors
-from worker import Command, Meter, read_spec, serve
 
+from benchmarks.peers.factors import Factors
+from benchmarks.peers.worker import Command, Meter, read_spec, serve
 from mdsrec_pyg import evaluate
 from mdsrec_pyg.data.splits import EvaluationSplit
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from histories import describe
-from worker import Command, Meter, read_spec, serve
 
+from benchmarks.peers.histories import describe
+from benchmarks.peers.worker import Command, Meter, read_spec, serve
 from mdsrec_pyg import FolderDataset
 from mdsrec_pyg.datasets import AmazonReviewsDataset, RecommendationDataset, read_atomic
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from trials import make_model
-from worker import Command, Meter, first, read_spec, serve
 
+from benchmarks.peers.worker import Command, Meter, first, read_spec, serve
+from benchmarks.trials import make_model
 from mdsrec_pyg import FolderDataset, leave_last_out, seed_everything
 from mdsrec_pyg.data import SequenceLoader
 from mdsrec_pyg.evaluation import target_ranks

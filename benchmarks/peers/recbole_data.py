@@ -9,7 +9,8 @@ import numpy as np
 from recbole.config import Config
 from recbole.data import create_dataset, data_preparation
 from recbole.utils import init_seed
-from sequences import Sequences
+
+from benchmarks.peers.sequences import Sequences
 
 NAME = "data"
 

@@ -9,10 +9,11 @@ import numpy as np
 import torch
 from recbole.model.abstract_recommender import SequentialRecommender
 from recbole.trainer import Trainer
-from recbole_data import item_ids, load
-from sequences import Sequences
 from torch import Tensor, nn
-from worker import Command, Meter, read_spec, serve
+
+from benchmarks.peers.recbole_data import item_ids, load
+from benchmarks.peers.sequences import Sequences
+from benchmarks.peers.worker import Command, Meter, read_spec, serve
 
 spec = read_spec()
 

@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from histories import describe
 from recbole.config import Config
 from recbole.data import create_dataset
-from worker import Command, Meter, read_spec, serve
+
+from benchmarks.peers.histories import describe
+from benchmarks.peers.worker import Command, Meter, read_spec, serve
 
 spec = read_spec()
 

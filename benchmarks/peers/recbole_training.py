@@ -8,9 +8,10 @@ from typing import Any
 import torch
 from recbole.model.sequential_recommender import SASRec
 from recbole.trainer import Trainer
-from recbole_data import item_ids, load
-from sequences import Sequences, save_vectors
-from worker import Command, Meter, first, read_spec, serve
+
+from benchmarks.peers.recbole_data import item_ids, load
+from benchmarks.peers.sequences import Sequences, save_vectors
+from benchmarks.peers.worker import Command, Meter, first, read_spec, serve
 
 spec = read_spec()
 

@@ -12,8 +12,9 @@ import torch
 from pytorch_lightning import Callback, Trainer, seed_everything
 from rectools.dataset import Dataset
 from rectools.models import SASRecModel
-from sequences import Sequences, save_vectors
-from worker import Command, Meter, read_spec, serve
+
+from benchmarks.peers.sequences import Sequences, save_vectors
+from benchmarks.peers.worker import Command, Meter, read_spec, serve
 
 spec = read_spec()
 

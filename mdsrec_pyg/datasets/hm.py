@@ -63,13 +63,13 @@ class _Article(Identifier):
 class HMDataset(RecommendationDataset):
     """Purchases of clothes, with texts and photographs, from the competition's files.
 
-    ============================ ===================================================================
-    ``transactions_train.csv``   ``t_dat`` (a day), ``customer_id``, ``article_id``, ``price``,
-                                 ``sales_channel_id``; 31,788,324 rows
-    ``articles.csv``             ``article_id`` and 24 columns of names and codes; UTF-8, quotes
+    ============================= ==================================================================
+    ``transactions_train.csv``    ``t_dat`` (a day), ``customer_id``, ``article_id``, ``price``,
+                                  ``sales_channel_id``; 31,788,324 rows
+    ``articles.csv``              ``article_id`` and 24 columns of names and codes; UTF-8, quotes
     ``images/010/0108775015.jpg`` a photograph of an article, in the folder of its first three
-                                 digits; optional, and some articles have none
-    ============================ ===================================================================
+                                  digits; optional, and some articles have none
+    ============================= ==================================================================
 
     Raw ids of articles are text with their leading zero, as the images are called. The time of a
     purchase is its day: what was bought together has no order. Nothing is downloaded.

@@ -5,6 +5,7 @@ from mdsrec_pyg.graphs.cache import cached_item_graph
 from mdsrec_pyg.graphs.centers import InterestCenters
 from mdsrec_pyg.graphs.config import ProductConfig, RidgeConfig
 from mdsrec_pyg.graphs.cooccurrence import count_cooccurrences
+from mdsrec_pyg.graphs.hetero import to_hetero_data
 from mdsrec_pyg.graphs.learned import learned_graph
 from mdsrec_pyg.graphs.local_ridge import local_ridge_graph
 from mdsrec_pyg.graphs.product import product_graph
@@ -23,4 +24,5 @@ __all__ = [
     "ridge_graph",
     "ridge_memory",
     "ridge_precision",
+    "to_hetero_data",
 ]

@@ -92,8 +92,8 @@ def local_ridge_graph(
         **options: Some of them by name, such as ``num_candidates=100``.
 
     Returns:
-        Data with ``edge_index``, from item *i* of the history to candidate *j*, sorted by target
-        and source, ``edge_weight`` and ``num_nodes``.
+        Data with ``edge_index``, from item *i* of the history to candidate *j*, sorted by source
+        and target, ``edge_weight`` and ``num_nodes``.
 
     Raises:
         ValueError: An option out of range, or shapes that do not fit.

@@ -210,8 +210,12 @@ def kth_entries(
 
 
 def sorted_graph(source: Tensor, target: Tensor, weight: Tensor, num_nodes: int) -> Data:
-    """Edges sorted by target and source, so that a CSR matrix of them needs no sorting."""
-    order = torch.argsort(target * num_nodes + source)
+    """Edges sorted by source and target, PyG's order: ``graph.is_coalesced()`` holds.
+
+    Layers that need the edges of a target together sort them stably, once: a target then has its
+    neighbors in the order of their ids, which fixes the order of every sum.
+    """
+    order = torch.argsort(source * num_nodes + target)
     return Data(
         edge_index=torch.stack([source[order], target[order]]),
         edge_weight=weight[order].float(),

@@ -139,7 +139,7 @@ def ridge_graph(
         block_size: Rows of S computed at once; changes memory, not the result.
 
     Returns:
-        Data with ``edge_index`` int64 ``[2, E]``, sorted by target and source, ``edge_weight``
+        Data with ``edge_index`` int64 ``[2, E]``, sorted by source and target, ``edge_weight``
         float32 ``[E]`` and ``num_nodes``.
 
     Raises:

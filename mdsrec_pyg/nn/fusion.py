@@ -52,7 +52,7 @@ class GumbelFusion(nn.Module):
         nn.init.zeros_(self.gate.bias)
 
     def logits(self, users: Tensor) -> Tensor:
-        """The gate's logits, [*, M]."""
+        """The gate's logits, ``[*, M]``."""
         return self.gate(users.flatten(-2))
 
     def forward(self, users: Tensor) -> Tensor:

@@ -35,7 +35,7 @@ def visible_steps(mask: Tensor, distance: Tensor) -> Tensor:
 
 
 class HistoryBias(nn.Module):
-    r"""Adds a learned value to the scores of the items in the history (ours, DESIGN 7).
+    r"""Adds a learned value to the scores of the items in the history (ours).
 
     .. math::
         s^{\prime}(u, j) = s(u, j) + \sum_{i \in \mathcal{H}_u : i = j} \gamma_{d(i)}

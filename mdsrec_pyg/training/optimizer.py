@@ -1,4 +1,4 @@
-"""AdamW over the model's parameter groups, with linear warm-up."""
+"""AdamW over the model's parameter groups."""
 
 from __future__ import annotations
 
@@ -32,10 +32,3 @@ def describe_groups(optimizer: torch.optim.Optimizer) -> str:
         f"weights={sum(p.numel() for p in group['params'])}"
         for group in optimizer.param_groups
     )
-
-
-def warm_up(optimizer: torch.optim.Optimizer, step: int, warmup_steps: int) -> None:
-    """Sets the learning rates of a step, counted from 1: a linear rise, then constant."""
-    scale = min(1.0, step / warmup_steps) if warmup_steps else 1.0
-    for group in optimizer.param_groups:
-        group["lr"] = group["initial_lr"] * scale

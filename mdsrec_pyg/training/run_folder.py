@@ -27,17 +27,20 @@ class History:
 
     Args:
         rows: One dictionary an epoch: ``epoch`` (from 1), ``loss`` (mean over the predicted
-            positions), ``seconds`` (training and validation) and, where the epoch was evaluated,
-            ``exclude_seen`` and the validation metrics.
+            positions), ``seconds`` (training and validation), with a scheduler ``lr`` (of the first
+            parameter group in the last step) and, where the epoch was evaluated, ``exclude_seen``
+            and the validation metrics.
         best_epoch: Epoch with the highest monitored metric; ``None`` before the first evaluation.
         best_value: That metric.
         interrupted: Whether Ctrl-C ended the run.
+        stopped_by: Which callback stopped the run, and why; ``None`` if none did.
     """
 
     rows: list[dict[str, Any]] = field(default_factory=list)
     best_epoch: int | None = None
     best_value: float | None = None
     interrupted: bool = False
+    stopped_by: str | None = None
 
     def __len__(self) -> int:
         """Number of finished epochs."""

@@ -13,6 +13,7 @@ from mdsrec_pyg.nn.models.base import SequentialRecommender
 from mdsrec_pyg.training.config import TrainerConfig
 from mdsrec_pyg.training.optimizer import describe_groups
 from mdsrec_pyg.training.run_folder import fingerprint
+from mdsrec_pyg.training.schedule import Schedule
 
 
 def check_data(model: SequentialRecommender, train: Interactions, val: EvaluationSplit) -> None:
@@ -32,7 +33,7 @@ def training_settings(
     model: SequentialRecommender,
     config: TrainerConfig,
     device: torch.device,
-    optimizer: torch.optim.Optimizer,
+    schedule: Schedule,
     train: Interactions,
     val: EvaluationSplit,
 ) -> dict[str, Any]:
@@ -42,9 +43,10 @@ def training_settings(
     return {
         **options,
         "device": device.type,
-        "model": repr(model),
+        "model": type(model).__name__,  # its options and tables are compared apart
         "max_length": model.max_length,
-        "param_groups": describe_groups(optimizer),
+        "param_groups": describe_groups(schedule.optimizer),
+        "scheduler": schedule.describe(),
         "train": fingerprint(train.user_id, train.item_id, train.timestamp),
         "val": fingerprint(val.history_ptr, val.history_item, val.target),
     }

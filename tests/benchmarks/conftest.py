@@ -12,9 +12,6 @@ BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 
 
 @pytest.fixture
-def run_benchmark(
-    monkeypatch: pytest.MonkeyPatch, run_script: Callable[..., str]
-) -> Callable[..., str]:
+def run_benchmark(run_script: Callable[..., str]) -> Callable[..., str]:
     """Runs a benchmark; what it printed."""
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
     return partial(run_script, BENCHMARKS)

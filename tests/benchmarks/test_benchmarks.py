@@ -12,8 +12,6 @@ import pytest
 from mdsrec_pyg import FolderDataset, SyntheticDataset
 from mdsrec_pyg.nn import MDSRecConfig
 
-BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
-
 Run = Callable[..., str]
 
 
@@ -82,7 +80,7 @@ def test_without_trials_there_is_no_winner(
 def test_trials_and_ablations_reach_what_they_are_for(
     run_benchmark: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from trials import ABLATIONS, TRIALS, make_model
+    from benchmarks.trials import ABLATIONS, TRIALS, make_model
 
     dataset = FolderDataset(folder)
     given: list[dict[str, Any]] = []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -13,10 +12,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
-sys.path[:0] = [str(BENCHMARKS / "peers")]
-
-from histories import describe  # noqa: E402
+from benchmarks.interaction_files import interaction_file
+from benchmarks.peers import environments
+from benchmarks.peers.histories import describe
 
 Run = Callable[..., str]
 FORMATS = ("inter", "inter-integers", "tsv", "parquet", "json", "json.gz")
@@ -27,15 +25,6 @@ RESULT = ("interactions", "users", "items", "checksum", "histories")
 def run(run_benchmark: Run) -> Run:
     """Runs the benchmark; what it printed."""
     return partial(run_benchmark, "datasets.py")
-
-
-@pytest.fixture
-def path_of(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
-    """Makes a file of synthetic rows."""
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    from interaction_files import interaction_file
-
-    return interaction_file
 
 
 def test_short_form(run: Run, tmp_path: Path) -> None:
@@ -76,9 +65,6 @@ def test_a_difference_stops_the_run(run: Run, tmp_path: Path) -> None:
 
 
 def test_recbole_reads_the_same(run: Run, tmp_path: Path) -> None:
-    sys.path.insert(0, str(BENCHMARKS))
-    from peers import environments
-
     if not environments.is_ready("recbole"):
         pytest.skip("no environment of recbole")
     options = ["--short", "--threads", 1, "--formats", *FORMATS[:2], "--folder", tmp_path]
@@ -88,28 +74,26 @@ def test_recbole_reads_the_same(run: Run, tmp_path: Path) -> None:
         assert len({row["histories"] for row in rows[first : first + 3]}) == 1
 
 
-def test_files_are_made_once_and_have_the_same_rows(
-    path_of: Callable[..., Path], tmp_path: Path
-) -> None:
-    table = pd.read_csv(path_of(tmp_path, "inter", 3000), sep="\t")
+def test_files_are_made_once_and_have_the_same_rows(tmp_path: Path) -> None:
+    table = pd.read_csv(interaction_file(tmp_path, "inter", 3000), sep="\t")
     table.columns = ["user", "item", "time"]
     assert len(table) == 3000
-    reviews = pd.read_json(path_of(tmp_path, "json.gz", 3000), lines=True, dtype=False)
+    reviews = pd.read_json(interaction_file(tmp_path, "json.gz", 3000), lines=True, dtype=False)
     assert (reviews["reviewerID"] == table["user"]).all()
     assert (reviews["asin"] == table["item"]).all()
     assert (reviews["unixReviewTime"] == table["time"]).all()
     assert 200 < reviews["reviewText"].str.len().mean() < 500
-    folder = path_of(tmp_path, "parquet", 3000)
+    folder = interaction_file(tmp_path, "parquet", 3000)
     rows, items = pd.read_parquet(folder), pd.read_parquet(folder.with_name("items.parquet"))
     assert (items["raw_id"].to_numpy()[rows["item"]] == table["item"]).all()
-    assert (pd.read_csv(path_of(tmp_path, "tsv", 3000), sep="\t") == rows).all(axis=None)
-    numbers = pd.read_csv(path_of(tmp_path, "inter-integers", 3000), sep="\t")
+    assert (pd.read_csv(interaction_file(tmp_path, "tsv", 3000), sep="\t") == rows).all(axis=None)
+    numbers = pd.read_csv(interaction_file(tmp_path, "inter-integers", 3000), sep="\t")
     assert (pd.factorize(numbers.iloc[:, 0])[0] == pd.factorize(table["user"])[0]).all()
     # In no order, and the most popular item has about 1 / log(60) of Zipf's law's share of one.
     assert 0.4 < (np.diff(table["time"]) > 0).mean() < 0.6
     assert 0.12 < table["item"].value_counts(normalize=True).iloc[0] < 0.22
     before = folder.stat().st_mtime_ns
-    assert path_of(tmp_path, "parquet", 3000).stat().st_mtime_ns == before
+    assert interaction_file(tmp_path, "parquet", 3000).stat().st_mtime_ns == before
 
 
 def test_description_tells_what_differs() -> None:

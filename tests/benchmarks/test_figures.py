@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 import torch
 
-BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 ROWS = ["EASE 300", "GRU4Rec, two", "MDSRec best, interests", "graph, product, w", "interest"]
 OPTIONS = ["--only", *ROWS, "--epochs", 1, "--users", 200]
 
@@ -25,10 +24,9 @@ def run(run_benchmark: Callable[..., str]) -> Callable[..., str]:
 
 
 @pytest.fixture
-def figures(monkeypatch: pytest.MonkeyPatch) -> Any:
+def figures() -> Any:
     """The script as a module."""
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    return importlib.import_module("figures")
+    return importlib.import_module("benchmarks.figures")
 
 
 def test_the_same_code_gives_the_same_figures_and_a_change_is_found(

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
+from benchmarks.catalog import load_catalog
 
 Run = Callable[..., str]
 
@@ -60,12 +60,7 @@ def test_a_process_of_its_own_and_what_does_not_fit(run: Run, tmp_path: Path) ->
     assert str(tmp_path) not in printed.splitlines()[-1]
 
 
-def test_catalog_is_made_once_and_by_its_seed(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    from catalog import load_catalog
-
+def test_catalog_is_made_once_and_by_its_seed(tmp_path: Path) -> None:
     first, again = (load_catalog(tmp_path, 400, 8) for _ in range(2))
     assert np.array_equal(first.x, again.x)
     assert first.x.dtype == np.float16

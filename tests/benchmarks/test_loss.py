@@ -12,8 +12,6 @@ from torch import Tensor
 
 from mdsrec_pyg.nn.losses import linear as module
 
-BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
-
 
 def test_loss(run_benchmark: Callable[..., str], tmp_path: Path) -> None:
     out = tmp_path / "loss.json"

@@ -13,16 +13,14 @@ import numpy as np
 import pytest
 import torch
 
+from benchmarks.peers import environments as peers
+from benchmarks.peers.equal_time import equal_time
+from benchmarks.peers.factors import Factors
+from benchmarks.peers.sequences import Sequences
 from mdsrec_pyg import FolderDataset, SyntheticDataset, leave_last_out
 from mdsrec_pyg.evaluation import ranking_metrics, target_ranks
 
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
-sys.path[:0] = [str(BENCHMARKS), str(BENCHMARKS / "peers")]
-
-from factors import Factors  # noqa: E402
-from peers import environments as peers  # noqa: E402
-from peers.equal_time import equal_time  # noqa: E402
-from sequences import Sequences  # noqa: E402
 
 Run = Callable[..., str]
 
@@ -40,7 +38,7 @@ installed = [
 
 STUB = """
 import numpy as np
-from worker import Meter, read_spec, serve
+from benchmarks.peers.worker import Meter, read_spec, serve
 spec = read_spec()
 def set_up():
     if spec.get("broken"):
@@ -66,9 +64,8 @@ serve(set_up, ["numpy"])
 
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, run_script: Callable[..., str]) -> Run:
+def run(run_script: Callable[..., str]) -> Run:
     """Runs a benchmark; what it printed."""
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
     return partial(run_script, BENCHMARKS)
 
 
@@ -80,16 +77,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def stub(tmp_path: Path) -> Any:
+def stub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Starts workers that do nothing."""
-    script = tmp_path / "stub.py"
-    # A script finds modules in its own folder only.
-    text = f"import sys; sys.path.append({str(BENCHMARKS / 'peers')!r})\n"
-    script.write_text(text + STUB)
+    (tmp_path / "stub.py").write_text(STUB)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     started: list[peers.Worker] = []
 
     def start(name: str = "stub", **spec: Any) -> peers.Worker:
-        worker = peers.Worker(name, Path(sys.executable), script, spec, tmp_path / name, 1)
+        worker = peers.Worker(name, Path(sys.executable), "stub", spec, tmp_path / name, 1)
         started.append(worker)
         return worker
 

@@ -8,8 +8,6 @@ from pathlib import Path
 
 import pytest
 
-BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
-
 
 def test_recommend(run_benchmark: Callable[..., str], tmp_path: Path) -> None:
     pytest.importorskip("faiss")

@@ -3,7 +3,10 @@ import json
 
 import numpy as np
 import pytest
-from amazon_files import (
+
+from mdsrec_pyg.datasets import AmazonReviewsDataset, FolderDataset
+
+from .amazon_files import (
     DAY,
     ITEMS,
     NAMES,
@@ -18,8 +21,6 @@ from amazon_files import (
     review_lines,
     write_category,
 )
-
-from mdsrec_pyg.datasets import AmazonReviewsDataset, FolderDataset
 
 GENERATIONS = ("2014", "2018", "2023")
 TEXT = "Tea & Cup {}. Nord. Home, Tea. Blue. A fine cup's tea."

@@ -2,7 +2,10 @@ import gzip
 import json
 
 import pytest
-from amazon_files import (
+
+from mdsrec_pyg.datasets import AmazonReviewsDataset
+
+from .amazon_files import (
     ITEMS,
     NAMES,
     PAIRS,
@@ -13,8 +16,6 @@ from amazon_files import (
     review_lines,
     write_category,
 )
-
-from mdsrec_pyg.datasets import AmazonReviewsDataset
 
 GENERATIONS = ("2014", "2018", "2023")
 

@@ -5,11 +5,12 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from amazon_files import NAMES, feature_bytes, write_category
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mdsrec_pyg.datasets import AmazonReviewsDataset, FolderDataset
+
+from .amazon_files import NAMES, feature_bytes, write_category
 
 # Where in the file, what is done there, and the bytes it is done with. The bytes that mean
 # something in JSON, in literals and in UTF-8 come up more often than others.

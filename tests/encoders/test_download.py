@@ -14,9 +14,9 @@ import pytest
 pytest.importorskip("httpx", reason="needs httpx: the extra encode")
 pytest.importorskip("PIL.Image", reason="needs Pillow: the extra encode")
 
-from picture_server import PictureServer, picture
-
 from mdsrec_pyg.encoders import Download, Downloads, download_images, find_images, open_image
+
+from .picture_server import PictureServer, picture
 
 QUICK: dict[str, Any] = {"allow_private": True, "backoff": 0.01, "log": None, "progress": False}
 

@@ -13,10 +13,10 @@ import pytest
 pytest.importorskip("httpx", reason="needs httpx: the extra encode")
 pytest.importorskip("PIL.Image", reason="needs Pillow: the extra encode")
 
-from picture_server import PictureServer
-
 from mdsrec_pyg.encoders import Download, _transport, download_images
 from mdsrec_pyg.encoders._transport import is_public
+
+from .picture_server import PictureServer
 
 
 def fetch(folder: Path, url: str, **options: Any) -> Download:

@@ -12,10 +12,10 @@ import pytest
 
 pytest.importorskip("httpx", reason="needs the extra encode")
 
-from picture_server import PictureServer
-
 from mdsrec_pyg import encoders
 from mdsrec_pyg.encoders import TextEncoder
+
+from .picture_server import PictureServer
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 

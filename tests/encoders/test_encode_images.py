@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from lite0 import EfficientNetLite0
 
 from mdsrec_pyg import FolderDataset
 from mdsrec_pyg.encoders import encode_images, find_images
+
+from .lite0 import EfficientNetLite0
 
 RED, BLUE, NONE = [1, 0, 0], [0, 0, 1], [0, 0, 0]
 

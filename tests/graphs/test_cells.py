@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from graph_cases import dense, make_feature, make_interactions, planted
 from torch import Tensor
 
 from mdsrec_pyg.data import ModalFeature
@@ -19,6 +18,8 @@ from mdsrec_pyg.graphs.nearest import nearest
 from mdsrec_pyg.graphs.neighbors import UnitRows, affinity, rough_products, unit_rows
 from mdsrec_pyg.graphs.pair_counts import count_parts
 from mdsrec_pyg.graphs.parallel import map_blocks
+
+from .graph_cases import dense, make_feature, make_interactions, planted
 
 
 @pytest.fixture(autouse=True)

@@ -6,10 +6,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from graph_cases import NUM_ITEMS, dense, make_feature, make_interactions
 
 from mdsrec_pyg.data import Interactions, ModalFeature
 from mdsrec_pyg.graphs import build_item_graph, count_cooccurrences
+
+from .graph_cases import NUM_ITEMS, dense, make_feature, make_interactions
 
 
 def slow_product(
@@ -148,8 +149,9 @@ def test_result() -> None:
     feature = make_feature()
     graph = build_item_graph(feature, make_interactions())
     source, target = graph.edge_index
-    key = target * NUM_ITEMS + source
-    assert (key[1:] > key[:-1]).all()  # sorted by target and source, coalesced
+    key = source * NUM_ITEMS + target
+    assert (key[1:] > key[:-1]).all()  # sorted by source and target
+    assert graph.is_coalesced()
     assert (source != target).all()
     assert graph.edge_index.dtype == torch.int64
     assert graph.edge_weight.dtype == torch.float32

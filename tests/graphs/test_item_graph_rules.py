@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 import torch
-from graph_cases import NUM_ITEMS, dense, make_feature, make_interactions
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch_geometric.nn.conv.gcn_conv import gcn_norm
 
 from mdsrec_pyg.data import Interactions, ModalFeature, leave_last_out
 from mdsrec_pyg.graphs import ProductConfig, RidgeConfig, build_item_graph, count_cooccurrences
+
+from .graph_cases import NUM_ITEMS, dense, make_feature, make_interactions
 
 
 @pytest.mark.parametrize("block_size", [1, 3, 100])

@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from graph_cases import dense, planted
 
 from mdsrec_pyg.data import Interactions
 from mdsrec_pyg.graphs import local_ridge, local_ridge_graph, ridge_graph, ridge_precision
 from mdsrec_pyg.graphs.pair_counts import count_parts
+
+from .graph_cases import dense, planted
 
 
 def long_user(length: int, num_items: int) -> Interactions:

@@ -104,8 +104,7 @@ def test_graph_matches_slow_weights(num_neighbors: int) -> None:
     torch.testing.assert_close(dense(graph), expected, rtol=1e-4, atol=1e-6)
     assert graph.solver == "exact"
     assert torch.equal(graph.x, feature.x)
-    key = graph.edge_index[1] * NUM_ITEMS + graph.edge_index[0]
-    assert (key[1:] > key[:-1]).all()  # sorted by target and source
+    assert graph.is_coalesced()
     assert graph.edge_index.dtype == torch.int64
     assert graph.edge_weight.dtype == torch.float32
 
@@ -114,8 +113,8 @@ def test_graph_by_hand() -> None:
     precision = torch.tensor([[2.0, -1.0, -1.0], [-1.0, 4.0, 0.5], [-1.0, 0.5, 4.0]])
     graph = ridge_graph(precision, 1)
     # Row 0: S[0, 1] = S[0, 2] = 1/4, the lower id wins; rows 1 and 2: 1/2 to item 0.
-    assert graph.edge_index.tolist() == [[1, 2, 0], [0, 0, 1]]
-    assert graph.edge_weight.tolist() == [0.5, 0.5, 0.25]
+    assert graph.edge_index.tolist() == [[0, 1, 2], [1, 0, 0]]
+    assert graph.edge_weight.tolist() == [0.25, 0.5, 0.5]
     assert ridge_graph(precision, None).num_edges == 4
 
 

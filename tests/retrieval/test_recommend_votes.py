@@ -10,6 +10,7 @@ from torch_geometric.data import Data
 from mdsrec_pyg.data import SequenceBatch
 from mdsrec_pyg.nn import RelationAttention, RelationVotes
 from mdsrec_pyg.nn.votes import scores as module
+from mdsrec_pyg.nn.votes.edge_table import sum_at
 from mdsrec_pyg.nn.votes.training_votes import TrainingVotes
 
 NUM_ITEMS = 40
@@ -111,5 +112,5 @@ def test_items_without_edges_cast_no_votes(monkeypatch) -> None:
 
 
 def test_sums_are_over_equal_places() -> None:
-    total = module.sum_at(torch.tensor([2, 0, 2]), torch.tensor([1.0, 2.0, 3.0]), 4)
+    total = sum_at(torch.tensor([2, 0, 2]), torch.tensor([1.0, 2.0, 3.0]), 4)
     assert total.tolist() == [2.0, 0.0, 4.0, 0.0]

@@ -92,19 +92,19 @@ class Adjacency:
         self.col = self.col.to(dtype, copy=True)
 
     @classmethod
-    def from_edges(cls, row: Tensor, col: Tensor, num_nodes: int) -> Adjacency:
+    def from_edges(cls, row: Tensor, col: Tensor, num_rows: int, num_cols: int) -> Adjacency:
         """Sorts edges by row; edges that are sorted already stay where they are."""
-        for index in (row, col):
-            if index.numel() and not 0 <= int(index.min()) <= int(index.max()) < num_nodes:
+        for index, size in ((row, num_rows), (col, num_cols)):
+            if index.numel() and not 0 <= int(index.min()) <= int(index.max()) < size:
                 raise ValueError(
-                    f"'edge_index' must lie in 0..{num_nodes - 1}, the rows of 'x' "
+                    f"'edge_index' must lie in 0..{size - 1}, the rows of 'x' "
                     f"(got {int(index.min())} to {int(index.max())})"
                 )
         perm = None
         if bool((row[1:] < row[:-1]).any()):
             perm = torch.argsort(row, stable=True)
             col = col[perm]
-        return cls(_pointers(row, num_nodes), col, perm, num_nodes)
+        return cls(_pointers(row, num_rows), col, perm, num_cols)
 
     def weight(self, edge_weight: Tensor, key: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         """Fixed weights in the order of the rows and of the columns, kept while ``key`` lasts."""
@@ -115,6 +115,24 @@ class Adjacency:
             return value, value[self.perm_t]
 
         return self.weights.get(key, dtype, build)
+
+
+def of_edges(
+    cache: TensorCache, edge_index: Tensor, num_rows: int, num_cols: int, reverse: bool
+) -> Adjacency:
+    """The matrix whose rows are the targets of edges, or the sources where ``reverse``."""
+    row, col = (0, 1) if reverse else (1, 0)
+    return cache.get(
+        edge_index,
+        (num_rows, num_cols, reverse),
+        lambda: Adjacency.from_edges(edge_index[row], edge_index[col], num_rows, num_cols),
+    )
+
+
+def result_types(x: Tensor, edge_weight: Tensor | None) -> tuple[torch.dtype, torch.dtype]:
+    """In what the sum is returned, and in what it is computed: float32 at least."""
+    out = x.dtype if edge_weight is None else torch.promote_types(x.dtype, edge_weight.dtype)
+    return out, torch.promote_types(out, torch.float32)
 
 
 def _pointers(index: Tensor, size: int) -> Tensor:
@@ -156,9 +174,15 @@ class Propagate(torch.autograd.Function):
                 value_t = value[adj.perm_t]
             grad_x = multiply(adj.colptr, adj.row, value_t, grad, ctx.kernel)
         if ctx.needs_input_grad[1]:
-            empty = _csr(adj.rowptr, adj.col, torch.zeros_like(value), x.size(0))
-            grad_value = torch.sparse.sampled_addmm(empty, grad, x.t()).values()
+            grad_value = edge_products(adj, grad, x)
         return grad_x, grad_value, None, None, None
+
+
+def edge_products(adj: Adjacency, rows: Tensor, cols: Tensor) -> Tensor:
+    """Inner products of a row of each of two tables, sampled at the entries of the matrix."""
+    empty = _csr(adj.rowptr, adj.col, rows.new_zeros(adj.col.numel()), cols.size(0))
+    product: Tensor = torch.sparse.sampled_addmm(empty, rows, cols.t()).values()
+    return product
 
 
 def multiply(rowptr: Tensor, col: Tensor, value: Tensor | None, x: Tensor, kernel: str) -> Tensor:

@@ -1,19 +1,26 @@
 """Light graph convolution with a fast path on the CPU."""
 
-from __future__ import annotations
-
-from typing import Any
+# TorchScript and the templates of PyG read this module: annotations are objects, not strings, and
+# no __all__ keeps its names from a star import.
+from typing import Any, Union
 
 import torch
 from torch import Tensor
 from torch_geometric import EdgeIndex
 from torch_geometric.nn.conv import MessagePassing
-from torch_geometric.typing import Adj, OptTensor, SparseTensor
+from torch_geometric.typing import Adj, OptPairTensor, OptTensor, Size, SparseTensor
 from torch_geometric.utils import spmm
 
-from mdsrec_pyg.nn.conv._propagate import KERNELS, Adjacency, Propagate, TensorCache
-
-__all__ = ["LightGraphConv"]
+from mdsrec_pyg.nn.conv._ops import check_weight
+from mdsrec_pyg.nn.conv._ops import propagate as propagate_op
+from mdsrec_pyg.nn.conv._propagate import (
+    KERNELS,
+    Adjacency,
+    Propagate,
+    TensorCache,
+    of_edges,
+    result_types,
+)
 
 _LAYOUTS = (torch.strided, torch.sparse_csr)
 _MESSAGES = ("message", "aggregate", "update", "message_and_aggregate")
@@ -38,7 +45,8 @@ class LightGraphConv(MessagePassing):
     ``edge_weight`` are the same unchanged tensors: pass the same ones at every step. Float16 and
     bfloat16 inputs are summed in float32. Weights that need a gradient may change at every step:
     they are put in the transpose's order each time, and their gradient costs one more product
-    (benchmarks/README.md has the figures).
+    (benchmarks/README.md has the figures). What ``torch.compile`` and ``torch.export`` trace holds
+    one operator, ``mdsrec_pyg::propagate``, and no graph break; TorchScript compiles PyG's way.
 
     Args:
         kernel: ``'embedding_bag'`` (CPU), ``'sparse_csr'`` (CPU and CUDA), ``'triton'`` (CUDA,
@@ -49,8 +57,10 @@ class LightGraphConv(MessagePassing):
     Shapes:
         - **input:** node features :math:`(N, D)`, edge indices :math:`(2, E)`, edge weights
           :math:`(E)` *(optional)*; instead of indices and weights, the transposed adjacency matrix
-          :math:`(N, N)` as a CSR tensor of torch or a ``SparseTensor`` of torch-sparse
-        - **output:** node features :math:`(N, D)`
+          :math:`(N, N)` as a CSR tensor of torch or a ``SparseTensor`` of torch-sparse; of a
+          bipartite graph :math:`((N_s, D), (N_t, D))` or :math:`((N_s, D), None)` and its ``size``
+          :math:`(N_s, N_t)` *(optional)*
+        - **output:** node features :math:`(N, D)` or :math:`(N_t, D)`
 
     Raises:
         ValueError: An unknown ``kernel`` or one that cannot take the input, indices outside of
@@ -65,16 +75,28 @@ class LightGraphConv(MessagePassing):
             raise ValueError(f"'kernel' must be one of {names} or None (got {kernel!r})")
         kwargs.setdefault("aggr", "add")
         super().__init__(**kwargs)
+        if "propagate" not in vars(type(self)):
+            # PyG could not make the template of a subclass: ours would leave out its arguments.
+            type(self).propagate = type(self)._orig_propagate = MessagePassing.propagate
         self.kernel = kernel
         self._graphs = TensorCache()
 
-    def forward(self, x: Tensor, edge_index: Adj, edge_weight: OptTensor = None) -> Tensor:
+    def forward(
+        self,
+        x: Union[Tensor, OptPairTensor],  # noqa: UP007 (read by TorchScript)
+        edge_index: Adj,
+        edge_weight: OptTensor = None,
+        size: Size = None,
+    ) -> Tensor:
         """Propagates once."""
-        path = self.path(x, edge_index, edge_weight)
-        if path == "message_passing":
-            # propagate_type: (x: Tensor, edge_weight: OptTensor)
-            return self.propagate(edge_index, x=x, edge_weight=edge_weight)
-        return self._multiply(x, edge_index, edge_weight, path)
+        if torch.jit.is_scripting():
+            assert isinstance(x, Tensor)
+        else:
+            path = self.path(x, edge_index, edge_weight)
+            if path != "message_passing":
+                return self._multiply(x, edge_index, edge_weight, size, path)
+        # propagate_type: (x: Tensor, edge_weight: OptTensor)
+        return self.propagate(edge_index, x=x, edge_weight=edge_weight, size=size)
 
     def message(self, x_j: Tensor, edge_weight: OptTensor) -> Tensor:
         """Weighs a neighbor."""
@@ -82,9 +104,11 @@ class LightGraphConv(MessagePassing):
 
     def message_and_aggregate(self, adj_t: Adj, x: Tensor) -> Tensor:
         """Sums the weighted neighbors at once."""
-        return spmm(adj_t, x, reduce=self.aggr)
+        return spmm(adj_t, x if isinstance(x, Tensor) else x[0], reduce=self.aggr)
 
-    def path(self, x: Tensor, edge_index: Adj, edge_weight: OptTensor = None) -> str:
+    def path(
+        self, x: Tensor | OptPairTensor, edge_index: Adj, edge_weight: OptTensor = None
+    ) -> str:
         """Says which implementation :meth:`forward` takes for this input.
 
         Returns:
@@ -92,84 +116,122 @@ class LightGraphConv(MessagePassing):
             ``'sparse_csr'`` on other devices: no buffer of one row an edge, the transpose is kept
             for the gradient. ``'message_passing'``, PyG's own, where messages are looked at or
             changed (hooks, explanations, a subclass with its own ``message``), and for other
-            aggregations, inputs of other than two dimensions, and sparse layouts other than CSR.
+            aggregations, inputs of other than two dimensions, sparse layouts other than CSR, a
+            matrix in what ``torch.compile`` or ``torch.export`` traces, and all that
+            ``torch.jit`` does.
         """
-        matrix = isinstance(edge_index, SparseTensor) or edge_index.layout != torch.strided
+        matrix = _is_matrix(edge_index)
         if matrix and edge_weight is not None:
             raise ValueError("'edge_weight' must be None beside a matrix, whose values are used")
+        forth = self.flow == "source_to_target"
+        source = x if isinstance(x, Tensor) else x[0]
         plain = (
-            x.dim() == 2
+            source.dim() == 2
             and self.aggr in ("add", "sum")
             and self.node_dim in (-2, 0)
             and self.decomposed_layers == 1
-            and (self.flow == "source_to_target" or not matrix)
+            and (forth or not (matrix or isinstance(x, tuple)))
             and (isinstance(edge_index, SparseTensor) or edge_index.layout in _LAYOUTS)
             and not self._is_watched()
         )
-        if self.kernel in KERNELS and (not plain or x.device.type not in KERNELS[self.kernel]):
+        device = source.device.type
+        if self.kernel in KERNELS and (not plain or device not in KERNELS[self.kernel]):
             raise ValueError(
                 f"kernel={self.kernel!r} must get a plain sum over a two-dimensional input on "
                 f"{' or '.join(KERNELS[self.kernel])} (got aggr={self.aggr!r}, 'x' of shape "
-                f"{list(x.shape)} on {x.device.type}, or messages that are looked at)"
+                f"{list(source.shape)} on {device}, or messages that are looked at)"
             )
-        if not plain:
+        traced = matrix and torch.compiler.is_compiling()
+        if not plain or traced or torch.jit.is_tracing():
             return "message_passing"
-        default = "embedding_bag" if x.device.type == "cpu" else "sparse_csr"
-        return self.kernel or default
+        return self.kernel or ("embedding_bag" if device == "cpu" else "sparse_csr")
 
     def _is_watched(self) -> bool:
         changed = any(getattr(type(self), n) is not getattr(LightGraphConv, n) for n in _MESSAGES)
         hooks = any(getattr(self, name) for name in _HOOKS)
         return changed or hooks or bool(self.explain)
 
+    def _multiply(
+        self,
+        x: Tensor | OptPairTensor,
+        edge_index: Adj,
+        edge_weight: OptTensor,
+        size: Size,
+        kernel: str,
+    ) -> Tensor:
+        source, num_rows = self._sizes(x, edge_index, size)
+        if torch.compiler.is_compiling():
+            reverse = self.flow != "source_to_target"
+            options = (num_rows, source.size(0), reverse, False, kernel)
+            return propagate_op(source, _as_tensor(edge_index), edge_weight, *options)
+        return self._multiply_eagerly(source, num_rows, edge_index, edge_weight, kernel)
+
     @torch.compiler.disable
-    def _multiply(self, x: Tensor, edge_index: Adj, edge_weight: OptTensor, kernel: str) -> Tensor:
-        adj, weight, key = self._adjacency(x, edge_index, edge_weight)
-        out_dtype = x.dtype if weight is None else torch.promote_types(x.dtype, weight.dtype)
-        dtype = torch.promote_types(out_dtype, torch.float32)
+    def _multiply_eagerly(
+        self, source: Tensor, num_rows: int, edge_index: Adj, edge_weight: OptTensor, kernel: str
+    ) -> Tensor:
+        adj, weight, key = self._adjacency(source, num_rows, edge_index, edge_weight)
+        out_dtype, dtype = result_types(source, weight)
         value = value_t = None
         if weight is not None and weight.requires_grad and torch.is_grad_enabled():
             value = weight.to(dtype) if adj.perm is None else weight.to(dtype)[adj.perm]
         elif weight is not None:
             value, value_t = adj.weight(weight, key, dtype)
-        return Propagate.apply(x.to(dtype), value, value_t, adj, kernel).to(out_dtype)
+        return Propagate.apply(source.to(dtype), value, value_t, adj, kernel).to(out_dtype)
+
+    def _sizes(self, x: Tensor | OptPairTensor, edge_index: Adj, size: Size) -> tuple[Tensor, int]:
+        """The table that is summed and the number of rows of the result, as PyG counts them."""
+        strided = type(edge_index) is Tensor and edge_index.layout == torch.strided
+        if strided and size is None and isinstance(x, Tensor):
+            return x, x.size(0)
+        source, target = (x, None) if isinstance(x, Tensor) else x
+        given: list[int | None] = [None, None]
+        if _is_matrix(edge_index):
+            given = [int(edge_index.size(1)), int(edge_index.size(0))]
+        elif isinstance(edge_index, EdgeIndex):
+            given = list(edge_index.sparse_size())
+        elif size is not None:
+            given = list(size)
+        if self.flow != "source_to_target":
+            given.reverse()
+        for name, table, expected in (("x", source, given[0]), ("x[1]", target, given[1])):
+            if table is not None and expected is not None and table.size(0) != expected:
+                raise ValueError(
+                    f"{name!r} must have one row a node that the edges may name (a column or row "
+                    f"of the matrix, or 'size'; expected {expected}, got {table.size(0)})"
+                )
+        rows = given[1]
+        if rows is None:
+            rows = source.size(0) if target is None else target.size(0)
+        return source, rows
 
     def _adjacency(
-        self, x: Tensor, edge_index: Adj, edge_weight: OptTensor
+        self, x: Tensor, num_rows: int, edge_index: Adj, edge_weight: OptTensor
     ) -> tuple[Adjacency, OptTensor, Tensor]:
         """The structure, the weights in the order of the input, and what they are kept under."""
         if isinstance(edge_index, SparseTensor):
             rowptr, col, value = edge_index.csr()
             sizes = edge_index.sparse_sizes()
-            _check_size(sizes, x)
             # Both arrays decide: another matrix may share one of them.
             graphs = self._graphs.get(col, None, TensorCache)
             adj = graphs.get(rowptr, sizes, lambda: Adjacency(rowptr, col, None, sizes[1]))
             return adj, value, col if value is None else value
         if edge_index.layout == torch.sparse_csr:
-            _check_size(tuple(edge_index.shape), x)
             parts = edge_index.crow_indices(), edge_index.col_indices()
             adj = self._graphs.get(edge_index, None, lambda: Adjacency(*parts, None, x.size(0)))
             return adj, edge_index.values(), edge_index
-        plain = edge_index.as_tensor() if isinstance(edge_index, EdgeIndex) else edge_index
-        target, source = (1, 0) if self.flow == "source_to_target" else (0, 1)
-        adj = self._graphs.get(
-            plain,
-            (x.size(0), self.flow),
-            lambda: Adjacency.from_edges(plain[target], plain[source], x.size(0)),
-        )
+        plain = _as_tensor(edge_index)
+        reverse = self.flow != "source_to_target"
+        adj = of_edges(self._graphs, plain, num_rows, x.size(0), reverse)
         if edge_weight is None:
             return adj, None, plain
-        if edge_weight.numel() != adj.col.numel():
-            raise ValueError(
-                f"'edge_weight' must have one weight an edge ({adj.col.numel()}), "
-                f"got {list(edge_weight.shape)}"
-            )
+        check_weight(edge_weight, adj)
         return adj, edge_weight.reshape(-1), edge_weight
 
 
-def _check_size(size: tuple[int, ...], x: Tensor) -> None:
-    if size[1] != x.size(0):
-        raise ValueError(
-            f"'x' must have one row a column of the matrix (expected {size[1]}, got {x.size(0)})"
-        )
+def _is_matrix(edge_index: Adj) -> bool:
+    return isinstance(edge_index, SparseTensor) or edge_index.layout != torch.strided
+
+
+def _as_tensor(edge_index: Tensor) -> Tensor:
+    return edge_index.as_tensor() if isinstance(edge_index, EdgeIndex) else edge_index

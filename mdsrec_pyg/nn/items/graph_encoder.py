@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import inspect
+import warnings
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +12,8 @@ from torch_geometric.nn.conv import MessagePassing
 from torch_geometric.typing import Adj
 
 from mdsrec_pyg.nn.conv import LightGraphConv
+from mdsrec_pyg.nn.conv.edge_inputs import EdgeInputs, UnknownWidthError, edge_inputs
+from mdsrec_pyg.nn.conv.graph_edges import checked_edges, layer_inputs
 
 __all__ = ["ItemGraphEncoder"]
 
@@ -37,28 +38,30 @@ class ItemGraphEncoder(nn.Module):
     Args:
         num_layers: Layers *L*; 0 leaves the graph out.
         conv: A layer, or a callable (a class, a lambda) that makes one for each layer; it maps
-            ``[N, D]`` to ``[N, D]``. Default: :class:`LightGraphConv`. A layer whose ``forward``
-            takes ``edge_weight`` gets the graph's weights, one with ``edge_dim=1`` gets them as
-            ``edge_attr`` ``[E, 1]``, any other sees the edges alone. The weights are normalized
+            ``[N, D]`` to ``[N, D]``. Default: :class:`LightGraphConv`. The signature of its
+            ``forward`` decides how it gets the weights of the graph: as ``edge_weight`` ``[E]``,
+            else as ``edge_attr`` ``[E, 1]``, else inside ``adj_t``; a layer that uses none of them
+            sees the edges alone, and a warning says so
+            (:func:`~mdsrec_pyg.nn.conv.edge_inputs.edge_weight_use`). The weights are normalized
             already: a :class:`~torch_geometric.nn.conv.GCNConv` with ``normalize=True``, its
             default, does it once more.
 
     Raises:
         ValueError: ``num_layers`` is negative, ``conv`` is one layer with parameters for several
-            layers, or makes something else than a MessagePassing.
+            layers, or makes something that does not run on items and weighted edges.
     """
 
     def __init__(
         self,
         num_layers: int = 1,
-        conv: MessagePassing | Callable[[], MessagePassing] | None = None,
+        conv: nn.Module | Callable[[], nn.Module] | None = None,
     ) -> None:
         """Makes the layers."""
         super().__init__()
         if num_layers < 0:
             raise ValueError(f"'num_layers' must not be negative (got {num_layers})")
         conv = LightGraphConv if conv is None else conv
-        if isinstance(conv, MessagePassing):
+        if isinstance(conv, nn.Module):
             if num_layers > 1 and next(conv.parameters(), None) is not None:
                 raise ValueError(
                     "'conv' must be a callable that makes a layer, so that each has its own "
@@ -68,64 +71,80 @@ class ItemGraphEncoder(nn.Module):
         else:
             layers = [conv() for _ in range(num_layers)]
         for layer in layers:
-            if not isinstance(layer, MessagePassing):
+            if not isinstance(layer, nn.Module):
                 raise ValueError(f"'conv' must make a MessagePassing (got {type(layer).__name__})")
         self.convs = nn.ModuleList(layers)
-        self._weight_names = [_weight_name(layer) for layer in layers]
+        self._inputs = _edge_inputs(layers)
 
     def reset_parameters(self) -> None:
         """Draws the parameters of the layers anew."""
+        layers = list(self.convs)
         for conv in self.modules():
-            if isinstance(conv, MessagePassing):
-                conv.reset_parameters()
+            reset = getattr(conv, "reset_parameters", None)
+            if reset is not None and (isinstance(conv, MessagePassing) or conv in layers):
+                reset()
 
     def forward(self, x: Tensor, graph: Data | Adj, edge_weight: Tensor | None = None) -> Tensor:
         """Encodes the items.
 
         Args:
             x: Item embeddings ``[N, D]``.
-            graph: The relation graph, or its ``edge_index`` ``[2, E]``.
-            edge_weight: Weights ``[E]`` beside an ``edge_index``; a graph brings its own.
+            graph: The relation graph, with ``edge_index`` and ``edge_weight`` (or ``edge_attr`` of
+                one column), or with ``adj_t``; or its ``edge_index`` ``[2, E]``, or the matrix
+                ``adj_t`` ``[N, N]``.
+            edge_weight: Weights ``[E]`` beside an ``edge_index``; a graph and a matrix bring their
+                own. Without any, each edge counts one.
 
         Returns:
             Mean over the propagated layers ``[N, D]``.
 
         Raises:
-            ValueError: A layer changes the shape, or ``edge_weight`` stands beside a graph.
+            ValueError: A graph of other items or on another device, ``edge_weight`` beside a graph
+                or a matrix, or a layer that does not give one row of the same width an item.
         """
-        edge_index = graph
-        if isinstance(graph, Data):
-            if edge_weight is not None:
-                raise ValueError("'edge_weight' must be left out where 'graph' brings its own")
-            edge_index, edge_weight = graph.edge_index, graph.edge_weight
+        edge_index, edge_weight = checked_edges(x, graph, edge_weight)
         tables = []
-        for conv, name in zip(self.convs, self._weight_names, strict=True):
-            out = conv(x, edge_index, **_weights(name, edge_weight))
-            if out.shape != x.shape:
+        for position, conv in enumerate(self.convs):
+            inputs = self._inputs[position]
+            if inputs is None:
+                inputs = self._inputs[position] = _warned(conv, edge_inputs(conv, x.size(-1)))
+            edges, weights = layer_inputs(inputs, x, edge_index, edge_weight)
+            out = conv(x, edges, **weights)
+            if not isinstance(out, Tensor) or out.shape != x.shape:
+                given = list(out.shape) if isinstance(out, Tensor) else type(out).__name__
                 raise ValueError(
                     f"'conv' must keep the shape of the items (expected {list(x.shape)}, "
-                    f"{conv} gave {list(out.shape)})"
+                    f"{conv} gave {given})"
                 )
             tables.append(out)
             x = out
         return torch.stack(tables).mean(dim=0) if len(tables) > 1 else x
 
 
-def _weight_name(conv: MessagePassing) -> str | None:
-    names = inspect.signature(conv.forward).parameters
-    if "edge_weight" in names:
-        return "edge_weight"
-    edge_dim = getattr(conv, "edge_dim", None)
-    if "edge_attr" not in names or edge_dim is None:
-        return None
-    if edge_dim != 1:
-        raise ValueError(
-            f"'conv' must have edge_dim=1 or None, one weight an edge (got {edge_dim})"
+def _edge_inputs(layers: list[nn.Module]) -> list[EdgeInputs | None]:
+    """How each layer gets the weights; ``None`` where its first use has to show it."""
+    found: list[EdgeInputs | None] = []
+    warned = set()
+    for position, layer in enumerate(layers):
+        if position and layer is layers[0]:
+            found.append(found[0])
+            continue
+        try:
+            inputs = edge_inputs(layer)
+        except UnknownWidthError:
+            found.append(None)
+            continue
+        if (type(layer), inputs.reason) not in warned:  # layers of a kind are named once
+            _warned(layer, inputs)
+        warned.add((type(layer), inputs.reason))
+        found.append(inputs)
+    return found
+
+
+def _warned(conv: nn.Module, inputs: EdgeInputs) -> EdgeInputs:
+    if inputs.use == "none":
+        warnings.warn(
+            f"{type(conv).__name__} does not use the weights of the graph: {inputs.reason}",
+            stacklevel=4,
         )
-    return "edge_attr"
-
-
-def _weights(name: str | None, edge_weight: Tensor | None) -> dict[str, Any]:
-    if name is None or edge_weight is None:
-        return {}
-    return {name: edge_weight[:, None] if name == "edge_attr" else edge_weight}
+    return inputs

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from torch import nn
 from torch_geometric.data import Data
-from torch_geometric.nn import MessagePassing
 
 from mdsrec_pyg.graphs.centers import InterestCenters
 from mdsrec_pyg.nn.votes.edge_table import num_nodes
@@ -30,6 +30,9 @@ def check_inputs(
     missing = [name for name, graph in graphs.items() if graph.x is None]
     if missing:
         raise ValueError(f"'graphs' must have the items' features as 'x' (none in {missing})")
+    for name, graph in graphs.items():
+        _check_graph(name, graph, sizes[name])
+    _check_device(graphs)
     if centers is not None:
         _check_names("centers", sorted(centers), sorted(graphs))
         _check_sizes("centers", {name: len(centers[name].labels_) for name in graphs}, sizes)
@@ -39,6 +42,46 @@ def check_inputs(
         parts = {name: num_nodes(graph) for name, graph in relations.graphs.items()}
         _check_sizes("relations", parts, sizes)
     return next(iter(sizes.values()))
+
+
+def _check_graph(name: str, graph: Data, num_items: int) -> None:
+    """An error where the parts of one graph do not belong together."""
+    edge_index, edge_weight = graph.get("edge_index"), graph.get("edge_weight")
+    elsewhere = edge_weight is None and graph.get("edge_attr") is not None
+    if edge_index is None or elsewhere:
+        raise ValueError(
+            "'graphs' must have 'edge_index' [2, E] and their weights as 'edge_weight' [E], not as "
+            f"a matrix or 'edge_attr' ({name!r} has {sorted(graph.keys())})"
+        )
+    if edge_weight is not None and edge_weight.shape != (edge_index.size(1),):
+        raise ValueError(
+            f"'graphs' must have one weight an edge ({name!r} has {edge_index.size(1)} edges and "
+            f"'edge_weight' of shape {list(edge_weight.shape)})"
+        )
+    if edge_index.numel() and not 0 <= int(edge_index.min()) <= int(edge_index.max()) < num_items:
+        raise ValueError(
+            f"'graphs' must have edges between the items 0..{num_items - 1} ({name!r} has "
+            f"{int(edge_index.min())} to {int(edge_index.max())})"
+        )
+    if graph.x.size(0) != num_items:
+        raise ValueError(
+            f"'graphs' must have one row of 'x' an item ({name!r} has {graph.x.size(0)} rows for "
+            f"num_nodes={num_items})"
+        )
+
+
+def _check_device(graphs: Mapping[str, Data]) -> None:
+    if all(graph.x.is_meta for graph in graphs.values()):
+        return  # nothing has a content yet: where it is loaded to decides
+    devices = {
+        f"{name}.{key}": str(graph[key].device)
+        for name, graph in graphs.items()
+        for key in ("x", "edge_index", "edge_weight")
+        # Of a model that is being loaded only shapes are known at first.
+        if graph.get(key) is not None and graph[key].device.type != "meta"
+    }
+    if len(set(devices.values())) > 1:
+        raise ValueError(f"'graphs' must be on one device (got {devices})")
 
 
 def _check_names(name: str, given: list[str], expected: list[str]) -> None:
@@ -53,7 +96,7 @@ def _check_sizes(name: str, given: dict[str, int], expected: dict[str, int]) -> 
 
 def check_conv(conv: Any, num_modalities: int) -> None:
     """An error where one layer with parameters would be shared by several modalities."""
-    if num_modalities == 1 or not isinstance(conv, MessagePassing):
+    if num_modalities == 1 or not isinstance(conv, nn.Module):
         return
     if next(conv.parameters(), None) is not None:
         raise ValueError(

@@ -25,7 +25,7 @@ class MDSRecItems:
 
     @property
     def table(self) -> Tensor:
-        """One vector an item: the modalities side by side, [N, M * D]; no copy."""
+        """One vector an item, the modalities side by side, [N, M * D]; no copy."""
         assert self.embedding is not None
         return self.embedding.transpose(0, 1).flatten(1)
 

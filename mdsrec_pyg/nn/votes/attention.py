@@ -14,7 +14,7 @@ from mdsrec_pyg.nn.history_bias import steps_back, visible_steps
 
 
 class RelationAttention(nn.Module):
-    r"""Interest-centralized attention over relation graphs: whose votes count (ours, DESIGN 8).
+    r"""Interest-centralized attention over relation graphs: whose votes count (ours).
 
     .. math::
         w_{m,i}(u) = \alpha_{m,d(i)} \exp\bigl(2 \tanh(\ell_{m,i}(u) / 2)\bigr), \qquad
@@ -101,10 +101,10 @@ class RelationAttention(nn.Module):
         return self.weight.exp()
 
     def item_keys(self, item_id: Tensor | None = None) -> list[Tensor]:
-        """What the attention sees of the items, [*, D] a modality.
+        """What the attention sees of the items, ``[*, D]`` a modality.
 
         Args:
-            item_id: Only of these items, [*]. (default: of all, for inference)
+            item_id: Only of these items, ``[*]``. (default: of all, for inference)
         """
         if not self.interests:
             return []

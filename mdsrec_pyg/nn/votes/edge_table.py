@@ -1,4 +1,4 @@
-"""Edges of an item graph as tables: weights by source and target, neighbors by source."""
+"""Edges of an item graph as tables: weights by source and target, neighbors by source; sums."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from mdsrec_pyg.nn.votes.training_votes import TrainingVotes
 
 
 class LeaveOneUserOut(TrainingVotes):
-    r"""Votes over graphs fitted without the voter, exactly and in closed form (ours, DESIGN 8).
+    r"""Votes over graphs fitted without the voter, exactly and in closed form (ours).
 
     With :math:`\mathbf{x}` the user's row, :math:`\mathbf{z} = \mathbf{P} \mathbf{x}` and
     :math:`c = 1 / (1 - \mathbf{x}^{\top} \mathbf{z})`, the inverse without this user is

@@ -25,7 +25,7 @@ VOTE_COST, EDGE_COST = 240, 20
 
 
 class RelationVotes(nn.Module):
-    r"""Scores by votes of the history over learned relation graphs (ours, DESIGN 8).
+    r"""Scores by votes of the history over learned relation graphs (ours).
 
     .. math::
         v(u, j) = \sum_m \sum_{i \in \mathcal{H}_u} w_{m,i}(u) \, S_m[i, j], \qquad

@@ -8,10 +8,11 @@ import sys
 
 import pytest
 import torch
-from conv_cases import dense, features, random_graph, to_csr
 
 from mdsrec_pyg.nn import LightGraphConv
 from mdsrec_pyg.nn.conv import _propagate
+
+from .conv_cases import dense, features, random_graph, to_csr
 
 pytestmark = pytest.mark.filterwarnings("ignore:Sparse CSR tensor support is in beta")
 

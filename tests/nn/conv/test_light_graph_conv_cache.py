@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 import torch
-from conv_cases import D, N, dense, features, random_graph, to_csr
 from torch import Tensor
 from torch_geometric.nn import LGConv
 
 from mdsrec_pyg.nn.conv import LightGraphConv, _propagate
+
+from .conv_cases import D, N, dense, features, random_graph, to_csr
 
 pytestmark = pytest.mark.filterwarnings("ignore:Sparse CSR tensor support is in beta")
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -10,7 +12,7 @@ from mdsrec_pyg.data import ModalFeature
 from mdsrec_pyg.graphs import InterestCenters, cached_item_graph
 from mdsrec_pyg.nn import fit_relations
 
-OPTIONS = {"channels": 8, "max_length": 10, "vote_interests": True}
+OPTIONS: dict[str, Any] = {"channels": 8, "max_length": 10, "vote_interests": True}
 
 
 @pytest.fixture
