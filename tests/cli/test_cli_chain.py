@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 
 from mdsrec_pyg import FolderDataset, SyntheticDataset, leave_last_out
+from mdsrec_pyg.evaluation import Evaluation
 from mdsrec_pyg.evaluation.metrics import per_user_metric, ranking_metrics
 from mdsrec_pyg.evaluation.significance import compare_paired
 
@@ -145,6 +146,24 @@ def test_train_writes_to_loggers(call: Any, shop: Path, tmp_path: Path) -> None:
     assert list((tmp_path / "run" / "tensorboard").glob("events*"))
 
 
+def test_devices_arrive(
+    call: Any, trained: Path, shop: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A device that holds no numbers: whoever computes there cannot go on."""
+    monkeypatch.setenv("MDSREC_DEBUG", "1")
+    for words in (
+        ("train", "--data", shop, *SMALL),
+        ("evaluate", trained),
+        ("recommend", trained, "--history", "003"),
+        ("bench", "--num-nodes", 60, "--num-users", 60, "--num-items", 62, "--repeats", 1),
+    ):
+        try:
+            code = call(*words, "--device", "meta").code
+        except (RuntimeError, NotImplementedError):
+            continue
+        assert code == 1, words
+
+
 def test_a_logger_without_its_library(
     call: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -175,6 +194,29 @@ def test_evaluate_tables_and_another_run(
     assert f"\n  {other}: " in done.out
     assert "95 % interval" in done.out
     assert call("evaluate", trained, "--metric", "hit@3").code == 1
+
+
+def test_evaluate_by_popularity_follows_the_rule_for_seen_items(
+    call: Any, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "mdsrec_pyg.cli.evaluate.evaluate",
+        lambda model, split, k, **options: Evaluation(
+            "test",
+            split.user_id,
+            split.target,
+            ranks=np.full(len(split), 5.0),
+            ranks_masked=np.full(len(split), 0.0),
+            tied=0.0,
+            num_items=124,
+            k=tuple(k),
+        ),
+    )
+    for rule, value in (("kept", 1 / 6), ("masked", 1.0)):
+        done = call("evaluate", trained, "--seen", rule, "--json")
+        rows = [row for row in json.loads(done.out)["by_popularity"] if row["queries"]]
+        assert rows
+        assert all(row["mrr"] == pytest.approx(value) for row in rows)
 
 
 def test_evaluate_needs_the_same_queries(call: Any, trained: Path, tmp_path: Path) -> None:
@@ -226,6 +268,8 @@ def test_recommend_prints_users_and_reasons(call: Any, trained: Path, shop: Path
     done = call("recommend", trained, "--history", ",".join(history), "-k", 4, "--explain")
     lines = done.out.splitlines()
     assert [line.split()[0] for line in lines[2:]] == [item["item"] for item in users[0]["items"]]
+    kept = call("recommend", trained, "--user", "user-3", "-k", 124, "--keep-seen", "--json")
+    assert set(history) < {item["item"] for item in json.loads(kept.out)[0]["items"]}
     assert all("%" in line for line in lines[2:])
     assert "%" not in call("recommend", trained, "--history", history[0]).out
     done = call("recommend", trained, "--user", "nobody")
