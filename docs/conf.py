@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))  # extensions of our own: mathml, public_names
+sys.path.insert(0, str(Path(__file__).parent))  # extensions of our own: mathml and others
 
 from mdsrec_pyg import __version__
 
@@ -21,6 +21,7 @@ extensions = [
     "sphinx_copybutton",
     "mathml",
     "public_names",
+    "root_pages",
 ]
 exclude_patterns = ["layers_table.md"]  # stands in a page that includes it
 templates_path = ["_templates"]
@@ -31,7 +32,7 @@ nitpick_ignore_regex = [
         "py:.*",
         r"(torch|torch_geometric|numpy|np|pandas|pd|scipy|sp|sklearn|PIL|httpx|os|torch_sparse|datetime|Path)\b.*",
     ),
-    ("py:.*", r"list\[dict\[str"),  # an annotation that Sphinx cuts in two
+    ("py:.*", r"(list|dict)\[.*"),  # annotations that Sphinx cuts in two
     ("py:.*", r"(collections|pathlib|typing|types|dataclasses|contextlib)\..*"),
 ]
 

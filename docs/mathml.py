@@ -12,13 +12,24 @@ from sphinx.util import logging
 
 LOGGER = logging.getLogger(__name__)
 
-# A minus behind one of these is a sign, not a difference: no space behind it.
-_SIGN = re.compile(r"(<mo[^>]*>(?:&#x0003D;|&#x00028;|&#x0002C;|\()</mo>)<mo>&#x02212;</mo>")
-# A function's name and what follows it without a parenthesis stand apart. A subscript's base does
-# not end there.
-_FUNCTION = re.compile(
-    r"(?<!<msub>)(?<!<msup>)(?<!<msubsup>)(?<!<munder>)"
-    r"(<mi>(?:exp|log|ln|tanh|cos|sin|max|min)</mi>)(?=<(?!mo|/))"
+_NAME = r"<mi>(?:exp|log|ln|tanh|cos|sin)</mi>"
+_THIN = '<mspace width="0.167em"/>'
+
+#: Spaces that latex2mathml leaves wrong.
+MENDS = (
+    # A minus behind one of these is a sign, not a difference.
+    (
+        r"(<mo[^>]*>(?:&#x0003D;|&#x00028;|&#x0002C;)</mo>)<mo>&#x02212;",
+        r'\1<mo form="prefix">&#x02212;',
+    ),
+    # A function's name keeps apart from what stands beside it without a parenthesis; the base of a
+    # subscript has its subscript there.
+    (rf"(?<!<msub>)(?<!<msup>)(?<!<msubsup>)({_NAME})(?=<(?!mo|/))", rf"\1{_THIN}"),
+    (rf"((?:</mi>|</mn>|</msub>|</msup>|</mfrac>))(?={_NAME})", rf"\1{_THIN}"),
+    # Bars and the parenthesis of a maximum stand close, a tilde is a relation.
+    (r"<mo([^>]*>&#x0007C;</mo>)", r'<mo lspace="0" rspace="0"\1'),
+    (r"<mo>(max|min)</mo>(?=<mo[^>]*>&#x00028;)", r'<mo rspace="0">\1</mo>'),
+    (r"<mi>&#x0007E;</mi>", r'<mo lspace="0.278em" rspace="0.278em">&#x0223C;</mo>'),
 )
 
 
@@ -36,8 +47,9 @@ def translate(source: str, display: str) -> str:
     unknown = re.search(r"\\[A-Za-z]+", formula)
     if unknown:
         raise ValueError(f"unknown command {unknown[0]}")
-    formula = _SIGN.sub(r'\1<mo form="prefix">&#x02212;</mo>', formula)
-    return _FUNCTION.sub(r'\1<mspace width="0.167em"/>', formula)
+    for pattern, replacement in MENDS:
+        formula = re.sub(pattern, replacement, formula)
+    return formula
 
 
 def _formula(node: nodes.Element, display: str) -> str:

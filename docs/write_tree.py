@@ -56,7 +56,7 @@ def tree() -> str:
         name = folder.relative_to(ROOT).as_posix()
         lines += [f"### {name}/", "", first_line(folder / "__init__.py"), ""]
         files = [path for path in sorted(folder.glob("*.py")) if path.name != "__init__.py"]
-        lines += ["| file | |", "|---|---|"]
+        lines += ["| file | what it is for |", "|---|---|"]
         lines += [f"| `{path.name}` | {first_line(path)} |" for path in files]
         lines += [""]
     return "\n".join(lines)

@@ -1,5 +1,6 @@
 """Fitting a model: epochs, early stopping, checkpoints, callbacks, loggers; runs."""
 
+from mdsrec_pyg.training.baselines import fit_baselines
 from mdsrec_pyg.training.callbacks import Callback, TrainingContext
 from mdsrec_pyg.training.checkpoint import load_weights
 from mdsrec_pyg.training.config import TrainerConfig
@@ -10,6 +11,7 @@ from mdsrec_pyg.training.loggers import (
     TensorBoardLogger,
     WandbLogger,
 )
+from mdsrec_pyg.training.plots import plot_learning
 from mdsrec_pyg.training.run_config import RunConfig, preset_options
 from mdsrec_pyg.training.run_folder import History
 from mdsrec_pyg.training.runs import Run, TrainedRun, train_run
@@ -29,7 +31,9 @@ __all__ = [
     "TrainerConfig",
     "TrainingContext",
     "WandbLogger",
+    "fit_baselines",
     "load_weights",
+    "plot_learning",
     "preset_options",
     "train_run",
 ]

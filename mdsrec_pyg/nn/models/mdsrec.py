@@ -64,7 +64,7 @@ class MDSRec(SequentialRecommender):
             mask [B, L] and centers [B, L, D] or None to one user vector a step [B, L, D].
             (default: :class:`~mdsrec_pyg.nn.InterestTransformer`)
         fusion: Mode of :class:`~mdsrec_pyg.nn.GumbelFusion`, or a module of your own from user
-            vectors [*, M, D] to weights [*, M]. (default: that of ``config``)
+            vectors ``[*, M, D]`` to weights ``[*, M]``. (default: that of ``config``)
         **options: Some of the options by name, such as ``channels=32``.
 
     Shapes:
