@@ -64,8 +64,11 @@ def test_users_of_a_data_set() -> None:
 def test_reasons() -> None:
     row = {"voter_items": [], "modality": "text", "center": 3}
     assert explain_row(row) == "text, interest 3"
-    votes = {"voter_items": ["a", "b"], "voter_modalities": ["text", "image"]}
-    votes["voter_shares"] = [0.75, 0.25]
+    votes = {
+        "voter_items": ["a", "b"],
+        "voter_modalities": ["text", "image"],
+        "voter_shares": [0.75, 0.25],
+    }
     assert explain_row(row | votes) == "a by text 75%, b by image 25%"
 
 
@@ -75,7 +78,7 @@ def test_files_appear_whole_or_not_at_all(tmp_path: Path) -> None:
         write_recommendations(table, tmp_path / f"best.{suffix}")
     assert json.loads((tmp_path / "best.jsonl").read_text())["voter_items"] == ["a", "b"]
     assert (tmp_path / "best.tsv").read_text().splitlines()[1] == 'u\t007\t"[""a"", ""b""]"'
-    bad = table.assign(voter_items=[{1, 2}])
+    bad = table.assign(voter_items=pd.Series([object()]))
     with pytest.raises(TypeError):
         write_recommendations(bad, tmp_path / "bad.jsonl")
     with pytest.raises(ValueError, match=r"must end in \.parquet"):
