@@ -7,10 +7,10 @@
 
 ``--user`` takes users of the data set with all they have taken, ``--history`` a new user, oldest
 item first, ``--histories`` many: a table with the columns ``user``, ``item`` and perhaps
-``timestamp`` (tab-separated, or parquet). New users need no training. What to expect
-for ``runs/demo``: an item a line with its score and text, and as the why the items of the history
-that voted for it, over which modality and with what share of the votes, after 5 seconds, in which
-the graphs are built again.
+``timestamp`` (tab-separated, or parquet). New users need no training, and no data set is read but
+for ``--user``: the run's folder holds a model that stands alone. What to expect for ``runs/demo``:
+an item a line with its score and text, and as the why the items of the history that voted for it,
+over which modality and with what share of the votes, after a few seconds.
 """
 
 from __future__ import annotations
@@ -23,32 +23,25 @@ from typing import Any
 
 import pandas as pd
 
-from mdsrec_pyg import FolderDataset, MDSRec, SyntheticDataset, build_mdsrec, recommend
-from mdsrec_pyg.datasets import SPLITS, RecommendationDataset
+from mdsrec_pyg import FolderDataset, MDSRec, SyntheticDataset, recommend
+from mdsrec_pyg.datasets import RecommendationDataset
 from mdsrec_pyg.io import atomic_write
-from mdsrec_pyg.training import load_weights
 
 
-def load_run(directory: Path) -> tuple[RecommendationDataset, MDSRec]:
-    """The data set and the trained model of a run of ``train_mdsrec.py``."""
-    path = directory / "settings.json"
-    if not path.is_file():
-        raise ValueError(f"{directory} holds no run of train_mdsrec.py: there is no {path}")
-    settings = json.loads(path.read_text(encoding="utf-8"))
-    dataset: RecommendationDataset
-    if settings["data"] is None:
-        dataset = SyntheticDataset(seed=0)
-    else:
-        dataset = FolderDataset(
-            settings["data"], settings["modalities"], duplicates=settings["duplicates"]
-        )
-    # Graphs and centers are built again, from the same training part.
-    train = SPLITS[settings["split"]](dataset).train
-    model = build_mdsrec(
-        dataset.features, train, settings["preset"], seed=settings["seed"], **settings["options"]
-    )
-    load_weights(model, directory / "best.pt")
-    return dataset, model
+def load_run(directory: Path) -> MDSRec:
+    """The model of a run of ``train_mdsrec.py``, which stands alone."""
+    if not (directory / "model").is_dir():
+        raise ValueError(f"{directory} holds no run of train_mdsrec.py that has ended")
+    return MDSRec.load(directory / "model")
+
+
+def load_data(directory: Path, data: Path | None) -> RecommendationDataset:
+    """The data set that is named, or that of the run."""
+    settings = json.loads((directory / "settings.json").read_text(encoding="utf-8"))
+    folder = data or settings["data"]
+    if folder is None:
+        return SyntheticDataset(seed=0)
+    return FolderDataset(folder, settings["modalities"], duplicates=settings["duplicates"])
 
 
 def users_of(dataset: RecommendationDataset, names: list[str]) -> dict[str, list[str]]:
@@ -87,20 +80,22 @@ def main(argv: list[str] | None = None) -> None:
     source.add_argument("--user", nargs="+", metavar="ID", help="users of the data set")
     source.add_argument("--history", metavar="ID,ID,...", help="items of a new user")
     source.add_argument("--histories", type=Path, metavar="FILE", help="users and items")
+    parser.add_argument("--data", type=Path, help="data set of --user; default: the run's")
     parser.add_argument("-k", type=int, default=5, help="items a user")
     parser.add_argument("--keep-seen", action="store_true", help="recommend seen items, too")
     parser.add_argument("--output", type=Path, metavar="FILE", help="write parquet, print nothing")
     args = parser.parse_args(argv)
 
-    dataset, model = load_run(args.directory)
+    model = load_run(args.directory)
     histories: dict[str, list[str]] | pd.DataFrame
     if args.user:
-        histories = users_of(dataset, args.user)
+        histories = users_of(load_data(args.directory, args.data), args.user)
     elif args.history:
         histories = {"new user": args.history.split(",")}
     else:
         histories = read_histories(args.histories)
-    item_ids = [str(item) for item in dataset.item_ids.tolist()]
+    assert model.item_ids is not None
+    item_ids = [str(item) for item in model.item_ids]
     table = recommend(
         model,
         histories,
@@ -109,9 +104,13 @@ def main(argv: list[str] | None = None) -> None:
         item_ids=item_ids,
         explain=True,
     )
-    if dataset.item_text is not None:
-        texts = [textwrap.shorten(text, 48, placeholder=" ...") for text in dataset.item_text]
-        table["text"] = table["item"].map(dict(zip(item_ids, texts, strict=True)))
+    texts = args.directory / "texts.json"
+    if texts.is_file():
+        short = [
+            textwrap.shorten(text, 48, placeholder=" ...")
+            for text in json.loads(texts.read_text(encoding="utf-8"))
+        ]
+        table["text"] = table["item"].map(dict(zip(item_ids, short, strict=True)))
     if args.output is not None:
         with atomic_write(args.output) as temporary:
             table.to_parquet(temporary, index=False)

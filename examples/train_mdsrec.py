@@ -10,7 +10,8 @@ What to expect without options: a quarter of a minute on one CPU core, best epoc
 ``--l2 300``, as each item has few users here, .210 and .095.
 
 The run's folder, ``runs/<data>-<preset>-seed<seed>`` and further options, holds ``settings.json``
-(for ``examples/recommend.py``), ``metrics.jsonl`` (a line an epoch), ``last.pt``, ``best.pt``,
+(for ``--user`` of ``examples/recommend.py``), ``metrics.jsonl`` (a line an epoch), ``last.pt``,
+``best.pt``, ``model`` (which stands alone, with its card), ``texts.json``,
 ``result.json`` and ``ranks.parquet``. The same command again continues an interrupted run.
 """
 
@@ -18,6 +19,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import sys
 from pathlib import Path
 from typing import Any
@@ -30,7 +32,7 @@ from mdsrec_pyg import FolderDataset, SyntheticDataset, Trainer, build_mdsrec, e
 from mdsrec_pyg.datasets import SPLITS, RecommendationDataset
 from mdsrec_pyg.evaluation import save_ranks
 from mdsrec_pyg.io import atomic_write
-from mdsrec_pyg.nn import PRESETS
+from mdsrec_pyg.nn import PRESETS, ModelCard
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -67,7 +69,7 @@ def run_directory(parser: argparse.ArgumentParser, args: argparse.Namespace) -> 
     return Path("runs") / name
 
 
-def write_json(path: Path, content: dict[str, Any]) -> None:
+def write_json(path: Path, content: Any) -> None:
     """Writes the file whole or not at all."""
     with atomic_write(path) as temporary:
         temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
@@ -108,8 +110,11 @@ def main(argv: list[str] | None = None) -> None:
     model = build_mdsrec(
         dataset.features, split.train, args.preset, seed=args.seed, **settings["options"]
     )
+    model.item_ids = dataset.item_ids  # what recommendations take and give
     directory.mkdir(parents=True, exist_ok=True)
     write_json(held, settings)
+    if dataset.item_text is not None:
+        write_json(directory / "texts.json", list(dataset.item_text))
     names = ("lr", "epochs", "batch_size", "patience", "shuffle_ties", "seed")
     trainer = Trainer(model, directory=directory, **{name: vars(args)[name] for name in names})
     history = trainer.fit(split.train, split.val, resume=(directory / "last.pt").exists())
@@ -127,6 +132,10 @@ def main(argv: list[str] | None = None) -> None:
         "versions": {m.__name__: m.__version__ for m in (mdsrec_pyg, torch, torch_geometric)},
     }
     write_json(directory / "result.json", result)
+    command = shlex.join(["python", "examples/train_mdsrec.py", *(argv or sys.argv[1:])])
+    rules: dict[str, Any] = {"data": dataset.name, "split": args.split, "seed": args.seed}
+    card = ModelCard(metrics=test.metrics, exclude_seen=False, command=command, **rules)
+    card.write(directory / "model")
     ids = {"user_ids": dataset.user_ids, "item_ids": dataset.item_ids}
     save_ranks(directory / "ranks.parquet", test, **ids)
     say_what_next(directory, dataset.user_ids[split.test.user_id[0]])

@@ -72,6 +72,13 @@ def test_folders_that_contributors_are_told_of_are_there() -> None:
         assert (ROOT / link).exists(), link
 
 
+@pytest.mark.parametrize("top", ["benchmarks", "tests"])
+def test_tests_and_benchmarks_are_packages(top: str) -> None:
+    # Else two test files of the same name clash, and mypy takes a helper for a module of its own.
+    for path in (ROOT / top).rglob("*.py"):
+        assert (path.parent / "__init__.py").exists(), path.parent
+
+
 def test_citation_names_version_and_paper() -> None:
     citation = (ROOT / "CITATION.cff").read_text()
     assert f"\nversion: {PROJECT['version']}\n" in citation

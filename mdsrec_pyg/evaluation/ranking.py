@@ -22,7 +22,7 @@ from mdsrec_pyg.evaluation.metrics import (
 )
 from mdsrec_pyg.evaluation.scores import check_scores, seen_items
 from mdsrec_pyg.io import atomic_write
-from mdsrec_pyg.nn.mode import evaluation_mode, model_device
+from mdsrec_pyg.nn.mode import evaluation_mode, model_device, scorer
 from mdsrec_pyg.nn.models.base import Recommender
 
 __all__ = [
@@ -196,9 +196,9 @@ def _count_ranks(
             total=len(split), desc=split.name, leave=False, disable=None if progress else True
         ) as bar,
     ):
-        items = model.encode_items()
+        items, score = model.encode_items(), scorer(model)
         for rows, batch in split.batches(batch_size, model.max_length):
-            scores = model.score(batch.to(device), items)
+            scores = score(batch.to(device), items)
             check_scores(model, scores, (rows.stop - rows.start, split.num_items))
             target = torch.from_numpy(split.target[rows]).to(device)
             seen = seen_items(split.history_ptr, split.history_item, rows, split.num_items)

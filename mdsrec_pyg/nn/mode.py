@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any, TypeVar
 
 import torch
+from torch import Tensor
+
+M = TypeVar("M", bound=torch.nn.Module)
 
 
 def model_device(model: torch.nn.Module) -> torch.device:
@@ -13,6 +17,23 @@ def model_device(model: torch.nn.Module) -> torch.device:
     for tensor in (*model.parameters(), *model.buffers()):
         return tensor.device
     return torch.device("cpu")
+
+
+def uncompiled(model: M) -> M:
+    """The model inside what ``torch.compile`` returns; any other model as it is.
+
+    Its tensors have their own names there, without the wrapper's prefix.
+    """
+    inner: M = getattr(model, "_orig_mod", model)
+    return inner
+
+
+def scorer(model: torch.nn.Module) -> Callable[..., Tensor]:
+    """What scores a batch: ``model.score``, or the compiled form that ``torch.compile`` made."""
+    inner: Any = uncompiled(model)
+    wrapped: Any = model
+    score: Callable[..., Tensor] = inner.score if inner is model else wrapped
+    return score
 
 
 @contextmanager

@@ -139,7 +139,10 @@ class InterestTransformer(nn.Module):
         self.blocks = nn.ModuleList(
             InterestBlock(channels, num_heads, dropout) for _ in range(num_layers)
         )
-        # PyTorch's default of 1 drowns the items, which start at .02 (measured).
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Small positions: PyTorch's default of 1 drowns the items, which start at .02."""
         nn.init.normal_(self.position.weight, std=0.02)
 
     def forward(self, x: Tensor, mask: Tensor, centers: Tensor | None = None) -> Tensor:

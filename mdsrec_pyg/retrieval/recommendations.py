@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from mdsrec_pyg.data.splits import EvaluationSplit
 from mdsrec_pyg.nn.models.base import Recommender
 from mdsrec_pyg.retrieval.histories import raw_ids, read_histories
-from mdsrec_pyg.retrieval.retriever import Retriever, check_request
+from mdsrec_pyg.retrieval.retriever import Retriever, check_request, ids_of
 from mdsrec_pyg.retrieval.topk import top_items
 
 __all__ = ["recommend", "top_items"]
@@ -47,7 +47,8 @@ def recommend(
         k: Number of items for each user.
         exclude_seen: Whether items of the history are left out.
         item_ids: Raw id of each item ``[num_items]``, distinct; they are expected in ``histories``
-            and returned. Default: items are the indices 0 to ``num_items - 1``.
+            and returned. Default: those of the model, as a saved one has them; without, items are
+            the indices 0 to ``num_items - 1``.
         user_id: What to call each user in the result ``[Q]``, in the order of ``histories``.
             Default: the keys of a mapping, the users of a table or of a split, 0, 1, ... for a
             list.
@@ -65,7 +66,7 @@ def recommend(
             recommended to a user, or the model cannot explain.
     """
     check_request(model, k, explain, batch_size)
-    raw = raw_ids(item_ids, model.num_items)
+    raw = raw_ids(ids_of(model, item_ids), model.num_items)
     queries = read_histories(histories, raw, model.num_items, user_id)
     retriever = Retriever(model, raw, device=device)
     return retriever.answer(queries, k, exclude_seen, explain, batch_size)

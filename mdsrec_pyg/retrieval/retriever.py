@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping, Sequence
+from os import PathLike
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from torch import Tensor
 from mdsrec_pyg.data.sequences import SequenceBatch
 from mdsrec_pyg.data.splits import EvaluationSplit
 from mdsrec_pyg.evaluation.scores import check_scores, seen_items
-from mdsrec_pyg.nn.mode import evaluation_mode, model_device
+from mdsrec_pyg.nn.mode import evaluation_mode, model_device, scorer, uncompiled
 from mdsrec_pyg.nn.models.base import Recommender
 from mdsrec_pyg.retrieval.candidates import candidate_scores, decomposed
 from mdsrec_pyg.retrieval.faiss_index import FaissIndex
@@ -40,7 +41,8 @@ class Retriever:
     Args:
         model: A trained model. After more training, make a new retriever.
         item_ids: Raw id of each item ``[num_items]``, distinct; they are expected in the histories
-            and returned. Default: items are the indices 0 to ``num_items - 1``.
+            and returned. Default: those of the model, as a saved one has them; without, items are
+            the indices 0 to ``num_items - 1``.
         index: Looks up candidates: a :class:`~mdsrec_pyg.FaissIndex`, built here unless it is
             built already. Default: every item is scored.
         device: Where to compute; the model is moved there. Default: where the model is.
@@ -60,8 +62,9 @@ class Retriever:
         device: str | torch.device | None = None,
     ) -> None:
         self.device = model_device(model) if device is None else torch.device(device)
-        self.model = model.to(self.device)
-        self.item_ids = raw_ids(item_ids, model.num_items)
+        self._score = scorer(model.to(self.device))
+        self.model = model = uncompiled(model)
+        self.item_ids = raw_ids(ids_of(model, item_ids), model.num_items)
         self.index = index
         if index is not None:
             decomposed(model)
@@ -71,6 +74,25 @@ class Retriever:
         self._versions = _versions(self._parameters)
         if index is not None:
             index.build(decomposed(model).item_table(self.items))
+
+    @classmethod
+    def from_folder(
+        cls,
+        folder: str | PathLike[str],
+        *,
+        index: FaissIndex | None = None,
+        device: str | torch.device = "cpu",
+        **own_parts: Any,
+    ) -> Retriever:
+        """A retriever over a saved model; it needs no data set.
+
+        Args:
+            folder: What ``model.save`` wrote, such as ``runs/NAME/model``.
+            index: See above.
+            device: Where to compute.
+            **own_parts: See :meth:`~mdsrec_pyg.nn.Recommender.load`.
+        """
+        return cls(Recommender.load(folder, device, **own_parts), index=index)
 
     def recommend(
         self,
@@ -152,7 +174,7 @@ class Retriever:
             found = self._best_candidates(self.index, batch, seen, k)
             if found is not None:
                 return found
-        scores = self.model.score(batch, self.items)
+        scores = self._score(batch, self.items)
         check_scores(self.model, scores, (len(batch), num_items))
         if seen is not None:
             scores = scores.index_put(seen, scores.new_tensor(-torch.inf))
@@ -187,6 +209,11 @@ class Retriever:
             is_item = name.endswith(("item", "items"))
             columns[name] = _rename(flat, self.item_ids) if is_item else flat
         return columns
+
+
+def ids_of(model: Any, item_ids: Any) -> Any:
+    """The raw ids that are given, or those that the model has."""
+    return getattr(model, "item_ids", None) if item_ids is None else item_ids
 
 
 def check_request(model: Recommender, k: int, explain: bool, batch_size: int) -> None:

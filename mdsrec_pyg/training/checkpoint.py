@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from mdsrec_pyg.io import atomic_write
+from mdsrec_pyg.nn.mode import uncompiled
 from mdsrec_pyg.training.signature import built_from, check_built_from
 
 FORMAT = 1
@@ -66,7 +67,7 @@ def load_weights(model: torch.nn.Module, path: str | PathLike[str]) -> dict[str,
         ValueError: If the file is no checkpoint, its weights do not fit the model, or the model is
             built with other options or from other data (features, graphs, training part).
     """
-    content = load_checkpoint(path)
+    content, model = load_checkpoint(path), uncompiled(model)
     weights = content.pop("model")
     check_weights(model, weights, path)
     check_built_from(content.get("built_from", {}), built_from(model), repr(str(path)))

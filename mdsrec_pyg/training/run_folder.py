@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
@@ -15,6 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mdsrec_pyg.io import atomic_write
+from mdsrec_pyg.nn.models.base import Recommender
 from mdsrec_pyg.training.checkpoint import load_checkpoint, save_checkpoint
 from mdsrec_pyg.training.signature import first_difference
 
@@ -50,7 +51,7 @@ class History:
 
 
 class RunFiles:
-    """The folder of a run: ``last.pt``, ``best.pt`` and ``metrics.jsonl``.
+    """The folder of a run: ``last.pt``, ``best.pt``, ``metrics.jsonl``, and ``model`` at its end.
 
     ``last.pt`` is the truth: it is written first, and a crash between the files is mended from it.
 
@@ -63,6 +64,7 @@ class RunFiles:
         self.last = self.directory / "last.pt"
         self.best = self.directory / "best.pt"
         self.metrics = self.directory / "metrics.jsonl"
+        self.model = self.directory / "model"
 
     def prepare(self) -> None:
         """Makes the folder for a new run; one that holds a run already is an error."""
@@ -108,6 +110,16 @@ class RunFiles:
         """Writes the weights with what belongs to them; the optimizer is not needed again."""
         keys = ("model", "epoch", "best_value", "settings", "built_from")
         save_checkpoint(self.best, {key: state[key] for key in keys})
+
+    def save_model(self, model: Recommender, log: Callable[[str], None]) -> None:
+        """Writes the model as one that stands alone; a reason why it cannot is logged.
+
+        The weights are in ``best.pt`` already: a run must not fail at its end.
+        """
+        try:
+            model.save(self.model)
+        except (NotImplementedError, ValueError) as error:
+            log(f"{self.model} is not written: {error}")
 
     def write_rows(self, rows: Iterable[dict[str, Any]]) -> None:
         """Writes all rows of ``metrics.jsonl`` anew."""

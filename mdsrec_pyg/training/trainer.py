@@ -14,6 +14,7 @@ from mdsrec_pyg.configs import configure
 from mdsrec_pyg.data.interactions import Interactions
 from mdsrec_pyg.data.sequences import SequenceLoader
 from mdsrec_pyg.data.splits import EvaluationSplit
+from mdsrec_pyg.nn.mode import uncompiled
 from mdsrec_pyg.nn.models.base import SequentialRecommender
 from mdsrec_pyg.seed import (
     preserved_random_state,
@@ -60,10 +61,14 @@ class Trainer:
 
     Args:
         model: The model. Its weights are whatever they are: call
-            :func:`~mdsrec_pyg.seed.seed_everything` before building it to repeat them too.
+            :func:`~mdsrec_pyg.seed.seed_everything` before building it to repeat them too. One
+            that ``torch.compile`` has wrapped is trained as it is: what it compiles is the scores,
+            not the loss.
         config: The options, see :class:`~mdsrec_pyg.training.TrainerConfig`.
         device: Default: CUDA if there is one, else the CPU.
-        directory: Folder for ``last.pt``, ``best.pt`` and ``metrics.jsonl``; ``None``: no files.
+        directory: Folder for ``last.pt``, ``best.pt``, ``metrics.jsonl`` and, when the run ends,
+            ``model``, which stands alone (:meth:`~mdsrec_pyg.nn.Recommender.load`), with the raw
+            ids in ``model.item_ids``; ``None``: no files.
         progress: Shows a progress bar while on a terminal.
         log: Takes the settings and the line of each epoch.
         callbacks: See :class:`~mdsrec_pyg.training.Callback`; called in their order. Their states
@@ -95,7 +100,7 @@ class Trainer:
         scheduler_interval: str = "epoch",
         **options: Any,
     ) -> None:
-        self.model, self.config = model, configure(TrainerConfig(), config, **options)
+        self.model, self.config = uncompiled(model), configure(TrainerConfig(), config, **options)
         self.directory, self.progress, self.log = directory, progress, log
         self.callbacks, self.loggers = check_callbacks(callbacks), check_loggers(loggers)
         self.scheduler, self.scheduler_interval = scheduler, scheduler_interval
@@ -168,6 +173,8 @@ class Trainer:
         context.epoch = len(history)
         stopped = "finished" if history.stopped_by is None else "stopped"
         context.status = "interrupted" if history.interrupted else stopped
+        if run.files is not None and run.best_weights is not None:
+            run.files.save_model(self.model, self.log)
 
     def _start(self, train: Interactions, val: EvaluationSplit, resume: bool) -> RunState:
         model, config = self.model, self.config

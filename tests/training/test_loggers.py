@@ -172,6 +172,7 @@ def test_tensorboard_holds_the_run(toy_model, toy_split, tmp_path):
     fit(toy_model(), toy_split, TensorBoardLogger(tmp_path / "events"), epochs=2, **options)
     logger = TensorBoardLogger(tmp_path / "events")
     history = fit(toy_model(), toy_split, logger, resume=True, **options)
+    assert logger._writer.all_writers is None  # closed
     events = EventAccumulator(str(tmp_path / "events"))
     events.Reload()
     for name in ("loss", "lr", "seconds", "ndcg@10", "mrr"):

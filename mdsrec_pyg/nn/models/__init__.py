@@ -1,6 +1,7 @@
 """The model and its baselines."""
 
 from mdsrec_pyg.nn.models.base import Recommender, SequentialRecommender
+from mdsrec_pyg.nn.models.card import ModelCard
 from mdsrec_pyg.nn.models.config import MDSRecConfig
 from mdsrec_pyg.nn.models.ease import EASE
 from mdsrec_pyg.nn.models.gru4rec import GRU4Rec
@@ -17,6 +18,7 @@ __all__ = [
     "MDSRec",
     "MDSRecConfig",
     "MDSRecItems",
+    "ModelCard",
     "Popularity",
     "Preset",
     "Recommender",

@@ -18,6 +18,8 @@ from mdsrec_pyg.nn.losses import (
     targets,
 )
 from mdsrec_pyg.nn.losses.linear import MAX_SCORES, block_rows, linear_cross_entropy
+from mdsrec_pyg.nn.models.standalone import StandsAlone
+from mdsrec_pyg.nn.reset import reset_modules
 
 __all__ = ["Recommender", "SequentialRecommender"]
 
@@ -28,8 +30,10 @@ def seen_in_batch(batch: SequenceBatch, num_items: int) -> Tensor:
     return count.scatter_add_(1, batch.item_id, batch.mask.to(count.dtype)) > 0
 
 
-class Recommender(nn.Module):
+class Recommender(StandsAlone):
     """A model that scores every item for a history.
+
+    It can be saved and loaded (:meth:`save`, :meth:`load`), copied, pickled and compiled.
 
     Args:
         num_items: N.
@@ -49,6 +53,18 @@ class Recommender(nn.Module):
         self.num_items = num_items
         self.max_length = max_length
 
+    def reset_parameters(self) -> None:
+        """Draws all parameters anew; a model that is fitted when it is made has none.
+
+        After the same seed they are those of a new model, where the caller's own modules draw in
+        their ``reset_parameters`` what they draw in their constructors.
+        """
+        reset_modules(self)
+
+    def forward(self, batch: SequenceBatch, items: Any = None) -> Tensor:
+        """:meth:`score`, by the name that ``torch.compile`` and hooks know."""
+        return self.score(batch, items)
+
     def encode_items(self) -> Any:
         """Everything that does not depend on the user; computed once an evaluation."""
         return None
@@ -61,6 +77,10 @@ class Recommender(nn.Module):
             items: Result of :meth:`encode_items`; computed here by default.
         """
         raise NotImplementedError
+
+    def extra_repr(self) -> str:
+        """Shows the size."""
+        return f"num_items={self.num_items}, max_length={self.max_length}"
 
 
 class SequentialRecommender(Recommender):
@@ -109,6 +129,19 @@ class SequentialRecommender(Recommender):
         self.bias_lr = bias_lr
         uniform = torch.full((num_items,), 1.0 / num_items)
         self.register_buffer("item_probability", uniform, persistent=False)
+
+    @property
+    def training_only(self) -> tuple[str, ...]:
+        """What negatives are drawn by, where none are drawn."""
+        return ("item_probability",) if self.num_negatives is None else ()
+
+    def sequence_options(self) -> dict[str, Any]:
+        """The options above as plain JSON, a part of a subclass's hyperparameters."""
+        return {
+            "max_length": self.max_length,
+            "history_bias": self.history_bias is not None,
+            **{name: getattr(self, name) for name in ("num_negatives", "max_scores", "bias_lr")},
+        }
 
     def set_item_counts(self, counts: Tensor) -> None:
         """Draws the negatives of a sampled softmax by popularity instead of uniformly.

@@ -74,6 +74,22 @@ class EASE(Recommender):
         weight = -precision / precision.diagonal()
         self.register_buffer("weight", weight.fill_diagonal_(0.0))
         self.decay, self.history_bias = decay, history_bias
+        self.l2, self.feature_weight = l2, feature_weight
+
+    def hyperparameters(self) -> dict[str, Any]:
+        """Size and options; the regression is a table."""
+        names = ("num_items", "l2", "feature_weight", "decay", "history_bias", "max_length")
+        return {name: getattr(self, name) for name in names}
+
+    @classmethod
+    def from_hyperparameters(cls, hyperparameters: dict[str, Any], **own_parts: Any) -> EASE:
+        """A model whose regression is still to come; none is solved."""
+        model = cls.__new__(cls)
+        Recommender.__init__(model, hyperparameters["num_items"], hyperparameters["max_length"])
+        for name in ("l2", "feature_weight", "decay", "history_bias"):
+            setattr(model, name, hyperparameters[name])
+        model.register_buffer("weight", None)
+        return model
 
     def score(self, batch: SequenceBatch, items: Any = None) -> Tensor:
         """Scores of every item as the next one, [B, N]."""

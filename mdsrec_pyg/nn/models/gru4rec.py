@@ -45,11 +45,16 @@ class GRU4Rec(SequentialRecommender):
         **kwargs: Any,
     ) -> None:
         super().__init__(num_items, max_length, **kwargs)
+        self.options = {"channels": channels, "num_layers": num_layers, "dropout": dropout}
         self.ids = ItemIDs(num_items, channels)
         self.norm_in = nn.LayerNorm(channels)
         self.gru = nn.GRU(channels, channels, num_layers, batch_first=True)
         self.norm_out = nn.LayerNorm(channels)
         self.drop = Dropout(dropout)
+
+    def hyperparameters(self) -> dict[str, Any]:
+        """The arguments of the constructor."""
+        return {"num_items": self.num_items, **self.options, **self.sequence_options()}
 
     def encode_items(self) -> Tensor:
         """Item vectors [N, D]."""

@@ -19,18 +19,18 @@ from mdsrec_pyg.nn.fusion import GumbelFusion
 from mdsrec_pyg.nn.items.centers import CenterEncoder
 from mdsrec_pyg.nn.items.features import ItemIDs, project_features
 from mdsrec_pyg.nn.items.graph_encoder import ItemGraphEncoder
-from mdsrec_pyg.nn.items.scaling import scale_features
 from mdsrec_pyg.nn.losses import count_positions
 from mdsrec_pyg.nn.mode import evaluation_mode
 from mdsrec_pyg.nn.models._effects import OwnParts, warn_without_effect
 from mdsrec_pyg.nn.models._inputs import check_conv, check_inputs
+from mdsrec_pyg.nn.models._parts import make_votes, read_features, register_tables
+from mdsrec_pyg.nn.models._shape import describe_own_parts, describe_parts, empty_parts, sizes_of
 from mdsrec_pyg.nn.models.base import SequentialRecommender
 from mdsrec_pyg.nn.models.config import MDSRecConfig
 from mdsrec_pyg.nn.models.explain import explain_items
 from mdsrec_pyg.nn.models.mdsrec_items import MDSRecItems, side_by_side
 from mdsrec_pyg.nn.sequence_encoder import InterestTransformer
 from mdsrec_pyg.nn.votes.fit import Relations
-from mdsrec_pyg.nn.votes.scores import RelationVotes
 
 __all__ = ["MDSRec"]
 
@@ -106,36 +106,37 @@ class MDSRec(SequentialRecommender):
             bias_lr=chosen.bias_lr,
         )
         self.config, self.modalities = chosen, list(graphs)
-        self._register_graphs(graphs, centers)
-        features = self._init_features(graphs, relations is not None)
+        self.num_features = [graph.x.size(1) for graph in graphs.values()]
+        register_tables(self, graphs, centers)
+        features, scaling = read_features(graphs, chosen, relations is not None)
+        if scaling is not None:
+            self.scaling = scaling
         if chosen.vectors:
             self._init_vectors(own, centers, features if chosen.add_features else ())
-        self._init_votes(relations, features)
+        self.votes = make_votes(relations, features, self.labels, chosen)
+        if not chosen.vectors:
+            self.history_bias = None  # that of the votes is all
+        self.own_parts = describe_own_parts(self, own)
 
-    def _register_graphs(
-        self, graphs: Mapping[str, Data], centers: Mapping[str, InterestCenters] | None
-    ) -> None:
-        """Buffers, so that the graphs and the items' centers move with the model."""
-        for m, graph in enumerate(graphs.values()):
-            self.register_buffer(f"edge_index_{m}", graph.edge_index, persistent=False)
-            self.register_buffer(f"edge_weight_{m}", graph.edge_weight, persistent=False)
-        labels = None
-        if centers is not None:
-            labels = torch.stack([centers[name].labels_ for name in graphs])
-        self.register_buffer("labels", labels, persistent=False)  # [M, N]
+    @property
+    def training_only(self) -> tuple[str, ...]:
+        """What the votes are trained by, too (N x N precisions, or the folds of the users)."""
+        if self.votes is None:
+            return super().training_only
+        sums = (f"votes.tables.{m}.total" for m in range(len(self.modalities)))
+        return ("item_probability", "votes.training_votes", *sums)
+
+    def hyperparameters(self) -> dict[str, Any]:
+        """The options, and the sizes of graphs, features and centers."""
+        return sizes_of(self)
+
+    @classmethod
+    def from_hyperparameters(cls, hyperparameters: dict[str, Any], **own_parts: Any) -> MDSRec:
+        """A model over graphs, features and centers whose contents are still to come."""
+        return cls(**empty_parts(hyperparameters), **own_parts)
 
     def _edges(self, modality: int) -> tuple[Tensor, Tensor | None]:
         return getattr(self, f"edge_index_{modality}"), getattr(self, f"edge_weight_{modality}")
-
-    def _init_features(self, graphs: Mapping[str, Data], votes: bool) -> list[Tensor]:
-        """Scaled features of each modality, where they are read; else as they are."""
-        config = self.config
-        read = (config.vectors and config.add_features) or (votes and config.vote_interests)
-        if not read:
-            return [graph.x for graph in graphs.values()]
-        scaled = [scale_features(graph, config.num_components) for graph in graphs.values()]
-        self.scaling = nn.ModuleList(scaling for _, scaling in scaled)
-        return [x for x, _ in scaled]
 
     def _init_vectors(
         self,
@@ -171,25 +172,6 @@ class MDSRec(SequentialRecommender):
             self.center_shift = nn.ModuleList(
                 CenterEncoder(part, channels, "embedding") for part in fitted
             )
-
-    def _init_votes(self, relations: Relations | None, features: list[Tensor]) -> None:
-        """Relation attention, with a history bias of its own."""
-        self.votes: RelationVotes | None = None
-        if relations is None:
-            return
-        config = self.config
-        self.votes = RelationVotes.from_relations(
-            relations,
-            features,
-            None if self.labels is None else list(self.labels),
-            history_bias=config.history_bias,
-            max_length=config.max_length,
-            channels=config.channels,
-            dropout=config.vote_dropout,
-            interests=config.vote_interests,
-        )
-        if not config.vectors:
-            self.history_bias = None
 
     def encode_items(self) -> MDSRecItems:
         r"""Item vectors of each modality: :math:`\mathbf{A}_m \mathbf{E}` and what is added."""
@@ -272,6 +254,10 @@ class MDSRec(SequentialRecommender):
             key, bias = super().sparse_scores(batch, items)
             score.index_add_(0, torch.searchsorted(place, key), self.config.vector_weight * bias)
         return place, score
+
+    def extra_repr(self) -> str:
+        """Shows what the model is made of."""
+        return describe_parts(self)
 
     def loss(self, batch: SequenceBatch) -> Tensor:
         """Cross-entropy of the votes plus that of the vectors, each the mean over its positions."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -36,6 +37,19 @@ class Popularity(Recommender):
         self.history_bias = history_bias
         counts = torch.from_numpy(interactions.item_counts())
         self.register_buffer("log_count", torch.log1p(counts.float()))
+
+    def hyperparameters(self) -> dict[str, Any]:
+        """Size and options; the counts are a table."""
+        names = ("num_items", "history_bias", "max_length")
+        return {name: getattr(self, name) for name in names}
+
+    @classmethod
+    def from_hyperparameters(cls, hyperparameters: dict[str, Any], **own_parts: Any) -> Popularity:
+        """A model whose counts are still to come."""
+        options = dict(hyperparameters)
+        none = np.empty(0, dtype=np.int64)
+        nobody = Interactions.from_arrays(none, none, num_items=options.pop("num_items"))
+        return cls(nobody, **options, **own_parts)
 
     def score(self, batch: SequenceBatch, items: Any = None) -> Tensor:
         """The same scores for everybody, up to the history bias, [B, N]."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from mdsrec_pyg.data import SequenceBatch
@@ -59,9 +60,27 @@ class SASRec(SequentialRecommender):
                 raise ValueError(
                     f"'features' must have shape [{num_items}, F] each (got {list(x.shape)} at {m})"
                 )
+        self.num_features = [x.size(1) for x in features]
+        self.options = {
+            **{"channels": channels, "num_layers": num_layers},
+            **{"num_heads": num_heads, "dropout": dropout},
+        }
         self.ids = ItemIDs(num_items, channels)
         self.project = project_features(features, channels)
         self.encoder = InterestTransformer(channels, max_length, num_layers, num_heads, dropout)
+
+    def hyperparameters(self) -> dict[str, Any]:
+        """The options, and the number of features of each modality."""
+        size = {"num_items": self.num_items, "num_features": self.num_features}
+        return {**size, **self.options, **self.sequence_options()}
+
+    @classmethod
+    def from_hyperparameters(cls, hyperparameters: dict[str, Any], **own_parts: Any) -> SASRec:
+        """A model over features whose contents are still to come."""
+        options = dict(hyperparameters)
+        num_items, widths = options.pop("num_items"), options.pop("num_features")
+        features = [torch.empty(num_items, width, device="meta") for width in widths]
+        return cls(num_items, features, **options, **own_parts)
 
     def encode_items(self) -> Tensor:
         """Item vectors [N, D]: ID plus projected features."""

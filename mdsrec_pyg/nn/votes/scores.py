@@ -78,12 +78,16 @@ class RelationVotes(nn.Module):
         self.attention = attention
         self.training_votes = training_votes
         self.history_bias = HistoryBias(attention.max_length) if history_bias else None
-        self.log_base = nn.Parameter(torch.tensor(math.log(base)))
+        self.base, self.log_base = base, nn.Parameter(torch.tensor(math.log(base)))
         self.conv = LightGraphConv()
         for m, graph in enumerate(graphs):
             self.register_buffer(f"edge_index_{m}", graph.edge_index, persistent=False)
             self.register_buffer(f"edge_weight_{m}", graph.edge_weight, persistent=False)
         self.tables = nn.ModuleList(EdgeTable(graph) for graph in graphs)
+
+    def reset_parameters(self) -> None:
+        """The base at its start; the attention draws its own."""
+        nn.init.constant_(self.log_base, math.log(self.base))
 
     @classmethod
     def from_relations(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -28,3 +29,10 @@ def make_mdsrec(world, perturb) -> Callable[..., MDSRec]:
         return model.eval()
 
     return build
+
+
+@pytest.fixture
+def folder(make_mdsrec: Callable[..., MDSRec], tmp_path: Path) -> Path:
+    """A saved model with everything on, and the ids i0 to i23."""
+    make_mdsrec().save(tmp_path / "model", item_ids=[f"i{i}" for i in range(24)])
+    return tmp_path / "model"

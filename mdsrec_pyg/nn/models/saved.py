@@ -1,0 +1,187 @@
+"""The folder of a saved model: tensors and plain JSON, written whole, verified when it is read."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+import torch_geometric
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from mdsrec_pyg.io import atomic_folder
+from mdsrec_pyg.version import __version__
+
+__all__ = ["CARD", "CONFIG", "FORMAT", "ITEMS", "WEIGHTS", "SavedModel", "check_item_ids"]
+
+FORMAT = 1
+WEIGHTS, CONFIG, ITEMS, CARD = "model.safetensors", "config.json", "items.json", "README.md"
+_BLOCK = 2**20
+
+
+@dataclass
+class SavedModel:
+    """What the folder of a model holds.
+
+    Args:
+        config: Contents of ``config.json``: ``class``, ``hyperparameters``, ``own_parts`` and so
+            on; format, versions and hashes are added when it is written.
+        tensors: Parameters and buffers by name.
+        item_ids: Raw id of each item; ``None``: items are called by their indices.
+    """
+
+    config: dict[str, Any]
+    tensors: dict[str, Tensor]
+    item_ids: pd.Index | None = None
+
+    def write(self, folder: str | PathLike[str], card: str) -> None:
+        """Writes the folder; ``config.json`` comes last and holds a hash of every other file.
+
+        The model card is for people: it has no hash, and may be edited.
+
+        Args:
+            folder: Made if missing; a model in it is replaced.
+            card: Text of ``README.md``.
+        """
+        strides = {
+            name: list(tensor.stride())
+            for name, tensor in self.tensors.items()
+            if tensor.numel() and not tensor.is_contiguous()
+        }
+        with atomic_folder(folder, CONFIG) as temporary:
+            plain = {name: tensor.contiguous() for name, tensor in self.tensors.items()}
+            save_file(plain, temporary / WEIGHTS)
+            if self.item_ids is not None:
+                ids = json.dumps(self.item_ids.tolist(), ensure_ascii=False)
+                (temporary / ITEMS).write_text(ids + "\n", encoding="utf-8")
+            hashes = {path.name: sha256(path) for path in sorted(temporary.iterdir())}
+            content = {
+                "format": FORMAT,
+                **self.config,
+                "strides": strides,
+                "versions": versions(),
+                "hashes": hashes,
+            }
+            content["hashes"] = {CONFIG: _own_hash(content), **hashes}
+            text = json.dumps(content, indent=2, allow_nan=False, ensure_ascii=False)
+            (temporary / CONFIG).write_text(text + "\n", encoding="utf-8")
+            (temporary / CARD).write_text(card, encoding="utf-8")
+
+    @classmethod
+    def read(cls, folder: str | PathLike[str]) -> SavedModel:
+        """Reads the folder; no code in it is run, as it holds none.
+
+        Raises:
+            ValueError: No saved model, one of another format, or a file that is missing, was
+                changed or cut, or belongs to another model; it names the file.
+        """
+        path = Path(folder)
+        config = read_config(path / CONFIG)
+        for name in (WEIGHTS, ITEMS):
+            wanted = config["hashes"].get(name)
+            if wanted is None and name == ITEMS:
+                continue
+            if not (path / name).is_file():
+                raise ValueError(f"the saved model in {str(path)!r} must have a file {name!r}")
+            if sha256(path / name) != wanted:
+                raise ValueError(
+                    f"{str(path / name)!r} must be as it was saved (it was changed or cut since, "
+                    f"or belongs to another model than {CONFIG!r})"
+                )
+        try:
+            tensors = load_file(path / WEIGHTS)
+        except SafetensorError as error:
+            raise ValueError(f"{str(path / WEIGHTS)!r} is no safetensors file: {error}") from error
+        item_ids = None
+        if ITEMS in config["hashes"]:
+            item_ids = _ids(json.loads((path / ITEMS).read_text(encoding="utf-8")))
+        strides = config.get("strides", {})
+        tensors = {name: _own_memory(t, strides.get(name)) for name, t in tensors.items()}
+        return cls(config, tensors, item_ids)
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """The contents of ``config.json``, verified."""
+    if not path.is_file():
+        raise ValueError(f"'folder' must hold a saved model (there is no {str(path)!r})")
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise ValueError(f"{str(path)!r} is no readable JSON: {error}") from error
+    found = config.get("format") if isinstance(config, dict) else None
+    if found != FORMAT:
+        raise ValueError(f"{str(path)!r} must be of format {FORMAT} (got {found!r})")
+    hashes = config.get("hashes")
+    if not isinstance(hashes, dict) or hashes.get(CONFIG) != _own_hash(config):
+        raise ValueError(f"{str(path)!r} must be as it was saved (it was changed since)")
+    return config
+
+
+def _own_hash(config: Mapping[str, Any]) -> str:
+    """Hash of the configuration itself, all but its own entry."""
+    hashes = {name: value for name, value in config["hashes"].items() if name != CONFIG}
+    text = json.dumps({**config, "hashes": hashes}, sort_keys=True, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 of a file, in blocks."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _own_memory(tensor: Tensor, stride: list[int] | None) -> Tensor:
+    """A copy, as the file stays mapped otherwise; laid out as it was, or sums would differ."""
+    if stride is None:
+        return tensor.clone()
+    return torch.empty_strided(tuple(tensor.shape), stride, dtype=tensor.dtype).copy_(tensor)
+
+
+def versions() -> dict[str, str]:
+    """Of this library and of what decides its numbers."""
+    return {
+        "mdsrec_pyg": __version__,
+        "torch": torch.__version__,
+        "torch_geometric": torch_geometric.__version__,
+        "python": platform.python_version(),
+    }
+
+
+def check_item_ids(item_ids: Any, num_items: int) -> pd.Index:
+    """Raw ids of a catalog as they are stored: text stays text, integers stay integers.
+
+    Raises:
+        ValueError: Not one distinct id an item, or an id that is neither text nor an integer.
+    """
+    index = _ids(item_ids.tolist() if hasattr(item_ids, "tolist") else list(item_ids))
+    if len(index) != num_items or not index.is_unique:
+        raise ValueError(
+            f"'item_ids' must hold {num_items} distinct ids, one for each item of the model (got "
+            f"{len(index)}, {index.nunique()} distinct)"
+        )
+    for place, value in enumerate(index.tolist()):
+        if not isinstance(value, (str, int)) or isinstance(value, bool):
+            raise ValueError(
+                f"'item_ids' must be text or integers (got {value!r}, a {type(value).__name__}, "
+                f"for item {place})"
+            )
+    return index
+
+
+def _ids(values: list[Any]) -> pd.Index:
+    # Without a type of its own, pandas would read text and integers together as it likes.
+    integers = all(type(value) is int for value in values)
+    index = pd.Index(values, tupleize_cols=False)
+    return index if integers else pd.Index(values, dtype=object, tupleize_cols=False)

@@ -1,0 +1,167 @@
+"""A model that stands alone: saved to a folder, loaded without data, shared on a hub."""
+
+from __future__ import annotations
+
+from os import PathLike
+from typing import Any, TypeVar
+
+import pandas as pd
+import torch
+from torch import nn
+
+from mdsrec_pyg.nn.models.card import ModelCard
+from mdsrec_pyg.nn.models.hub import on_hub
+from mdsrec_pyg.nn.models.loading import load_model, save_model
+from mdsrec_pyg.nn.models.saved import check_item_ids
+
+__all__ = ["StandsAlone"]
+
+M = TypeVar("M", bound="StandsAlone")
+
+
+class StandsAlone(nn.Module):
+    """Saving and loading of a model, its own base class for no reason but length.
+
+    A subclass answers :meth:`hyperparameters`, and where these are not the arguments of its
+    constructor, :meth:`from_hyperparameters`.
+
+    Attributes:
+        own_parts: Modules of the caller's own that the model was built with, by the name of the
+            argument: ``{"conv": {"class": ..., "repr": ...}}``. They are needed again to load it.
+    """
+
+    num_items: int
+    own_parts: dict[str, dict[str, str]]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.own_parts = {}
+        self._item_ids: pd.Index | None = None
+
+    @property
+    def item_ids(self) -> pd.Index | None:
+        """Raw id of each item; ``None``: items are called by their indices.
+
+        Set it, and recommendations take and give raw ids, and a saved model keeps them.
+        """
+        return self._item_ids
+
+    @item_ids.setter
+    def item_ids(self, item_ids: Any) -> None:
+        known = None if item_ids is None else check_item_ids(item_ids, self.num_items)
+        self._item_ids = known
+
+    @property
+    def training_only(self) -> tuple[str, ...]:
+        """Names of tensors and modules that scoring does not need; they are not saved."""
+        return ()
+
+    def hyperparameters(self) -> dict[str, Any]:
+        """What makes a model of the same shape, as plain JSON: arguments of the constructor.
+
+        A model of your own answers it, and gets :meth:`save` and :meth:`load`:
+
+        Example:
+            >>> def hyperparameters(self):
+            ...     return {"num_items": self.num_items, "channels": self.channels}
+        """
+        name = type(self).__name__
+        raise NotImplementedError(
+            f"{name}.hyperparameters must return the arguments of {name}(...) as plain JSON "
+            "values, so that the model can be saved and loaded"
+        )
+
+    @classmethod
+    def from_hyperparameters(cls: type[M], hyperparameters: dict[str, Any], **own_parts: Any) -> M:
+        """A model of this shape, its contents still to come; the constructor by default.
+
+        Args:
+            hyperparameters: Result of :meth:`hyperparameters`.
+            **own_parts: Modules of the caller's own, see ``own_parts``.
+        """
+        return cls(**hyperparameters, **own_parts)
+
+    def save(
+        self,
+        folder: str | PathLike[str],
+        *,
+        item_ids: Any = None,
+        card: ModelCard | None = None,
+    ) -> None:
+        """Writes all that scoring needs: ``model.safetensors``, ``config.json``, ``items.json``.
+
+        Parameters and tables (graphs, scaled features, scaling, centers, labels) are kept, what
+        only training needs is not. The folder appears whole or not at all.
+
+        Args:
+            folder: Made if missing; a model in it is replaced.
+            item_ids: Raw id of each item, text or integers. (default: :attr:`item_ids`)
+            card: What ``README.md`` says. (default: what is known without it)
+
+        Raises:
+            ValueError: Ids that do not fit, or hyperparameters that JSON cannot hold.
+            NotImplementedError: A model of your own without :meth:`hyperparameters`.
+        """
+        save_model(self, folder, item_ids, card)
+
+    @classmethod
+    def load(
+        cls: type[M],
+        folder: str | PathLike[str],
+        device: str | torch.device = "cpu",
+        **own_parts: Any,
+    ) -> M:
+        """Reads a saved model, in evaluation mode; no data set is needed, nothing is fitted.
+
+        Scores are bit-equal to those of the model that was saved, on a machine with the same
+        versions. A file is never run as code. ``Recommender.load`` reads any model, another
+        class only its own. A model with relation attention cannot be trained further.
+
+        Args:
+            folder: What :meth:`save` wrote.
+            device: Where the model goes.
+            **own_parts: The ``conv``, ``encoder`` or ``fusion`` of your own that the model was
+                built with.
+
+        Raises:
+            ValueError: A file that is missing, was changed or cut, or belongs to another model,
+                another format or class, or a module of your own that is missing or another.
+        """
+        loaded: M = load_model(cls, folder, device, own_parts)
+        return loaded
+
+    def save_pretrained(self, folder: str | PathLike[str], **options: Any) -> None:
+        """:meth:`save` by the name that ``huggingface_hub`` has for it (the extra ``hub``).
+
+        Args:
+            folder: See :meth:`save`.
+            **options: ``item_ids`` and ``card`` of :meth:`save`.
+        """
+        on_hub(type(self))(self, options).save_pretrained(folder)
+
+    def push_to_hub(
+        self, repo_id: str, *, item_ids: Any = None, card: ModelCard | None = None, **options: Any
+    ) -> Any:
+        """Uploads what :meth:`save` writes to a repository (the extra ``hub``).
+
+        Args:
+            repo_id: ``'user/name'``.
+            item_ids: See :meth:`save`.
+            card: See :meth:`save`.
+            **options: Of ``huggingface_hub.ModelHubMixin.push_to_hub``: ``private``, ``token``,
+                ``commit_message`` and so on.
+        """
+        hub = on_hub(type(self))(self, {"item_ids": item_ids, "card": card})
+        return hub.push_to_hub(repo_id, **options)
+
+    @classmethod
+    def from_pretrained(cls: type[M], repo_or_folder: str | PathLike[str], **options: Any) -> M:
+        """:meth:`load` from a folder, or from a repository on the Hub (the extra ``hub``).
+
+        Args:
+            repo_or_folder: A folder, or ``'user/name'``.
+            **options: ``device`` and modules of your own as in :meth:`load`; ``revision``,
+                ``token``, ``cache_dir``, ``local_files_only`` and so on of ``huggingface_hub``.
+        """
+        loaded: M = on_hub(cls).from_pretrained(repo_or_folder, **options).model
+        return loaded

@@ -1,0 +1,176 @@
+"""Saved models: what is in the folder, and that nothing else is needed."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import sklearn.cluster
+import torch
+from safetensors import safe_open
+from torch_geometric.nn import GATv2Conv, GCNConv
+
+from mdsrec_pyg.graphs import ridge
+from mdsrec_pyg.nn import EASE, MDSRec, Popularity, Recommender, SASRec
+from mdsrec_pyg.nn.models.saved import SavedModel
+from mdsrec_pyg.retrieval import Retriever, recommend
+
+Make = Callable[..., MDSRec]
+
+
+def names_in(folder: Path) -> set[str]:
+    with safe_open(folder / "model.safetensors", "pt") as file:
+        return set(file.keys())
+
+
+# ---- what is in it ------------------------------------------------------------------------------
+
+
+def test_the_folder_holds_what_scoring_needs(folder: Path) -> None:
+    assert {path.name for path in folder.iterdir()} == {
+        "README.md",
+        "config.json",
+        "items.json",
+        "model.safetensors",
+    }
+    names = names_in(folder)
+    assert {"centers_0", "scaling.0.mean", "edge_index_1", "labels", "votes.tables.0.key"} <= names
+    assert not [name for name in names if "training_votes" in name or "total" in name]
+    assert "item_probability" not in names
+    config = json.loads((folder / "config.json").read_text())
+    assert config["versions"]["torch"] == torch.__version__
+    assert config["class"] == "MDSRec"
+
+
+def test_it_is_smaller_than_all_that_training_holds(make_mdsrec: Make, folder: Path) -> None:
+    model = make_mdsrec()
+    every = sum(t.numel() * t.element_size() for t in (*model.parameters(), *model.buffers()))
+    kept = sum(t.numel() * t.element_size() for t in SavedModel.read(folder).tensors.values())
+    assert kept < 0.8 * every
+
+
+def test_negatives_are_drawn_as_before(tmp_path: Path) -> None:
+    model = SASRec(5, channels=4, num_negatives=2)
+    model.set_item_counts(torch.tensor([9.0, 1, 1, 1, 1]))
+    model.save(tmp_path / "model")
+    loaded = SASRec.load(tmp_path / "model")
+    assert torch.equal(loaded.item_probability, model.item_probability)
+
+
+def test_the_layout_of_a_table_is_kept(world, tmp_path: Path) -> None:
+    model = EASE(world.train)
+    model.weight = model.weight.t().contiguous().t()
+    model.save(tmp_path / "model")
+    loaded = EASE.load(tmp_path / "model")
+    assert loaded.weight.stride() == model.weight.stride() == (1, 24)
+    assert torch.equal(loaded.weight, model.weight)
+
+
+@pytest.mark.parametrize(
+    "ids", [list(range(7, 31)), [str(i) for i in range(24)], ["a", *range(23)]]
+)
+def test_ids_keep_their_types(tmp_path: Path, ids: list[Any]) -> None:
+    model = SASRec(24, channels=4)
+    model.save(tmp_path / "model", item_ids=np.array(ids, dtype=object))
+    read = SASRec.load(tmp_path / "model").item_ids
+    assert read is not None
+    assert [(value, type(value)) for value in read.tolist()] == [(v, type(v)) for v in ids]
+
+
+def test_precision_and_device_survive(make_mdsrec: Make, world, tmp_path: Path) -> None:
+    model = make_mdsrec().double()
+    scores = model(world.batch)
+    model.save(tmp_path / "model")
+    loaded = MDSRec.load(tmp_path / "model", device="cpu")
+    assert loaded(world.batch).dtype == torch.float64
+    assert torch.equal(loaded.to("cpu")(world.batch), scores)
+    assert all(t.is_meta for t in MDSRec.load(tmp_path / "model", "meta").buffers())
+
+
+# ---- nothing else is needed ---------------------------------------------------------------------
+
+SCRIPT = """
+import sys, torch
+from mdsrec_pyg.data import SequenceBatch
+from mdsrec_pyg.nn import Recommender
+model = Recommender.load(sys.argv[1])
+batch = SequenceBatch.from_histories([[3, 1, 4], [1, 5, 9, 2, 6]], model.max_length)
+torch.save(model(batch).detach(), sys.argv[2])
+"""
+
+
+def test_another_process_gives_the_same_bits(make_mdsrec: Make, tmp_path: Path) -> None:
+    from mdsrec_pyg.data import SequenceBatch
+
+    model = make_mdsrec(vote_interests=True, num_components=3, center_form="soft")
+    model.save(tmp_path / "model")
+    command = [sys.executable, "-c", SCRIPT, str(tmp_path / "model"), str(tmp_path / "scores.pt")]
+    subprocess.run(command, check=True, cwd=tmp_path)
+    batch = SequenceBatch.from_histories([[3, 1, 4], [1, 5, 9, 2, 6]], model.max_length)
+    assert torch.equal(torch.load(tmp_path / "scores.pt"), model(batch))
+
+
+def test_loading_fits_nothing(world, folder: Path, tmp_path: Path, monkeypatch) -> None:
+    EASE(world.train, list(world.features.values())).save(tmp_path / "ease")
+    Popularity(world.train).save(tmp_path / "popularity")
+
+    def never(*_: Any, **__: Any) -> None:
+        raise AssertionError("something is fitted")
+
+    monkeypatch.setattr(sklearn.cluster.KMeans, "fit", never)
+    monkeypatch.setattr(ridge, "lapack", None)
+    for name in ("inv", "solve", "cholesky", "svd", "eigh"):
+        monkeypatch.setattr(torch.linalg, name, never)
+    for path in (folder, tmp_path / "ease", tmp_path / "popularity"):
+        assert Recommender.load(path)(world.batch).isfinite().all()
+    with pytest.raises(AttributeError, match="dpotrf"):
+        EASE(world.train, list(world.features.values()))
+
+
+def test_votes_cannot_be_trained_further_and_vectors_can(
+    make_mdsrec: Make, world, folder: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(ValueError, match="cannot be trained further"):
+        MDSRec.load(folder).loss(world.batch)
+    make_mdsrec(relations=None).save(tmp_path / "vectors")
+    model = MDSRec.load(tmp_path / "vectors").train()
+    model.loss(world.batch).backward()
+    assert all(parameter.grad is not None for parameter in model.parameters())
+
+
+def test_ids_of_the_model_are_the_default(folder: Path) -> None:
+    model = MDSRec.load(folder)
+    table = recommend(model, [["i3", "i1"]], 4, exclude_seen=True)
+    assert set(table["item"]) < {f"i{i}" for i in range(24)}
+    again = Retriever.from_folder(folder).recommend([["i3", "i1"]], 4, exclude_seen=True)
+    assert again.equals(table)
+    other = recommend(model, [[3, 1]], 4, exclude_seen=True, item_ids=range(24))
+    assert [f"i{item}" for item in other["item"]] == list(table["item"])
+
+
+# ---- modules of the caller's own ----------------------------------------------------------------
+
+
+def gat() -> GATv2Conv:
+    return GATv2Conv(4, 4, edge_dim=1)
+
+
+def test_an_own_layer_is_asked_for(make_mdsrec: Make, world, tmp_path: Path) -> None:
+    model = make_mdsrec(conv=gat, relations=None)
+    model.save(tmp_path / "model")
+    loaded = MDSRec.load(tmp_path / "model", conv=gat)
+    assert torch.equal(loaded(world.batch), model(world.batch))
+    with pytest.raises(ValueError, match=r"'conv' must be given .* own, GATv2Conv\(4, 4"):
+        MDSRec.load(tmp_path / "model")
+    with pytest.raises(ValueError, match=r"'conv' must make a .*GATv2Conv.*got a .*GCNConv"):
+        MDSRec.load(tmp_path / "model", conv=lambda: GCNConv(4, 4))
+    with pytest.raises(ValueError, match="'fusion' must be left out"):
+        MDSRec.load(tmp_path / "model", conv=gat, fusion=torch.nn.Identity())
+    with pytest.raises(ValueError, match=r"'propagate.0.convs.0.*' has shape"):
+        MDSRec.load(tmp_path / "model", conv=lambda: GATv2Conv(4, 2, heads=2, edge_dim=1))

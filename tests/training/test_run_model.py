@@ -1,0 +1,116 @@
+"""A run leaves a model that stands alone; compiled models go the same way."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from mdsrec_pyg.data import leave_last_out
+from mdsrec_pyg.evaluation import evaluate
+from mdsrec_pyg.nn import GRU4Rec, Recommender, SASRec
+from mdsrec_pyg.retrieval import FaissIndex, Retriever
+from mdsrec_pyg.testing import SmallData
+from mdsrec_pyg.training import Trainer, load_weights
+
+SPLIT = leave_last_out(SmallData().train)
+
+
+def make() -> SASRec:
+    torch.manual_seed(0)
+    model = SASRec(24, channels=4, max_length=9)
+    model.item_ids = [f"i{i}" for i in range(24)]
+    return model
+
+
+def fit(model: Any, directory: Path, **options: Any) -> list[str]:
+    lines: list[str] = []
+    trainer = Trainer(model, directory=directory, progress=False, log=lines.append, **options)
+    trainer.fit(SPLIT.train, SPLIT.val)
+    return lines
+
+
+def test_it_holds_the_best_weights_and_the_ids(tmp_path: Path) -> None:
+    model = make()
+    # The first step is the best: what comes after is thrown about.
+    fit(model, tmp_path / "run", epochs=4, lr=0.5)
+    rows = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").open()]
+    best = max(row["ndcg@10"] for row in rows)
+    loaded = Recommender.load(tmp_path / "run" / "model")
+    assert evaluate(loaded, SPLIT.val).metrics["ndcg@10"] == best
+    assert loaded.item_ids is not None
+    assert list(loaded.item_ids) == [f"i{i}" for i in range(24)]
+
+
+def test_a_run_that_is_interrupted_leaves_one_too(tmp_path: Path, monkeypatch) -> None:
+    loss, calls = SASRec.loss, []
+
+    def stop(self: SASRec, batch: Any) -> Any:
+        calls.append(1)
+        if len(calls) > 3:
+            raise KeyboardInterrupt
+        return loss(self, batch)
+
+    monkeypatch.setattr(SASRec, "loss", stop)
+    fit(make(), tmp_path / "run", epochs=4, batch_size=8)
+    assert (tmp_path / "run" / "model" / "config.json").is_file()
+    calls.extend([1, 1, 1])
+    fit(make(), tmp_path / "nothing", epochs=4)
+    assert not (tmp_path / "nothing" / "model").exists()
+
+
+class Untold(GRU4Rec):
+    def hyperparameters(self) -> dict[str, Any]:
+        raise NotImplementedError("hyperparameters are missing")
+
+
+def test_a_model_that_cannot_be_saved_is_trained_all_the_same(tmp_path: Path) -> None:
+    lines = fit(Untold(24, channels=4, max_length=9), tmp_path / "run", epochs=1)
+    assert (tmp_path / "run" / "best.pt").is_file()
+    assert not (tmp_path / "run" / "model").exists()
+    assert "model is not written: hyperparameters are missing" in lines[-1]
+
+
+def test_a_compiled_model_goes_the_same_way(tmp_path: Path) -> None:
+    torch.compiler.reset()
+    plain: Any = make()
+    compiled: Any = torch.compile(make(), backend="eager")
+    fit(plain, tmp_path / "plain", epochs=2)
+    fit(compiled, tmp_path / "compiled", epochs=2)
+    names = list(torch.load(tmp_path / "compiled" / "best.pt")["model"])
+    assert names == list(plain.state_dict())
+    ranks = evaluate(plain, SPLIT.test).ranks
+    assert (evaluate(compiled, SPLIT.test).ranks == ranks).all()
+    fresh: Any = torch.compile(SASRec(24, channels=4, max_length=9), backend="eager")
+    load_weights(fresh, tmp_path / "plain" / "best.pt")
+    assert (evaluate(fresh, SPLIT.test).ranks == ranks).all()
+    histories = [["i1", "i2"], ["i7"]]
+    tables = [
+        Retriever(model).recommend(histories, 3, exclude_seen=True) for model in (plain, compiled)
+    ]
+    assert list(tables[0]["item"]) == list(tables[1]["item"])
+
+
+def test_what_is_compiled_is_what_scores() -> None:
+    calls = []
+
+    def backend(graph: Any, _: Any) -> Any:
+        calls.append(1)
+        return graph.forward
+
+    torch.compiler.reset()
+    compiled: Any = torch.compile(make(), backend=backend)
+    evaluate(compiled, SPLIT.test)
+    assert calls
+
+
+def test_a_compiled_model_is_searched_by_an_index() -> None:
+    pytest.importorskip("faiss")
+    torch.compiler.reset()
+    compiled: Any = torch.compile(make(), backend="eager")
+    table = Retriever(compiled, index=FaissIndex(24)).recommend([["i1"]], 3, exclude_seen=True)
+    exact = Retriever(make()).recommend([["i1"]], 3, exclude_seen=True)
+    assert list(table["item"]) == list(exact["item"])
