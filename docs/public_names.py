@@ -30,9 +30,9 @@ def public_names() -> tuple[dict[str, str], set[str]]:
     found = list(pkgutil.walk_packages(mdsrec_pyg.__path__, f"{ROOT}."))
     folders = sorted((info.name for info in found if info.ispkg), key=lambda name: name.count("."))
     for module in [*folders, ROOT]:
-        members = vars(importlib.import_module(module))
-        for name in members.get("__all__", ()):
-            written = getattr(members[name], "__module__", None)
+        members = importlib.import_module(module)
+        for name in getattr(members, "__all__", ()):
+            written = getattr(getattr(members, name), "__module__", None)
             if isinstance(written, str) and written.startswith(ROOT):
                 page = public.setdefault(f"{written}.{name}", f"{module}.{name}")
                 public[f"{module}.{name}"] = public[f"{ROOT}.{name}"] = page

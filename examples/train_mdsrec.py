@@ -1,18 +1,18 @@
-"""Trains MDSRec on a folder of interactions and features, and evaluates it on the test split.
+"""Trains MDSRec on a folder of interactions and features, and tests it beside baselines.
 
     python examples/train_mdsrec.py --data FOLDER
 
 The folder holds interactions, items and one array a modality: see "Your own data" in the
 README. Without ``--data`` the synthetic data set takes its place (``make train``).
 
-What to expect without options: a quarter of a minute on one CPU core, best epoch 1, test Recall@10
-.192 and NDCG@10 .086 over the whole catalog, seen items kept as candidates or masked alike; with
-``--l2 300``, as each item has few users here, .210 and .095.
+What to expect without options, on one CPU core in 20 seconds: validation NDCG@10 .095 before
+training and .100 in epoch 12 of 17; on the test split popularity .004, SASRec .024, EASE with
+features .090, MDSRec .100, of which training adds .0004: its votes are fitted in closed form.
 
 The run's folder, ``runs/<data>-<preset>-seed<seed>`` and further options, holds ``settings.json``
 (for ``--user`` of ``examples/recommend.py``), ``metrics.jsonl`` (a line an epoch), ``last.pt``,
-``best.pt``, ``model`` (which stands alone, with its card), ``texts.json``,
-``result.json`` and ``ranks.parquet``. The same command again continues an interrupted run.
+``best.pt``, ``model`` (which stands alone, with its card), ``texts.json``, ``result.json``,
+``ranks.parquet`` and ``learning.svg``. The same command again continues an interrupted run.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import torch
 import torch_geometric
 
@@ -31,8 +32,16 @@ import mdsrec_pyg
 from mdsrec_pyg import FolderDataset, SyntheticDataset, Trainer, build_mdsrec, evaluate
 from mdsrec_pyg.datasets import SPLITS, RecommendationDataset
 from mdsrec_pyg.evaluation import save_ranks
+from mdsrec_pyg.graphs import RidgeConfig
 from mdsrec_pyg.io import atomic_write
-from mdsrec_pyg.nn import PRESETS, ModelCard
+from mdsrec_pyg.nn import PRESETS, ModelCard, Recommender
+from mdsrec_pyg.training import fit_baselines, plot_learning
+
+# What validation chose for the synthetic data: a stronger ridge than on the real sets, as many
+# centers as planted groups, no vector of an item's own, as its four users are memorized at once,
+# and small steps for the scalars of the votes: order means nothing here, so they need no training.
+SYNTHETIC = {"l2": 300.0, "feature_weight": 30.0, "centers": 64, "lr": 3e-3, "patience": 5}
+SYNTHETIC_MODEL = {"add_id": False, "add_features": False, "bias_lr": 0.2}
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -45,7 +54,8 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--preset", choices=sorted(PRESETS), default="best")
     parser.add_argument("--channels", type=int, default=64, help="width D")
     parser.add_argument("--centers", type=int, default=32, help="interest centers a modality")
-    parser.add_argument("--l2", type=float, help="ridge of the learned graphs")
+    parser.add_argument("--l2", type=float, default=RidgeConfig.l2, help="ridge, also EASE's")
+    parser.add_argument("--feature-weight", type=float, default=RidgeConfig.feature_weight)
     parser.add_argument("--epochs", type=int, default=100, help="at most so many")
     parser.add_argument("--patience", type=int, default=10, help="epochs without a better value")
     parser.add_argument("--batch-size", type=int, default=128)
@@ -54,6 +64,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, default=0, help="of the training")
     parser.add_argument("--directory", type=Path, help="folder of the run, see above")
     parser.add_argument("--resume", action="store_true", help="an error if there is no run yet")
+    parser.add_argument("--no-baselines", action="store_true", help="nothing but MDSRec")
     return parser
 
 
@@ -62,7 +73,7 @@ def run_directory(parser: argparse.ArgumentParser, args: argparse.Namespace) -> 
     data = "synthetic" if args.data is None else args.data.resolve().name
     name = f"{data}-{args.preset}-seed{args.seed}"
     for option, value in vars(args).items():
-        named = option in ("data", "preset", "seed", "directory", "resume")
+        named = option in ("data", "preset", "seed", "directory", "resume", "no_baselines")
         if not named and value != parser.get_default(option):
             text = "-".join(value) if isinstance(value, list) else value
             name += f"-{option}-{text}".replace("_", "-")
@@ -76,18 +87,24 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def say_what_next(directory: Path, user: object) -> None:
-    """The command that recommends from this run."""
+    """The commands that come next."""
     python = Path(sys.executable)
     if python.is_relative_to(Path.cwd()):
         python = python.relative_to(Path.cwd())
-    print(f"The run is in {directory}. Recommendations, with the why of each:")
-    print(f"  {python} examples/recommend.py {directory} --user {user}")
+    print("What next\n  Recommendations of this run, with the why of each:")
+    print(f"    {python} examples/recommend.py {directory} --user {user}")
+    print('  Your own data ("Your own data" in README.md says what the folder holds):')
+    print(f"    {python} examples/train_mdsrec.py --data FOLDER")
+    print("  Layers, modalities and models of your own: examples/ and README.md")
 
 
 def main(argv: list[str] | None = None) -> None:
     """Trains, evaluates, writes."""
     parser = make_parser()
     args = parser.parse_args(argv)
+    if args.data is None:
+        parser.set_defaults(**SYNTHETIC)
+        args = parser.parse_args(argv)
     directory = args.directory or run_directory(parser, args)
     settings = {
         "data": args.data and str(args.data.resolve()),
@@ -95,7 +112,10 @@ def main(argv: list[str] | None = None) -> None:
         "seed": args.seed,
         "options": {"channels": args.channels, "num_centers": args.centers},
     }
-    settings["options"] |= {} if args.l2 is None else {"relations": {"l2": args.l2}}
+    settings["options"] |= SYNTHETIC_MODEL if args.data is None else {}
+    ridge = RidgeConfig(l2=args.l2, feature_weight=args.feature_weight)
+    if PRESETS[args.preset].relations is not None:
+        settings["options"]["relations"] = {"l2": args.l2, "feature_weight": args.feature_weight}
     held = directory / "settings.json"
     if args.resume and not (directory / "last.pt").exists():
         raise ValueError(f"--resume needs a run in {directory} (there is no last.pt)")
@@ -111,6 +131,7 @@ def main(argv: list[str] | None = None) -> None:
         dataset.features, split.train, args.preset, seed=args.seed, **settings["options"]
     )
     model.item_ids = dataset.item_ids  # what recommendations take and give
+    before = [evaluate(model, part) for part in (split.val, split.test)]
     directory.mkdir(parents=True, exist_ok=True)
     write_json(held, settings)
     if dataset.item_text is not None:
@@ -121,23 +142,40 @@ def main(argv: list[str] | None = None) -> None:
     if history.interrupted:
         raise SystemExit(f"interrupted: the same command continues the run in {directory}")
 
-    val, test = evaluate(model, split.val), evaluate(model, split.test)
-    print(f"\n{test}\n")
+    models: dict[str, Recommender] = {}
+    if not args.no_baselines:
+        print()
+        models = fit_baselines(dataset.features, split, config=trainer.config, ridge=ridge)
+    found = {n: [evaluate(m, part) for part in (split.val, split.test)] for n, m in models.items()}
+    found["MDSRec before training"] = before
+    found["MDSRec"] = [evaluate(model, part) for part in (split.val, split.test)]
+    table = pd.DataFrame({name: test.metrics for name, (_, test) in found.items()}).T
+    val, test = found.pop("MDSRec")
+    print(f"\n{test}\n\nBeside it, seen items kept as candidates:")
+    print(table.to_string(float_format="{:.4f}".format), end="\n\n")
     result = {
         **settings,
-        "best_epoch": history.best_epoch,
-        "epochs": len(history),
+        **{"best_epoch": history.best_epoch, "epochs": len(history)},
         "seconds": round(sum(row["seconds"] for row in history.rows), 1),
         **{"val": val.to_dict(), "test": test.to_dict()},
+        "baselines": {name: {p.split: p.to_dict() for p in parts} for name, parts in found.items()},
         "versions": {m.__name__: m.__version__ for m in (mdsrec_pyg, torch, torch_geometric)},
     }
     write_json(directory / "result.json", result)
     command = shlex.join(["python", "examples/train_mdsrec.py", *(argv or sys.argv[1:])])
     rules: dict[str, Any] = {"data": dataset.name, "split": args.split, "seed": args.seed}
-    card = ModelCard(metrics=test.metrics, exclude_seen=False, command=command, **rules)
-    card.write(directory / "model")
+    ModelCard(metrics=test.metrics, exclude_seen=False, command=command, **rules).write(
+        directory / "model"
+    )
     ids = {"user_ids": dataset.user_ids, "item_ids": dataset.item_ids}
     save_ranks(directory / "ranks.parquet", test, **ids)
+    values = {name: found[name][0].metrics["ndcg@10"] for name in models}
+    start, path = before[0].metrics["ndcg@10"], directory / "learning.svg"
+    try:
+        picture = str(plot_learning(history.rows, values, path, start=start, title=directory.name))
+    except ImportError as error:
+        picture = str(error)
+    print(f"Validation by epoch, beside the baselines: {picture}\n")
     say_what_next(directory, dataset.user_ids[split.test.user_id[0]])
 
 

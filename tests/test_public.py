@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import inspect
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -49,7 +51,11 @@ def state():
 
 before, held = state(), set(sys.modules)
 import mdsrec_pyg
-print(json.dumps({"same": before == state(), "modules": sorted(set(sys.modules) - held)}))
+alone = sorted(set(sys.modules) - held)
+for name in mdsrec_pyg.__all__:  # each is imported when it is first used
+    getattr(mdsrec_pyg, name)
+modules = sorted(set(sys.modules) - held)
+print(json.dumps({"same": before == state(), "modules": modules, "alone": alone}))
 """
 
 
@@ -71,6 +77,28 @@ def test_importing_leaves_the_process_as_it_was(after_import: dict) -> None:
 def test_importing_is_not_importing_everything(after_import: dict) -> None:
     found = {name.split(".")[0] for name in after_import["modules"]}
     assert found.isdisjoint(LAZY)
+
+
+def test_the_top_level_imports_a_name_when_it_is_used(after_import: dict) -> None:
+    assert after_import["alone"] == ["mdsrec_pyg", "mdsrec_pyg.version"]
+    assert {"mdsrec_pyg.nn", "mdsrec_pyg.retrieval"} <= set(after_import["modules"])
+    assert set(mdsrec_pyg.__all__) <= set(dir(mdsrec_pyg))
+    with pytest.raises(AttributeError, match="'mdsrec_pyg' has no attribute 'Modle'"):
+        mdsrec_pyg.Modle  # noqa: B018
+
+
+def test_the_lazy_names_are_the_exported_ones() -> None:
+    """Type checkers read the imports, Python the table: they must name the same."""
+    source = ast.parse(Path(mdsrec_pyg.__file__).read_text(encoding="utf-8"))
+    imports = {
+        (node.module, alias.name)
+        for node in ast.walk(source)
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("mdsrec_pyg.")
+        for alias in node.names
+    }
+    table = {(f"mdsrec_pyg.{home}", n) for home, names in mdsrec_pyg._HOMES.items() for n in names}
+    assert imports == table | {("mdsrec_pyg.version", "__version__")}
+    assert {name for _, name in imports} == set(mdsrec_pyg.__all__)
 
 
 @pytest.mark.parametrize("folder", FOLDERS)

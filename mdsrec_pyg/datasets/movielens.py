@@ -104,7 +104,7 @@ class MovieLensDataset(RecommendationDataset):
 
     Args:
         root: Folder with the files, or with a folder ``raw`` or ``ml-...`` that has them.
-        version: As above.
+        version: Which of the published sets, see the table above.
         min_rating: Ratings below it (of 5) are dropped before anything else; ``None``: none is.
         genres: Whether the text has the genres.
         repeats: What becomes of repeated ratings of a movie by a user: ``'keep'`` all, or only the

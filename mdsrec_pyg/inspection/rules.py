@@ -60,7 +60,7 @@ def _alignment(inspection: Findings, limits: Thresholds) -> Iterator[DataWarning
                 f'Check that row i of {name}.npy belongs to the item whose "item" is i in the '
                 "items file (a table sorted or filtered after it was encoded is the usual cause) "
                 "and encode again. If the order is right, leave the modality out: "
-                "FolderDataset(modalities=[...]) or --modalities",
+                "FolderDataset(root, modalities=[...])",
             )
         elif found.z < limits.aligned_z:
             yield DataWarning(
@@ -74,8 +74,8 @@ def _alignment(inspection: Findings, limits: Thresholds) -> Iterator[DataWarning
             yield DataWarning(
                 "weak_modality",
                 f"{name}: {rates}, popularity alone has {found.popularity:.4f}",
-                "Aligned, but weak by itself. Train with and without it (--modalities) and compare "
-                "on validation; another encoder may say more",
+                "Aligned, but weak by itself. Train with and without it (FolderDataset(root, "
+                "modalities=[...])) and compare on validation; another encoder may say more",
             )
 
 
@@ -145,8 +145,8 @@ def _difference(inspection: Findings, limits: Thresholds) -> Iterator[DataWarnin
                 f"{found.common_neighbors:.0%} common neighbors (random: {found.random:.0%}), "
                 f"agreement of groups {found.agreement:.2f}",
                 "Is one a copy of the other, or made from the same source? Train without one of "
-                "them (FolderDataset(modalities=[...]) or --modalities): it costs a graph and an "
-                "encoder and adds little",
+                "them (FolderDataset(root, modalities=[...])): it costs a graph and an encoder and "
+                "adds little",
             )
 
 
@@ -179,25 +179,25 @@ def _order(inspection: Findings, limits: Thresholds) -> Iterator[DataWarning]:
             "repeated_pairs",
             f"{found.repeated_pairs:,} rows ({found.share_repeated_pairs:.1%}) repeat an item that "
             "the user took before",
-            'If these are copies of a row, FolderDataset(duplicates="drop") or --duplicates drop '
-            "keeps the oldest. If people do take items again, keep them, read the results with "
-            "seen items kept, and recommend with exclude_seen=False",
+            "If these are copies of a row, FolderDataset(root, duplicates='drop') keeps the oldest "
+            "one. If people do take items again, keep them, read the results with seen items kept, "
+            "and recommend(..., exclude_seen=False)",
         )
     if found.consecutive_tied is not None and found.consecutive_tied > limits.baskets:
         yield DataWarning(
             "baskets",
             f"{found.consecutive_tied:.1%} of consecutive interactions share a timestamp: their "
             "order is that of the file",
-            "Train with Trainer(shuffle_ties=True) or --shuffle-ties, so that no order is learned "
-            "that is none; use finer timestamps if the source has them",
+            "Train with Trainer(model, shuffle_ties=True), so that no order is learned that is "
+            "none; use finer timestamps if the source has them",
         )
     if found.test_targets_tied is not None and found.test_targets_tied > limits.tied_targets:
         yield DataWarning(
             "tied_targets",
             f"{found.test_targets_tied:.1%} of the test targets have the timestamp of the newest "
             "history item: which came next is not known",
-            "Say so with the results (Evaluation.tied), and compare with temporal_split or "
-            "--split temporal, which cuts between timestamps",
+            "Say so with the results (Evaluation.tied), and compare with "
+            "temporal_split(interactions), which cuts between timestamps",
         )
 
 
@@ -232,7 +232,8 @@ def _popularity(inspection: Findings, limits: Thresholds) -> Iterator[DataWarnin
             "rare_items",
             f"{rare:.1%} of the items have fewer than 5 interactions ({found.items_unused:,} none)",
             "Features have to carry these: keep the semantic fill of the item graphs "
-            "(fill='semantic'), try a stronger ridge (--l2), and report by popularity "
+            "(build_mdsrec(..., graph={'fill': 'semantic'}), as by default), try a stronger ridge "
+            "(build_mdsrec(..., relations={'l2': 300})), and report by popularity "
             "(metrics_by_popularity); dataset.k_core(5) drops them, for comparison with published "
             "results",
         )

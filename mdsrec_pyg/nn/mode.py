@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -30,10 +30,8 @@ def uncompiled(model: M) -> M:
 
 def scorer(model: torch.nn.Module) -> Callable[..., Tensor]:
     """What scores a batch: ``model.score``, or the compiled form that ``torch.compile`` made."""
-    inner: Any = uncompiled(model)
-    wrapped: Any = model
-    score: Callable[..., Tensor] = inner.score if inner is model else wrapped
-    return score
+    inner = uncompiled(model)
+    return getattr(inner, "score") if inner is model else model  # noqa: B009 (typed as Any)
 
 
 @contextmanager

@@ -1,5 +1,6 @@
-"""Fitting a model: epochs, early stopping, checkpoints, resume, callbacks, loggers."""
+"""Fitting a model: epochs, early stopping, checkpoints, callbacks, loggers; runs."""
 
+from mdsrec_pyg.training.baselines import fit_baselines
 from mdsrec_pyg.training.callbacks import Callback, TrainingContext
 from mdsrec_pyg.training.checkpoint import load_weights
 from mdsrec_pyg.training.config import TrainerConfig
@@ -10,7 +11,10 @@ from mdsrec_pyg.training.loggers import (
     TensorBoardLogger,
     WandbLogger,
 )
+from mdsrec_pyg.training.plots import plot_learning
+from mdsrec_pyg.training.run_config import RunConfig, preset_options
 from mdsrec_pyg.training.run_folder import History
+from mdsrec_pyg.training.runs import Run, TrainedRun, train_run
 from mdsrec_pyg.training.trainer import Trainer
 
 __all__ = [
@@ -19,10 +23,17 @@ __all__ = [
     "LineLogger",
     "Logger",
     "MLflowLogger",
+    "Run",
+    "RunConfig",
     "TensorBoardLogger",
+    "TrainedRun",
     "Trainer",
     "TrainerConfig",
     "TrainingContext",
     "WandbLogger",
+    "fit_baselines",
     "load_weights",
+    "plot_learning",
+    "preset_options",
+    "train_run",
 ]

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from torch import nn
 
 from mdsrec_pyg.io import atomic_write
 from mdsrec_pyg.nn.models.base import Recommender
@@ -111,11 +112,14 @@ class RunFiles:
         keys = ("model", "epoch", "best_value", "settings", "built_from")
         save_checkpoint(self.best, {key: state[key] for key in keys})
 
-    def save_model(self, model: Recommender, log: Callable[[str], None]) -> None:
+    def save_model(self, model: nn.Module, log: Callable[[str], None]) -> None:
         """Writes the model as one that stands alone; a reason why it cannot is logged.
 
         The weights are in ``best.pt`` already: a run must not fail at its end.
         """
+        if not isinstance(model, Recommender):
+            log(f"{self.model} is not written: {type(model).__name__} is no Recommender")
+            return
         try:
             model.save(self.model)
         except (NotImplementedError, ValueError) as error:

@@ -43,7 +43,7 @@ def training_settings(
     return {
         **options,
         "device": device.type,
-        "model": repr(model),
+        "model": type(model).__name__,  # its options and tables are compared apart
         "max_length": model.max_length,
         "param_groups": describe_groups(schedule.optimizer),
         "scheduler": schedule.describe(),

@@ -20,9 +20,10 @@ def built_from(model: nn.Module) -> dict[str, Any]:
 
 
 def describe_options(model: nn.Module) -> str:
-    """The plain attributes of all submodules, one ``path.name = value`` a line."""
+    """Classes and plain attributes of all submodules, one ``path.name = value`` a line."""
     lines = []
     for path, module in model.named_modules():
+        lines.append(f"{path or 'model'} is a {type(module).__name__}")
         for name, value in sorted(vars(module).items()):
             if isinstance(value, Config):
                 options = value.to_dict().items()

@@ -278,8 +278,8 @@ class Trainer:
     def _restore(self, run: RunState) -> None:
         assert run.files is not None
         last = run.files.load()
-        check_settings(last["settings"], run.settings, may_grow=("epochs", "patience"))
         check_weights(self.model, last["model"], run.files.last)
+        check_settings(last["settings"], run.settings, may_grow=("epochs", "patience"))
         check_built_from(last.get("built_from", {}), run.built_from, repr(str(run.files.last)))
         run.best_weights = run.files.mend(last)
         self.model.load_state_dict(last["model"])

@@ -181,7 +181,7 @@ def test_another_setting_is_an_error_that_names_it(whole, toy_model, toy_split, 
 def test_another_model_or_other_data_are_errors(whole, toy_model, toy_split):
     folder = whole[2]
     before = sorted((path.name, path.read_bytes()) for path in folder.iterdir())
-    with pytest.raises(ValueError, match=r"'model' must be as before .*30, 8.*30, 9"):
+    with pytest.raises(ValueError, match=r"'model' must be built like .*30, 9.*30, 8"):
         fit(toy_model(channels=9), toy_split, directory=folder, resume=True)
     with pytest.raises(ValueError, match=r"'model' must be as before .*p=0.3.*p=0.5"):
         fit(toy_model(dropout=0.5), toy_split, directory=folder, resume=True)

@@ -71,7 +71,8 @@ def test_a_model_that_cannot_be_saved_is_trained_all_the_same(tmp_path: Path) ->
     lines = fit(Untold(24, channels=4, max_length=9), tmp_path / "run", epochs=1)
     assert (tmp_path / "run" / "best.pt").is_file()
     assert not (tmp_path / "run" / "model").exists()
-    assert "model is not written: hyperparameters are missing" in lines[-1]
+    said = "model is not written: hyperparameters are missing"
+    assert any(said in line for line in lines)
 
 
 def test_a_compiled_model_goes_the_same_way(tmp_path: Path) -> None:

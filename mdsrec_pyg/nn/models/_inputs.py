@@ -71,11 +71,14 @@ def _check_graph(name: str, graph: Data, num_items: int) -> None:
 
 
 def _check_device(graphs: Mapping[str, Data]) -> None:
+    if all(graph.x.is_meta for graph in graphs.values()):
+        return  # nothing has a content yet: where it is loaded to decides
     devices = {
         f"{name}.{key}": str(graph[key].device)
         for name, graph in graphs.items()
         for key in ("x", "edge_index", "edge_weight")
-        if graph.get(key) is not None
+        # Of a model that is being loaded only shapes are known at first.
+        if graph.get(key) is not None and graph[key].device.type != "meta"
     }
     if len(set(devices.values())) > 1:
         raise ValueError(f"'graphs' must be on one device (got {devices})")

@@ -1,0 +1,120 @@
+"""``mdsrec recommend``: the best items for histories, from a run."""
+
+from __future__ import annotations
+
+import json
+import sys
+import textwrap
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+
+from mdsrec_pyg.cli.parser import Namespace, Parser
+from mdsrec_pyg.retrieval import (
+    explain_row,
+    read_history_file,
+    recommend,
+    user_histories,
+    write_recommendations,
+)
+from mdsrec_pyg.training import Run
+
+EXAMPLES = """\
+  mdsrec recommend runs/shop --history B001,B002,B003 -k 5 --explain
+  mdsrec recommend runs/shop --user A1 A2 --json | jq '.[0].items[].item'
+  mdsrec recommend runs/shop --histories histories.tsv --output best.parquet
+
+A history is all that is needed: new users need no training, and no data set is read but for --user.
+--histories takes a table with the columns user, item and perhaps timestamp (.parquet, .csv, or
+tab-separated)."""
+
+
+def make_parser() -> Parser:
+    """The options."""
+    parser = Parser(
+        "recommend",
+        "Recommend items from a run of mdsrec train.",
+        EXAMPLES,
+        usage="mdsrec recommend RUN (--history IDS | --histories FILE | --user ID ...) [OPTIONS]",
+    )
+    parser.add_argument("run", metavar="RUN", help="folder of the run")
+    parser.add_argument("--history", metavar="ID,ID,...", help="items of a user, oldest first")
+    parser.add_argument("--histories", metavar="FILE", help="table of many users")
+    parser.add_argument(
+        "--user", nargs="+", metavar="ID", help="users of the data set, with all they have taken"
+    )
+    parser.add_argument("--data", metavar="FOLDER", help="data set of --user; default: the run's")
+    parser.add_argument("-k", type=int, default=10, metavar="INT", help="items a user")
+    parser.add_argument("--keep-seen", action="store_true", help="recommend seen items, too")
+    parser.add_argument("--explain", action="store_true", help="say why each item is recommended")
+    parser.add_argument("--device", metavar="DEVICE", help="default: the CPU")
+    parser.add_argument("--json", action="store_true", help="print JSON: a list of users")
+    parser.add_argument(
+        "--output", metavar="FILE", help="write .parquet, .tsv, .csv or .jsonl, print nothing"
+    )
+    return parser
+
+
+def parse(argv: Sequence[str]) -> Namespace:
+    """Reads the options; exactly one source of histories."""
+    parser = make_parser()
+    args = parser.read(argv)
+    given = [name for name in ("history", "histories", "user") if getattr(args, name) is not None]
+    if len(given) != 1:
+        found = " and ".join(f"--{name}" for name in given) or "none"
+        parser.error(f"give one of --history, --histories and --user (got {found})")
+    return args
+
+
+def run(args: Namespace) -> int:
+    """Reads histories, prints a table or writes one."""
+    trained = Run(args.run, args.data)
+    histories: dict[str, list[str]] | pd.DataFrame
+    if args.user is not None:
+        histories = user_histories(trained.dataset, args.user)
+    elif args.history is not None:
+        histories = {"new user": [item.strip() for item in args.history.split(",")]}
+    else:
+        histories = read_history_file(args.histories)
+    table = recommend(
+        trained.model,
+        histories,
+        args.k,
+        exclude_seen=not args.keep_seen,
+        item_ids=trained.item_ids,
+        explain=args.explain,
+        device=args.device,
+    )
+    texts = trained.item_text
+    if texts is not None:
+        named = dict(zip(trained.item_ids, texts, strict=True))
+        table = table.assign(text=table["item"].map(named))
+    if args.output is not None:
+        write_recommendations(table, args.output)
+        print(f"{len(table):,} rows written to {args.output}", file=sys.stderr)
+    elif args.json:
+        print(json.dumps(as_json(table), indent=2, ensure_ascii=False))
+    else:
+        _print(table)
+    return 0
+
+
+def as_json(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """A list of users, each with a list of items."""
+    return [
+        {"user": user, "items": json.loads(rows.drop(columns="user").to_json(orient="records"))}
+        for user, rows in table.groupby("user", sort=False)
+    ]
+
+
+def _print(table: pd.DataFrame) -> None:
+    if "voter_items" in table:
+        table = table.assign(why=[explain_row(row) for row in table.to_dict("records")])
+    if "text" in table:
+        texts = [textwrap.shorten(str(text), 48, placeholder=" ...") for text in table["text"]]
+        table = table.assign(text=texts)
+    shown = [name for name in ("item", "score", "text", "why") if name in table]
+    for number, (user, rows) in enumerate(table.groupby("user", sort=False)):
+        print(f"{'' if number == 0 else chr(10)}{user}")
+        print(rows[shown].to_string(index=False, float_format="{:.3f}".format))

@@ -1,0 +1,116 @@
+"""Histories as they stand in a data set or a file, and recommendations as a file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from mdsrec_pyg.datasets.dataset import RecommendationDataset
+from mdsrec_pyg.io import atomic_write
+
+__all__ = ["explain_row", "read_history_file", "user_histories", "write_recommendations"]
+
+SUFFIXES = (".parquet", ".tsv", ".csv", ".jsonl")
+
+
+def user_histories(dataset: RecommendationDataset, users: Sequence[str]) -> dict[str, list[str]]:
+    """All that users of a data set have taken, oldest first; ids are text.
+
+    Args:
+        dataset: The data set.
+        users: Raw ids as text.
+
+    Raises:
+        ValueError: The data set has no such user.
+    """
+    rows = dataset.interactions
+    index = {str(user): i for i, user in enumerate(dataset.user_ids.tolist())}
+    unknown = [user for user in users if user not in index]
+    if unknown:
+        raise ValueError(
+            f"'users' must be users of {dataset.name}, such as {next(iter(index))!r} (got "
+            f"{unknown[0]!r})"
+        )
+    parts = {user: slice(*rows.user_ptr[index[user] : index[user] + 2]) for user in users}
+    return {
+        user: [str(item) for item in dataset.item_ids[rows.item_id[part]].tolist()]
+        for user, part in parts.items()
+    }
+
+
+def read_history_file(path: str | PathLike[str]) -> pd.DataFrame:
+    """A table of histories: ``user`` and ``item`` as the text that stands there.
+
+    Args:
+        path: ``.parquet``, ``.csv``, or tab-separated text, with the columns ``user``, ``item`` and
+            perhaps ``timestamp`` (numbers); without it the order of the rows counts.
+
+    Raises:
+        ValueError: There is no such file, it is no table, or it lacks a column.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ValueError(f"'path' must be a file of histories (got {path})")
+    ids = {"user": str, "item": str}
+    try:
+        if path.suffix == ".parquet":
+            table = pd.read_parquet(path)
+        else:
+            # "007" stays "007", and an item that is called "NA" is no missing value.
+            table = pd.read_csv(
+                path,
+                sep="," if path.suffix == ".csv" else "\t",
+                dtype=ids,
+                keep_default_na=False,
+                na_values={"timestamp": [""]},
+            )
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError, OSError) as error:
+        raise ValueError(f"{path} must be a table of histories: {error}") from error
+    for column in ids:
+        if column not in table:
+            raise ValueError(f"{path} must have a column {column!r} (got {list(table)})")
+    if "timestamp" in table and not pd.api.types.is_numeric_dtype(table["timestamp"]):
+        raise ValueError(f"{path}: column 'timestamp' must hold numbers (got other text)")
+    return table.astype(ids)
+
+
+def explain_row(row: Mapping[Any, Any]) -> str:
+    """The why of a recommendation: the items of the history that voted for it, or the modality.
+
+    Args:
+        row: A row of :func:`~mdsrec_pyg.recommend` with ``explain=True``.
+    """
+    if not len(row["voter_items"]):
+        return f"{row['modality']}, interest {row['center']}"
+    votes = zip(row["voter_items"], row["voter_modalities"], row["voter_shares"], strict=True)
+    return ", ".join(f"{item} by {modality} {share:.0%}" for item, modality, share in votes)
+
+
+def write_recommendations(table: pd.DataFrame, path: str | PathLike[str]) -> None:
+    """Writes recommendations whole or not at all.
+
+    Args:
+        table: What :func:`~mdsrec_pyg.recommend` returned.
+        path: ``.parquet``, ``.tsv``, ``.csv`` or ``.jsonl`` (an object a row). In text tables,
+            lists are JSON.
+
+    Raises:
+        ValueError: Another suffix, or the folder does not exist.
+    """
+    path = Path(path)
+    if path.suffix not in SUFFIXES:
+        raise ValueError(f"'path' must end in {', '.join(SUFFIXES)} (got {path})")
+    with atomic_write(path) as temporary:
+        if path.suffix == ".parquet":
+            table.to_parquet(temporary, index=False)
+        elif path.suffix == ".jsonl":
+            rows = (json.dumps(row, ensure_ascii=False) for row in table.to_dict("records"))
+            temporary.write_text("".join(f"{row}\n" for row in rows), encoding="utf-8")
+        else:
+            flat = table.map(lambda cell: json.dumps(cell) if isinstance(cell, list) else cell)
+            flat.to_csv(temporary, sep="," if path.suffix == ".csv" else "\t", index=False)

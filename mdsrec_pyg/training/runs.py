@@ -1,0 +1,234 @@
+"""A run: a data set folder trained, evaluated and kept, and found again later."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mdsrec_pyg.data.splits import Split
+from mdsrec_pyg.datasets import SPLITS, RecommendationDataset
+from mdsrec_pyg.evaluation import Evaluation, evaluate, save_ranks
+from mdsrec_pyg.io import atomic_write
+from mdsrec_pyg.nn.models.base import Recommender
+from mdsrec_pyg.nn.models.card import ModelCard
+from mdsrec_pyg.nn.models.saved import versions
+from mdsrec_pyg.training.callbacks import Callback
+from mdsrec_pyg.training.config import TrainerConfig
+from mdsrec_pyg.training.loggers import Logger
+from mdsrec_pyg.training.run_config import RunConfig
+from mdsrec_pyg.training.run_folder import History
+from mdsrec_pyg.training.trainer import Trainer
+
+__all__ = ["Run", "TrainedRun", "train_run"]
+
+SETTINGS, TEXTS, MODEL = "settings.json", "texts.json", "model"
+
+
+@dataclass(frozen=True)
+class TrainedRun:
+    """What :func:`train_run` did.
+
+    Args:
+        directory: The run's folder.
+        history: Course of the training.
+        val: Evaluation on the validation split; ``None`` where the run was interrupted.
+        test: The same on the test split.
+        result: What stands in ``result.json``; empty where the run was interrupted.
+        user: Raw id of the first user of the test split, to try recommendations with.
+    """
+
+    directory: Path
+    history: History
+    val: Evaluation | None
+    test: Evaluation | None
+    result: dict[str, Any]
+    user: object
+
+
+def train_run(
+    config: RunConfig,
+    trainer: TrainerConfig | None = None,
+    directory: str | PathLike[str] | None = None,
+    *,
+    resume: bool = False,
+    device: str | torch.device | None = None,
+    progress: bool = True,
+    log: Callable[[str], None] = print,
+    callbacks: Iterable[Callback] = (),
+    loggers: Iterable[Logger] = (),
+    command: str | None = None,
+) -> TrainedRun:
+    """Trains MDSRec on a folder, evaluates it, and leaves a folder of the run.
+
+    The folder holds ``settings.json``, ``metrics.jsonl`` (a line an epoch), ``last.pt``,
+    ``best.pt``, ``result.json``, ``ranks.parquet``, ``model`` (which stands alone, with its card)
+    and ``texts.json`` (of the items). The same call again continues a run that was interrupted, or
+    only evaluates one that has ended.
+
+    Args:
+        config: Data, split, preset and options; its seed is the trainer's, too.
+        trainer: Options of the training.
+        directory: The folder; default: ``runs/`` and :meth:`RunConfig.name`.
+        resume: Whether a run must be there to continue.
+        device: Where to train; default: CUDA if there is one, else the CPU.
+        progress: Shows progress bars while on a terminal.
+        log: Takes what a person wants to read: data set, split, settings, a line an epoch.
+        callbacks: Of the :class:`~mdsrec_pyg.training.Trainer`.
+        loggers: Of the :class:`~mdsrec_pyg.training.Trainer`.
+        command: What stands in the model's card as the way to repeat the run; default: this call.
+
+    Raises:
+        ValueError: The folder holds a run with other settings, there is none to resume, or an
+            option or the data are wrong.
+    """
+    training = (trainer or TrainerConfig()).replace(seed=config.seed)
+    folder = Path("runs") / config.name(training) if directory is None else Path(directory)
+    data = None if config.data is None else str(Path(config.data).resolve())
+    settings = config.replace(data=data).to_dict()
+    _check_folder(folder, settings, resume)
+    dataset = config.read_data()
+    split = SPLITS[config.split](dataset)
+    log(f"{dataset}\n\n{split}\n")
+    model = config.build(dataset, split)
+    model.item_ids = dataset.item_ids  # what recommendations take and give
+    folder.mkdir(parents=True, exist_ok=True)
+    _write_json(folder / SETTINGS, settings)
+    if dataset.item_text is not None:
+        _write_json(folder / TEXTS, list(dataset.item_text))
+    fitted = Trainer(
+        model,
+        training,
+        device=device,
+        directory=folder,
+        progress=progress,
+        log=log,
+        callbacks=callbacks,
+        loggers=loggers,
+    ).fit(split.train, split.val, resume=(folder / "last.pt").exists())
+    user = dataset.user_ids[split.test.user_id[0]] if len(split.test) else None
+    if fitted.interrupted:
+        return TrainedRun(folder, fitted, None, None, {}, user)
+    val, test = (evaluate(model, part, progress=progress) for part in (split.val, split.test))
+    result = {
+        **settings,
+        "best_epoch": fitted.best_epoch,
+        "epochs": len(fitted),
+        "seconds": round(sum(row["seconds"] for row in fitted.rows), 1),
+        "val": val.to_dict(),
+        "test": test.to_dict(),
+        "versions": versions(),
+    }
+    _write_json(folder / "result.json", result)
+    ids = {"user_ids": dataset.user_ids, "item_ids": dataset.item_ids}
+    save_ranks(folder / "ranks.parquet", test, **ids)
+    if (folder / MODEL).is_dir():
+        made = command or f"train_run({config}, {training})"
+        card_of(config, dataset.name, test, made).write(folder / MODEL)
+    return TrainedRun(folder, fitted, val, test, result, user)
+
+
+def card_of(config: RunConfig, data: str, test: Evaluation, command: str) -> ModelCard:
+    """What the model of a run says of itself to people."""
+    return ModelCard(
+        data=data,
+        split=config.split,
+        metrics=test.metrics,
+        seed=config.seed,
+        exclude_seen=False,
+        command=command,
+    )
+
+
+def _check_folder(folder: Path, settings: Mapping[str, Any], resume: bool) -> None:
+    """Raises a ValueError where the folder holds another run, or none though one is resumed."""
+    last, held = folder / "last.pt", folder / SETTINGS
+    if resume and not last.exists():
+        raise ValueError(f"'resume' needs a run in {folder} (there is no last.pt)")
+    if held.exists() and json.loads(held.read_text(encoding="utf-8")) != settings:
+        raise ValueError(f"{folder} holds a run with other settings: give another folder")
+
+
+def _write_json(path: Path, content: Any) -> None:
+    with atomic_write(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+class Run:
+    """A run that was trained: its settings, its data set and its model, each read when asked for.
+
+    Args:
+        directory: The run's folder.
+        data: Folder of the data set where it is not where it was.
+
+    Raises:
+        ValueError: The folder holds no run.
+    """
+
+    def __init__(
+        self, directory: str | PathLike[str], data: str | PathLike[str] | None = None
+    ) -> None:
+        self.directory = Path(directory)
+        path = self.directory / SETTINGS
+        if not path.is_file():
+            raise ValueError(f"{self.directory} holds no run: there is no {path}")
+        try:
+            settings = json.loads(path.read_text(encoding="utf-8"))
+            known = {name: settings[name] for name in RunConfig.names() if name in settings}
+        except (json.JSONDecodeError, TypeError) as error:
+            raise ValueError(f"{path} must hold the settings of a run: {error}") from error
+        self.config = RunConfig(**known)
+        if data is not None:
+            self.config = self.config.replace(data=str(data))
+
+    @cached_property
+    def dataset(self) -> RecommendationDataset:
+        """The data set."""
+        return self.config.read_data()
+
+    @cached_property
+    def split(self) -> Split:
+        """Its split."""
+        return SPLITS[self.config.split](self.dataset)
+
+    @cached_property
+    def model(self) -> Recommender:
+        """The model with the weights of the best epoch; it needs no data set.
+
+        Raises:
+            ValueError: The run has not ended, or a file of the model was changed.
+        """
+        folder = self.directory / MODEL
+        if not folder.is_dir():
+            raise ValueError(f"{self.directory} holds no run that has ended: there is no {folder}")
+        return Recommender.load(folder)
+
+    @property
+    def item_ids(self) -> list[str]:
+        """Raw ids of the model's items as text."""
+        own = self.model.item_ids
+        return [str(item) for item in (range(self.model.num_items) if own is None else own)]
+
+    @property
+    def item_text(self) -> list[str] | None:
+        """Text of each item, if the data set had any."""
+        path = self.directory / TEXTS
+        if not path.is_file():
+            return None
+        texts: list[str] = json.loads(path.read_text(encoding="utf-8"))
+        return texts
+
+    def check_items(self) -> None:
+        """Raises a ValueError unless the data set has the items of the model, in its order."""
+        known = [str(item) for item in self.dataset.item_ids.tolist()]
+        if known != self.item_ids:
+            raise ValueError(
+                f"the data set must have the items of the model in {self.directory} (got "
+                f"{len(known):,} items for {len(self.item_ids):,}, or others, or another order)"
+            )
