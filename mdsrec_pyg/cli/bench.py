@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import random
 import statistics
@@ -18,6 +19,7 @@ from torch_geometric.nn import LGConv
 from torch_geometric.typing import SparseTensor
 
 from mdsrec_pyg.cli.checks import processor, version_of
+from mdsrec_pyg.cli.device import check_device
 from mdsrec_pyg.cli.parser import Namespace, Parser
 from mdsrec_pyg.data.sequences import SequenceLoader
 from mdsrec_pyg.data.splits import Split, leave_last_out
@@ -78,6 +80,7 @@ def run(args: Namespace) -> int:
         value = getattr(args, name)
         if value is not None and value < 1:
             raise ValueError(f"--{name.replace('_', '-')} must be at least 1 (got {value})")
+    check_device(args.device)
     if args.threads is not None:
         torch.set_num_threads(args.threads)
     device = args.device or ("cuda" if torch.cuda.is_available() else "cpu")
@@ -130,6 +133,8 @@ def propagation(args: Namespace, device: str) -> Runs:
     chosen = LightGraphConv().path(x, edge_index, weight)
     kind = torch.device(device).type
     kernels = [name for name, devices in KERNELS.items() if kind in devices]
+    if importlib.util.find_spec("triton") is None:
+        kernels = [name for name in kernels if name != "triton"]
     kernels.sort(key=lambda name: name != chosen)
 
     def both_ways(conv: torch.nn.Module, *graph: Any) -> Callable[[], object]:
@@ -148,7 +153,8 @@ def propagation(args: Namespace, device: str) -> Runs:
         for name in kernels
     }
     runs["PyG LGConv edge_index"] = both_ways(plain_conv(), edge_index, weight)
-    if torch_geometric.typing.WITH_TORCH_SPARSE:
+    sparse = torch_geometric.typing.WITH_TORCH_SPARSE
+    if sparse and (kind == "cpu" or torch.ops.torch_sparse.cuda_version() >= 0):
         size = (args.num_nodes, args.num_nodes)
         adj_t = SparseTensor(row=edge_index[1], col=edge_index[0], value=weight, sparse_sizes=size)
         runs["PyG LGConv torch-sparse"] = both_ways(plain_conv(), adj_t)

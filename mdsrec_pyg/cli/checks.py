@@ -38,6 +38,7 @@ EXTRAS = {
     "tensorboard": (("tensorboard",), "metrics of training in TensorBoard"),
     "mlflow": (("mlflow",), "metrics of training in MLflow"),
     "hub": (("huggingface-hub",), "models to and from the Hugging Face hub"),
+    "testing": (("pytest",), "contract tests of your own models and layers"),
     "wandb": (("wandb",), "metrics of training in Weights & Biases"),
     "sparse": (("torch-sparse", "torch-scatter"), "SparseTensor as a graph; nothing else needs it"),
 }

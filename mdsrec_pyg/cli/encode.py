@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from mdsrec_pyg.cli.device import check_device
 from mdsrec_pyg.cli.parser import Namespace, Parser
 from mdsrec_pyg.encoders import download_images, encode_images, encode_texts
 
@@ -153,6 +154,7 @@ def parse(argv: Sequence[str]) -> Namespace:
 
 def run(args: Namespace) -> int:
     """Downloads, encodes, says what comes next."""
+    check_device(args.device)
     images = args.images or Path(args.folder) / "images"
     common = {name: getattr(args, name) for name in ("batch_size", "device", "dtype")}
     if args.download:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from mdsrec_pyg.cli.device import check_device
 from mdsrec_pyg.cli.parser import Namespace, Parser
 from mdsrec_pyg.evaluation import (
     Evaluation,
@@ -70,6 +71,7 @@ def parse(argv: Sequence[str]) -> Namespace:
 
 def run(args: Namespace) -> int:
     """Evaluates and prints."""
+    check_device(args.device)
     trained = Run(args.run, args.data)
     per_user_metric([0.0], args.metric)  # a wrong name is an error before the work
     found = _evaluate(trained, args)

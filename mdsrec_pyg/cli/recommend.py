@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from mdsrec_pyg.cli.device import check_device
 from mdsrec_pyg.cli.parser import Namespace, Parser
 from mdsrec_pyg.retrieval import (
     explain_row,
@@ -69,6 +70,7 @@ def parse(argv: Sequence[str]) -> Namespace:
 
 def run(args: Namespace) -> int:
     """Reads histories, prints a table or writes one."""
+    check_device(args.device)
     trained = Run(args.run, args.data)
     histories: dict[str, list[str]] | pd.DataFrame
     if args.user is not None:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from mdsrec_pyg.cli.device import check_device
 from mdsrec_pyg.cli.parser import Namespace, Parser, add_config, option_texts
 from mdsrec_pyg.datasets import SPLITS
 from mdsrec_pyg.nn.models.presets import PRESETS, Preset
@@ -152,6 +153,7 @@ def configurations(args: Namespace) -> tuple[RunConfig, TrainerConfig]:
 
 def run(args: Namespace) -> int:
     """Trains, evaluates, says what comes next."""
+    check_device(args.device)
     config, trainer = configurations(args)
 
     def log(text: str) -> None:

@@ -279,8 +279,9 @@ class Trainer:
         assert run.files is not None
         last = run.files.load()
         check_weights(self.model, last["model"], run.files.last)
-        check_settings(last["settings"], run.settings, may_grow=("epochs", "patience"))
+        # What names the option that differs comes first: the settings hold the model as one text.
         check_built_from(last.get("built_from", {}), run.built_from, repr(str(run.files.last)))
+        check_settings(last["settings"], run.settings, may_grow=("epochs", "patience"))
         run.best_weights = run.files.mend(last)
         self.model.load_state_dict(last["model"])
         run.schedule.optimizer.load_state_dict(last["optimizer"])

@@ -12,7 +12,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mdsrec_pyg import FolderDataset, SyntheticDataset, leave_last_out
+from mdsrec_pyg import FolderDataset, leave_last_out
+from mdsrec_pyg.evaluation import Evaluation
 from mdsrec_pyg.evaluation.metrics import per_user_metric, ranking_metrics
 from mdsrec_pyg.evaluation.significance import compare_paired
 
@@ -145,6 +146,24 @@ def test_train_writes_to_loggers(call: Any, shop: Path, tmp_path: Path) -> None:
     assert list((tmp_path / "run" / "tensorboard").glob("events*"))
 
 
+def test_devices_arrive(
+    call: Any, trained: Path, shop: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A device that holds no numbers: whoever computes there cannot go on."""
+    monkeypatch.setenv("MDSREC_DEBUG", "1")
+    for words in (
+        ("train", "--data", shop, *SMALL),
+        ("evaluate", trained),
+        ("recommend", trained, "--history", "003"),
+        ("bench", "--num-nodes", 60, "--num-users", 60, "--num-items", 62, "--repeats", 1),
+    ):
+        try:
+            code = call(*words, "--device", "meta").code
+        except (RuntimeError, NotImplementedError):
+            continue
+        assert code == 1, words
+
+
 def test_a_logger_without_its_library(
     call: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -177,6 +196,29 @@ def test_evaluate_tables_and_another_run(
     assert call("evaluate", trained, "--metric", "hit@3").code == 1
 
 
+def test_evaluate_by_popularity_follows_the_rule_for_seen_items(
+    call: Any, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "mdsrec_pyg.cli.evaluate.evaluate",
+        lambda model, split, k, **options: Evaluation(
+            "test",
+            split.user_id,
+            split.target,
+            ranks=np.full(len(split), 5.0),
+            ranks_masked=np.full(len(split), 0.0),
+            tied=0.0,
+            num_items=124,
+            k=tuple(k),
+        ),
+    )
+    for rule, value in (("kept", 1 / 6), ("masked", 1.0)):
+        done = call("evaluate", trained, "--seen", rule, "--json")
+        rows = [row for row in json.loads(done.out)["by_popularity"] if row["queries"]]
+        assert rows
+        assert all(row["mrr"] == pytest.approx(value) for row in rows)
+
+
 def test_evaluate_needs_the_same_queries(call: Any, trained: Path, tmp_path: Path) -> None:
     other = tmp_path / "other"
     shutil.copytree(trained, other)
@@ -184,118 +226,3 @@ def test_evaluate_needs_the_same_queries(call: Any, trained: Path, tmp_path: Pat
     done = call("evaluate", trained, "--against", other)
     assert done.code == 1
     assert "119 of 120, 119 in common" in done.err
-
-
-def test_recommend_agrees_with_the_ranks(call: Any, trained: Path, shop: Path) -> None:
-    split = leave_last_out(FolderDataset(shop).interactions)
-    rows = [
-        (f"u{user}", f"{item:03d}")
-        for query, user in enumerate(split.test.user_id)
-        for item in split.test.history(query)
-    ]
-    pd.DataFrame(rows, columns=["user", "item"]).to_csv("h.tsv", sep="\t", index=False)
-    options = ("--histories", "h.tsv", "-k", 10, "--keep-seen")
-    done = call("recommend", trained, *options, "--output", "best.parquet")
-    assert (done.code, done.out) == (0, "")
-    table = pd.read_parquet("best.parquet")
-    place = {
-        (u, i): r - 1 for u, i, r in zip(table["user"], table["item"], table["rank"], strict=True)
-    }
-    ranks = pd.read_parquet(trained / "ranks.parquet")
-    near = [
-        (place.get((f"u{str(user).removeprefix('user-')}", target)), rank)
-        for user, target, rank in zip(ranks["user"], ranks["target"], ranks["rank"], strict=True)
-        if rank % 1 == 0 and rank < 10
-    ]
-    assert len(near) > 10
-    assert [found for found, _ in near] == [rank for _, rank in near]
-
-
-def test_recommend_prints_users_and_reasons(call: Any, trained: Path, shop: Path) -> None:
-    done = call("recommend", trained, "--user", "user-3", "user-4", "-k", 4, "--explain", "--json")
-    users = json.loads(done.out)
-    assert [user["user"] for user in users] == ["user-3", "user-4"]
-    first = users[0]["items"][0]
-    assert first["rank"] == 1
-    assert first["text"].startswith("image interest")
-    assert abs(sum(first["voter_shares"]) - 1) < 0.5
-    dataset = FolderDataset(shop)
-    rows = dataset.interactions
-    history = [f"{item:03d}" for item in rows.item_id[rows.user_id == 3]]
-    assert not {item["item"] for item in users[0]["items"]} & set(history)
-    done = call("recommend", trained, "--history", ",".join(history), "-k", 4, "--explain")
-    lines = done.out.splitlines()
-    assert [line.split()[0] for line in lines[2:]] == [item["item"] for item in users[0]["items"]]
-    assert all("%" in line for line in lines[2:])
-    assert "%" not in call("recommend", trained, "--history", history[0]).out
-    done = call("recommend", trained, "--user", "nobody")
-    assert done.code == 1
-    assert "users of shop, such as 'user-0' (got 'nobody')" in done.err
-    done = call("recommend", trained, "--history", "003,nothing")
-    assert done.code == 1
-    assert "'nothing'" in done.err
-
-
-@pytest.mark.parametrize("suffix", ["tsv", "csv", "jsonl"])
-def test_recommend_writes_files(call: Any, trained: Path, tmp_path: Path, suffix: str) -> None:
-    options = ("--user", "user-3", "-k", 2, "--explain", "--output", f"best.{suffix}")
-    assert call("recommend", trained, *options).code == 0
-    path = tmp_path / f"best.{suffix}"
-    if suffix == "jsonl":
-        items = [json.loads(line)["item"] for line in path.read_text().splitlines()]
-    else:
-        separator = "," if suffix == "csv" else "\t"
-        items = pd.read_csv(path, sep=separator, dtype=str)["item"].tolist()
-    found = json.loads(call("recommend", trained, "--user", "user-3", "-k", 2, "--json").out)
-    assert items == [item["item"] for item in found[0]["items"]]
-    done = call("recommend", trained, "--user", "user-3", "--output", "best.xlsx")
-    assert done.code == 1
-    assert "must end in .parquet, .tsv, .csv, .jsonl" in done.err
-
-
-def test_data_that_moved(call: Any, trained: Path, shop: Path, tmp_path: Path) -> None:
-    moved, run = tmp_path / "elsewhere", tmp_path / "run"
-    shutil.copytree(shop, moved)
-    shutil.copytree(trained, run)
-    settings = json.loads((run / "settings.json").read_text())
-    (run / "settings.json").write_text(json.dumps(settings | {"data": "/nowhere"}))
-    assert call("evaluate", run).code == 1
-    assert call("evaluate", run, "--data", moved).code == 0
-    assert call("recommend", run, "--user", "user-3").code == 1
-    assert call("recommend", run, "--data", moved, "--user", "user-3").code == 0
-
-
-def test_recommendations_need_no_data(
-    call: Any, trained: Path, shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    before = call("recommend", trained, "--history", "003,004", "--explain")
-    run = tmp_path / "run"
-    shutil.copytree(trained, run)
-    settings = json.loads((run / "settings.json").read_text())
-    (run / "settings.json").write_text(json.dumps(settings | {"data": "/nowhere"}))
-    assert call("recommend", run, "--history", "003,004", "--explain") == before
-    shutil.rmtree(run / "model")
-    done = call("recommend", run, "--history", "003")
-    assert done.code == 1
-    assert "holds no run that has ended" in done.err
-
-
-def test_the_card_of_the_model_has_the_command(trained: Path, shop: Path) -> None:
-    card = (trained / "model" / "README.md").read_text()
-    assert f"mdsrec train --data {shop} --directory {trained} --json --num-centers 4" in card
-    test = json.loads((trained / "result.json").read_text())["test"]["seen_kept"]
-    assert f"| ndcg@10 | {test['ndcg@10']:.4f} |" in card
-
-
-def test_a_data_set_of_other_items(call: Any, trained: Path, tmp_path: Path) -> None:
-    SyntheticDataset(120, 124, seed=0).save(tmp_path / "other")
-    done = call("evaluate", trained, "--data", "other")
-    assert done.code == 1
-    assert "must have the items of the model" in done.err
-
-
-def test_settings_that_are_none(call: Any, tmp_path: Path) -> None:
-    (tmp_path / "settings.json").write_text("[1")
-    done = call("evaluate", tmp_path)
-    assert done.code == 1
-    assert "must hold the settings of a run" in done.err

@@ -215,6 +215,11 @@ def test_a_yaml_file_gives_options(call: Any, tmp_path: Path) -> None:
         (["recommend", "x", "--history", "a", "--user", "b"], 2, "--history and --user"),
         (["bench", "--repeats", "0"], 1, "--repeats must be at least 1 (got 0)"),
         (["bench", "--num-items", "0"], 1, "--num-items must be at least 1 (got 0)"),
+        (["train", "--device", "gpu"], 1, "--device must be one that torch has here"),
+        (["bench", "--device", "cuda:99"], 1, "--device must be one that torch has here"),
+        (["recommend", "x", "--history", "a", "--device", "gpu"], 1, "--device must be"),
+        (["evaluate", "x", "--device", "gpu"], 1, "--device must be"),
+        (["encode", "x", "--text", "m", "--device", "gpu"], 1, "--device must be"),
         (["--print-completion", "fish"], 2, "bash, zsh, tcsh"),
     ],
 )

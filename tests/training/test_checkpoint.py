@@ -183,7 +183,7 @@ def test_another_model_or_other_data_are_errors(whole, toy_model, toy_split):
     before = sorted((path.name, path.read_bytes()) for path in folder.iterdir())
     with pytest.raises(ValueError, match=r"'model' must be built like .*30, 9.*30, 8"):
         fit(toy_model(channels=9), toy_split, directory=folder, resume=True)
-    with pytest.raises(ValueError, match=r"'model' must be as before .*p=0.3.*p=0.5"):
+    with pytest.raises(ValueError, match=r"it had 'dropout\.p = 0\.3', got 'dropout\.p = 0\.5'"):
         fit(toy_model(dropout=0.5), toy_split, directory=folder, resume=True)
     wide = toy_model()
     wide.scale = nn.Parameter(torch.ones(1))

@@ -49,7 +49,7 @@ def fit(model: MDSRec, dataset: Any, folder: Any, epochs: int, resume: bool = Fa
         ({"relations": {"l2": 5.0}}, r"table 'votes\.edge_"),
         ({"relations": {"num_neighbors": 3}}, r"table 'votes\.edge_"),
         ({"graph": {"window": 1}}, "table 'edge_"),
-        ({"seed": 1}, "table 'centers_0' differs"),
+        ({"seed": 1}, "table 'labels' differs"),
     ],
 )
 def test_other_options_are_errors(dataset, run, options: dict[str, Any], named: str) -> None:

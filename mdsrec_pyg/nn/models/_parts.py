@@ -22,15 +22,16 @@ def register_tables(
 
     No score reads the centers of the raw features, ``centers_m`` [K, F]: they label new items.
     """
-    for m, (name, graph) in enumerate(graphs.items()):
+    for m, graph in enumerate(graphs.values()):
         model.register_buffer(f"edge_index_{m}", graph.edge_index, persistent=False)
         model.register_buffer(f"edge_weight_{m}", graph.edge_weight, persistent=False)
-        fitted = None if centers is None else centers[name].centers_
-        model.register_buffer(f"centers_{m}", fitted, persistent=False)
     labels = None
     if centers is not None:
         labels = torch.stack([centers[name].labels_ for name in graphs])
     model.register_buffer("labels", labels, persistent=False)  # [M, N]
+    for m, name in enumerate(graphs):
+        fitted = None if centers is None else centers[name].centers_
+        model.register_buffer(f"centers_{m}", fitted, persistent=False)
 
 
 def read_features(

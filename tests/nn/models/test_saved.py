@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import subprocess
 import sys
@@ -39,6 +40,7 @@ def test_the_folder_holds_what_scoring_needs(folder: Path) -> None:
         "items.json",
         "model.safetensors",
     }
+    assert len({path.stat().st_mode for path in folder.iterdir()}) == 1  # all or none may read
     names = names_in(folder)
     assert {"centers_0", "scaling.0.mean", "edge_index_1", "labels", "votes.tables.0.key"} <= names
     assert not [name for name in names if "training_votes" in name or "total" in name]
@@ -53,6 +55,12 @@ def test_it_is_smaller_than_all_that_training_holds(make_mdsrec: Make, folder: P
     every = sum(t.numel() * t.element_size() for t in (*model.parameters(), *model.buffers()))
     kept = sum(t.numel() * t.element_size() for t in SavedModel.read(folder).tensors.values())
     assert kept < 0.8 * every
+
+
+def test_the_centers_that_label_new_items_are_kept(folder: Path, world) -> None:
+    model = MDSRec.load(folder)
+    for m, centers in enumerate(world.centers.values()):
+        assert torch.equal(model.get_buffer(f"centers_{m}"), centers.centers_)
 
 
 def test_negatives_are_drawn_as_before(tmp_path: Path) -> None:
@@ -84,7 +92,7 @@ def test_ids_keep_their_types(tmp_path: Path, ids: list[Any]) -> None:
 
 
 def test_precision_and_device_survive(make_mdsrec: Make, world, tmp_path: Path) -> None:
-    model = make_mdsrec().double()
+    model = copy.deepcopy(make_mdsrec()).double()  # the relations are those of all tests
     scores = model(world.batch)
     model.save(tmp_path / "model")
     loaded = MDSRec.load(tmp_path / "model", device="cpu")

@@ -1,0 +1,130 @@
+"""``mdsrec recommend``: what it prints and writes, and what it reads."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from mdsrec_pyg import FolderDataset, SyntheticDataset, leave_last_out
+
+
+def test_recommend_agrees_with_the_ranks(call: Any, trained: Path, shop: Path) -> None:
+    split = leave_last_out(FolderDataset(shop).interactions)
+    rows = [
+        (f"u{user}", f"{item:03d}")
+        for query, user in enumerate(split.test.user_id)
+        for item in split.test.history(query)
+    ]
+    pd.DataFrame(rows, columns=["user", "item"]).to_csv("h.tsv", sep="\t", index=False)
+    options = ("--histories", "h.tsv", "-k", 10, "--keep-seen")
+    done = call("recommend", trained, *options, "--output", "best.parquet")
+    assert (done.code, done.out) == (0, "")
+    table = pd.read_parquet("best.parquet")
+    place = {
+        (u, i): r - 1 for u, i, r in zip(table["user"], table["item"], table["rank"], strict=True)
+    }
+    ranks = pd.read_parquet(trained / "ranks.parquet")
+    near = [
+        (place.get((f"u{str(user).removeprefix('user-')}", target)), rank)
+        for user, target, rank in zip(ranks["user"], ranks["target"], ranks["rank"], strict=True)
+        if rank % 1 == 0 and rank < 10
+    ]
+    assert len(near) > 10
+    assert [found for found, _ in near] == [rank for _, rank in near]
+
+
+def test_recommend_prints_users_and_reasons(call: Any, trained: Path, shop: Path) -> None:
+    done = call("recommend", trained, "--user", "user-3", "user-4", "-k", 4, "--explain", "--json")
+    users = json.loads(done.out)
+    assert [user["user"] for user in users] == ["user-3", "user-4"]
+    first = users[0]["items"][0]
+    assert first["rank"] == 1
+    assert first["text"].startswith("image interest")
+    assert abs(sum(first["voter_shares"]) - 1) < 0.5
+    dataset = FolderDataset(shop)
+    rows = dataset.interactions
+    history = [f"{item:03d}" for item in rows.item_id[rows.user_id == 3]]
+    assert not {item["item"] for item in users[0]["items"]} & set(history)
+    done = call("recommend", trained, "--history", ",".join(history), "-k", 4, "--explain")
+    lines = done.out.splitlines()
+    assert [line.split()[0] for line in lines[2:]] == [item["item"] for item in users[0]["items"]]
+    kept = call("recommend", trained, "--user", "user-3", "-k", 124, "--keep-seen", "--json")
+    assert set(history) < {item["item"] for item in json.loads(kept.out)[0]["items"]}
+    assert all("%" in line for line in lines[2:])
+    assert "%" not in call("recommend", trained, "--history", history[0]).out
+    done = call("recommend", trained, "--user", "nobody")
+    assert done.code == 1
+    assert "users of shop, such as 'user-0' (got 'nobody')" in done.err
+    done = call("recommend", trained, "--history", "003,nothing")
+    assert done.code == 1
+    assert "'nothing'" in done.err
+
+
+@pytest.mark.parametrize("suffix", ["tsv", "csv", "jsonl"])
+def test_recommend_writes_files(call: Any, trained: Path, tmp_path: Path, suffix: str) -> None:
+    options = ("--user", "user-3", "-k", 2, "--explain", "--output", f"best.{suffix}")
+    assert call("recommend", trained, *options).code == 0
+    path = tmp_path / f"best.{suffix}"
+    if suffix == "jsonl":
+        items = [json.loads(line)["item"] for line in path.read_text().splitlines()]
+    else:
+        separator = "," if suffix == "csv" else "\t"
+        items = pd.read_csv(path, sep=separator, dtype=str)["item"].tolist()
+    found = json.loads(call("recommend", trained, "--user", "user-3", "-k", 2, "--json").out)
+    assert items == [item["item"] for item in found[0]["items"]]
+    done = call("recommend", trained, "--user", "user-3", "--output", "best.xlsx")
+    assert done.code == 1
+    assert "must end in .parquet, .tsv, .csv, .jsonl" in done.err
+
+
+def test_data_that_moved(call: Any, trained: Path, shop: Path, tmp_path: Path) -> None:
+    moved, run = tmp_path / "elsewhere", tmp_path / "run"
+    shutil.copytree(shop, moved)
+    shutil.copytree(trained, run)
+    settings = json.loads((run / "settings.json").read_text())
+    (run / "settings.json").write_text(json.dumps(settings | {"data": "/nowhere"}))
+    assert call("evaluate", run).code == 1
+    assert call("evaluate", run, "--data", moved).code == 0
+    assert call("recommend", run, "--user", "user-3").code == 1
+    assert call("recommend", run, "--data", moved, "--user", "user-3").code == 0
+
+
+def test_recommendations_need_no_data(
+    call: Any, trained: Path, shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = call("recommend", trained, "--history", "003,004", "--explain")
+    run = tmp_path / "run"
+    shutil.copytree(trained, run)
+    settings = json.loads((run / "settings.json").read_text())
+    (run / "settings.json").write_text(json.dumps(settings | {"data": "/nowhere"}))
+    assert call("recommend", run, "--history", "003,004", "--explain") == before
+    shutil.rmtree(run / "model")
+    done = call("recommend", run, "--history", "003")
+    assert done.code == 1
+    assert "holds no run that has ended" in done.err
+
+
+def test_the_card_of_the_model_has_the_command(trained: Path, shop: Path) -> None:
+    card = (trained / "model" / "README.md").read_text()
+    assert f"mdsrec train --data {shop} --directory {trained} --json --num-centers 4" in card
+    test = json.loads((trained / "result.json").read_text())["test"]["seen_kept"]
+    assert f"| ndcg@10 | {test['ndcg@10']:.4f} |" in card
+
+
+def test_a_data_set_of_other_items(call: Any, trained: Path, tmp_path: Path) -> None:
+    SyntheticDataset(120, 124, seed=0).save(tmp_path / "other")
+    done = call("evaluate", trained, "--data", "other")
+    assert done.code == 1
+    assert "must have the items of the model" in done.err
+
+
+def test_settings_that_are_none(call: Any, tmp_path: Path) -> None:
+    (tmp_path / "settings.json").write_text("[1")
+    done = call("evaluate", tmp_path)
+    assert done.code == 1
+    assert "must hold the settings of a run" in done.err

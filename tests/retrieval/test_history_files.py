@@ -1,0 +1,87 @@
+"""Histories from files and data sets: ids stay the text that stands there."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from mdsrec_pyg import SyntheticDataset
+from mdsrec_pyg.retrieval import (
+    explain_row,
+    read_history_file,
+    user_histories,
+    write_recommendations,
+)
+
+
+@pytest.mark.parametrize(("suffix", "separator"), [("tsv", "\t"), ("csv", ","), ("txt", "\t")])
+def test_text_stays_as_written(tmp_path: Path, suffix: str, separator: str) -> None:
+    rows = [("user", "item", "timestamp"), ("007", "NA", "3"), ("1e3", "0012", "2.5")]
+    path = tmp_path / f"h.{suffix}"
+    path.write_text("".join(separator.join(row) + "\n" for row in rows))
+    table = read_history_file(path)
+    assert table["user"].tolist() == ["007", "1e3"]
+    assert table["item"].tolist() == ["NA", "0012"]
+    assert table["timestamp"].tolist() == [3.0, 2.5]
+
+
+def test_parquet(tmp_path: Path) -> None:
+    path = tmp_path / "h.parquet"
+    pd.DataFrame({"user": [7, 7], "item": ["a", "b"]}).to_parquet(path)
+    assert read_history_file(path)["user"].tolist() == ["7", "7"]
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (None, "must be a file of histories"),
+        ("", "must be a table of histories"),
+        ("user\tthing\na\tb\n", "must have a column 'item'"),
+        ("user\titem\ttimestamp\na\tb\tnoon\n", "'timestamp' must hold numbers"),
+    ],
+)
+def test_what_is_wrong(tmp_path: Path, content: str | None, said: str) -> None:
+    path = tmp_path / "h.tsv"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(ValueError, match=said):
+        read_history_file(path)
+
+
+def test_users_of_a_data_set() -> None:
+    dataset = SyntheticDataset(40, 62, seed=0)
+    found = user_histories(dataset, ["user-5", "user-2"])
+    assert list(found) == ["user-5", "user-2"]
+    rows = dataset.interactions
+    assert found["user-2"] == [f"item-{item}" for item in rows.item_id[rows.user_id == 2]]
+    with pytest.raises(ValueError, match=r"users of synthetic, such as 'user-0' \(got 'nobody'\)"):
+        user_histories(dataset, ["user-2", "nobody"])
+
+
+def test_reasons() -> None:
+    row = {"voter_items": [], "modality": "text", "center": 3}
+    assert explain_row(row) == "text, interest 3"
+    votes = {
+        "voter_items": ["a", "b"],
+        "voter_modalities": ["text", "image"],
+        "voter_shares": [0.75, 0.25],
+    }
+    assert explain_row(row | votes) == "a by text 75%, b by image 25%"
+
+
+def test_files_appear_whole_or_not_at_all(tmp_path: Path) -> None:
+    table = pd.DataFrame({"user": ["u"], "item": ["007"], "voter_items": [["a", "b"]]})
+    for suffix in ("parquet", "tsv", "csv", "jsonl"):
+        write_recommendations(table, tmp_path / f"best.{suffix}")
+    assert json.loads((tmp_path / "best.jsonl").read_text())["voter_items"] == ["a", "b"]
+    assert (tmp_path / "best.tsv").read_text().splitlines()[1] == 'u\t007\t"[""a"", ""b""]"'
+    bad = table.assign(voter_items=pd.Series([object()]))
+    with pytest.raises(TypeError):
+        write_recommendations(bad, tmp_path / "bad.jsonl")
+    with pytest.raises(ValueError, match=r"must end in \.parquet"):
+        write_recommendations(table, tmp_path / "best.xlsx")
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names == {f"best.{suffix}" for suffix in ("parquet", "tsv", "csv", "jsonl")}
