@@ -53,7 +53,7 @@ format:
 
 docs:
 	@bash scripts/setup.sh dev
-	$(RUN) -m sphinx -W --keep-going -q -d build/doctrees docs build/docs
+	$(RUN) -m sphinx -E -W --keep-going -q -d build/doctrees docs build/docs
 	@echo "build/docs/index.html"
 
 wheel-check:

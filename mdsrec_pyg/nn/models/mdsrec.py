@@ -120,7 +120,7 @@ class MDSRec(SequentialRecommender):
 
     @property
     def training_only(self) -> tuple[str, ...]:
-        """What the votes are trained by, too: N x N precisions, or the folds of the users."""
+        """What the votes are trained by, too (N x N precisions, or the folds of the users)."""
         if self.votes is None:
             return super().training_only
         sums = (f"votes.tables.{m}.total" for m in range(len(self.modalities)))

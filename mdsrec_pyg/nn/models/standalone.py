@@ -77,7 +77,7 @@ class StandsAlone(nn.Module):
 
         Args:
             hyperparameters: Result of :meth:`hyperparameters`.
-            **own_parts: Modules of the caller's own, see :attr:`own_parts`.
+            **own_parts: Modules of the caller's own, see ``own_parts``.
         """
         return cls(**hyperparameters, **own_parts)
 
