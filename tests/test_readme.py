@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
+from mdsrec_pyg.data import SequenceBatch
 from mdsrec_pyg.nn import Recommender
 from tests.docs.test_guides import check_mdsrec
 
@@ -34,7 +36,8 @@ def test_python_blocks_run_one_after_the_other(
     output = capsys.readouterr().out
     assert "500 queries over 500 items" in output
     loaded = Recommender.load(tmp_path / "model")
-    assert repr(loaded) == repr(names["trained"])
+    batch = SequenceBatch.from_histories([[3, 141, 59]], loaded.max_length)
+    assert torch.equal(loaded.score(batch), names["trained"].score(batch))
     recommended = [line for line in output.splitlines() if " Ada " in line]
     assert len(recommended) == 5
     assert not any(re.search(r"Ada +\d+ +item-(3|141|59) ", line) for line in recommended)
