@@ -179,7 +179,7 @@ def test_no_edges() -> None:
 def test_no_warning_on_fixed_weights() -> None:
     edge_index, weight = random_graph()
     with warnings.catch_warnings():
-        warnings.simplefilter("error")
+        warnings.simplefilter("error", UserWarning)
         x = features().requires_grad_()
         LightGraphConv()(x, edge_index, weight).sum().backward()
 

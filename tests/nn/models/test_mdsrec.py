@@ -204,7 +204,7 @@ def test_parts_that_do_not_belong_together_are_errors(make_mdsrec, world) -> Non
 
 def test_without_centers_none_are_added(make_mdsrec, world) -> None:
     with warnings.catch_warnings():
-        warnings.simplefilter("error")  # add_centers is on by default
+        warnings.simplefilter("error", UserWarning)  # add_centers is on by default
         model = make_mdsrec(centers=None)
     assert model.config.add_centers
     assert model.center is model.center_shift is None

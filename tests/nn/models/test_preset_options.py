@@ -222,7 +222,7 @@ def test_options_stand_over_those_of_the_preset(dataset: SyntheticDataset) -> No
 
 def test_relations_in_and_out(dataset: SyntheticDataset) -> None:
     with warnings.catch_warnings():
-        warnings.simplefilter("error")  # what a preset itself says is no mistake
+        warnings.simplefilter("error", UserWarning)  # what a preset itself says is no mistake
         assert build(dataset, relations=False).votes is None
         assert build(dataset, "paper").votes is None
         assert build(dataset, "paper", relations=True).votes is not None
@@ -240,7 +240,7 @@ def test_parts_of_your_own_leave_the_presets_options_without_a_word(
 
     preset = Preset(model=MDSRecConfig(temperature=0.3, center_mode="only"))
     with warnings.catch_warnings():
-        warnings.simplefilter("error")
+        warnings.simplefilter("error", UserWarning)
         model = build(dataset, preset, fusion=Equal())
         build(dataset, preset, num_centers=0)
     assert isinstance(model.fusion, Equal)
