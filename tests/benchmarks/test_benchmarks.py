@@ -85,7 +85,9 @@ def test_trials_and_ablations_reach_what_they_are_for(
 
     dataset = FolderDataset(folder)
     given: list[dict[str, Any]] = []
-    monkeypatch.setattr("benchmarks.trials.build_mdsrec", lambda *args, **options: given.append(options))
+    monkeypatch.setattr(
+        "benchmarks.trials.build_mdsrec", lambda *args, **options: given.append(options)
+    )
     every = [*TRIALS["MDSRec"], *TRIALS["MDSRec-paper"], *ABLATIONS.values()]
     for trial in every:
         make_model("MDSRec", dataset, dataset.interactions, 3, trial)
