@@ -58,7 +58,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--l2", type=float, default=RidgeConfig.l2, help="ridge, also EASE's")
     parser.add_argument("--feature-weight", type=float, default=RidgeConfig.feature_weight)
-    parser.add_argument("--epochs", type=int, default=100, help="at most so many")
+    parser.add_argument("--epochs", type=int, default=TrainerConfig.epochs, help="at most so many")
     parser.add_argument(
         "--patience", type=int, default=TrainerConfig.patience, help="epochs without a better value"
     )

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from mdsrec_pyg.data import Interactions, SequenceBatch
-from mdsrec_pyg.nn.history_bias import HistoryBias
+from mdsrec_pyg.nn.history_bias import BIAS_LR, HistoryBias
 from mdsrec_pyg.nn.losses import (
     SampledCandidates,
     count_positions,
@@ -115,7 +115,7 @@ class SequentialRecommender(Recommender):
         history_bias: bool = True,
         num_negatives: int | None = None,
         max_scores: int = MAX_SCORES,
-        bias_lr: float = 5.0,
+        bias_lr: float = BIAS_LR,
     ) -> None:
         super().__init__(num_items, max_length)
         if num_negatives is not None and num_negatives < 1:
