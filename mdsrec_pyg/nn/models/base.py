@@ -38,6 +38,9 @@ class Recommender(StandsAlone):
     Args:
         num_items: N.
         max_length: Number of history steps that the model reads.
+
+    Raises:
+        ValueError: One of the two is below 1.
     """
 
     #: False for models that are fitted when they are made (popularity, EASE).
@@ -103,6 +106,9 @@ class SequentialRecommender(Recommender):
         max_scores: Most scores that full cross-entropy holds at once. (default: ``2**25``)
         bias_lr: Step of the history bias (and of other scalars), as a multiple of the trainer's
             learning rate. (default: ``5.0``)
+
+    Raises:
+        ValueError: A number out of range.
     """
 
     item_probability: Tensor

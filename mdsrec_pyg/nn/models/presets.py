@@ -50,7 +50,7 @@ class Preset(Config):
 
 
 #: The named forms. ``'paper'`` is the paper's own: E_m alone, centers in queries and keys, gate;
-#: no history bias, no relation attention. ``'best'`` is what validation chose (see README).
+#: no history bias, no relation attention. ``'best'`` is what validation chose (docs/results.md).
 PRESETS: dict[str, Preset] = {
     "paper": Preset(
         relations=None,
