@@ -17,8 +17,8 @@ from mdsrec_pyg.datasets import SPLITS, RecommendationDataset
 from mdsrec_pyg.evaluation import Evaluation, evaluate, save_ranks
 from mdsrec_pyg.io import write_json
 from mdsrec_pyg.nn.models.base import Recommender
-from mdsrec_pyg.nn.models.card import ModelCard
-from mdsrec_pyg.nn.models.saved import versions
+from mdsrec_pyg.nn.models.saving.card import ModelCard
+from mdsrec_pyg.nn.models.saving.folder import versions
 from mdsrec_pyg.training.callbacks import Callback
 from mdsrec_pyg.training.config import TrainerConfig
 from mdsrec_pyg.training.loggers import Logger

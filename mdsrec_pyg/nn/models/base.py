@@ -18,7 +18,7 @@ from mdsrec_pyg.nn.losses import (
     targets,
 )
 from mdsrec_pyg.nn.losses.linear import MAX_SCORES, block_rows, linear_cross_entropy
-from mdsrec_pyg.nn.models.standalone import StandsAlone
+from mdsrec_pyg.nn.models.saving.standalone import StandsAlone
 from mdsrec_pyg.nn.reset import reset_modules
 
 __all__ = ["Recommender", "SequentialRecommender"]
