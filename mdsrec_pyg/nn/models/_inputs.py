@@ -77,8 +77,7 @@ def _check_device(graphs: Mapping[str, Data]) -> None:
         f"{name}.{key}": str(graph[key].device)
         for name, graph in graphs.items()
         for key in ("x", "edge_index", "edge_weight")
-        # Of a model that is being loaded only shapes are known at first.
-        if graph.get(key) is not None and graph[key].device.type != "meta"
+        if graph.get(key) is not None
     }
     if len(set(devices.values())) > 1:
         raise ValueError(f"'graphs' must be on one device (got {devices})")
