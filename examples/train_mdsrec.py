@@ -33,9 +33,9 @@ from mdsrec_pyg import FolderDataset, SyntheticDataset, Trainer, build_mdsrec, e
 from mdsrec_pyg.datasets import SPLITS, RecommendationDataset
 from mdsrec_pyg.evaluation import save_ranks
 from mdsrec_pyg.graphs import RidgeConfig
-from mdsrec_pyg.io import atomic_write
-from mdsrec_pyg.nn import PRESETS, ModelCard, Recommender
-from mdsrec_pyg.training import fit_baselines, plot_learning
+from mdsrec_pyg.io import write_json
+from mdsrec_pyg.nn import PRESETS, MDSRecConfig, ModelCard, Preset, Recommender
+from mdsrec_pyg.training import TrainerConfig, fit_baselines, plot_learning
 
 # What validation chose for the synthetic data: a stronger ridge than on the real sets, as many
 # centers as planted groups, no vector of an item's own, as its four users are memorized at once,
@@ -52,14 +52,18 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--duplicates", choices=("keep", "drop"), default="keep")
     parser.add_argument("--split", choices=sorted(SPLITS), default="leave_last_out")
     parser.add_argument("--preset", choices=sorted(PRESETS), default="best")
-    parser.add_argument("--channels", type=int, default=64, help="width D")
-    parser.add_argument("--centers", type=int, default=32, help="interest centers a modality")
+    parser.add_argument("--channels", type=int, default=MDSRecConfig.channels, help="width D")
+    parser.add_argument(
+        "--centers", type=int, default=Preset.num_centers, help="interest centers a modality"
+    )
     parser.add_argument("--l2", type=float, default=RidgeConfig.l2, help="ridge, also EASE's")
     parser.add_argument("--feature-weight", type=float, default=RidgeConfig.feature_weight)
-    parser.add_argument("--epochs", type=int, default=100, help="at most so many")
-    parser.add_argument("--patience", type=int, default=10, help="epochs without a better value")
-    parser.add_argument("--batch-size", type=int, default=128)
-    parser.add_argument("--lr", type=float, default=1e-3)
+    parser.add_argument("--epochs", type=int, default=TrainerConfig.epochs, help="at most so many")
+    parser.add_argument(
+        "--patience", type=int, default=TrainerConfig.patience, help="epochs without a better value"
+    )
+    parser.add_argument("--batch-size", type=int, default=TrainerConfig.batch_size)
+    parser.add_argument("--lr", type=float, default=TrainerConfig.lr)
     parser.add_argument("--shuffle-ties", action="store_true", help="equal times in random order")
     parser.add_argument("--seed", type=int, default=0, help="of the training")
     parser.add_argument("--directory", type=Path, help="folder of the run, see above")
@@ -78,12 +82,6 @@ def run_directory(parser: argparse.ArgumentParser, args: argparse.Namespace) -> 
             text = "-".join(value) if isinstance(value, list) else value
             name += f"-{option}-{text}".replace("_", "-")
     return Path("runs") / name
-
-
-def write_json(path: Path, content: Any) -> None:
-    """Writes the file whole or not at all."""
-    with atomic_write(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
 def say_what_next(directory: Path, user: object) -> None:

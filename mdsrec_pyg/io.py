@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-__all__ = ["atomic_folder", "atomic_write"]
+__all__ = ["atomic_folder", "atomic_write", "write_json"]
 
 
 @contextmanager
@@ -46,6 +48,21 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write_json(path: str | os.PathLike[str], content: Any) -> None:
+    """Writes JSON, indented and ending in a newline, by :func:`atomic_write`.
+
+    Args:
+        path: The file to be written. Its folder must exist.
+        content: What JSON can hold.
+
+    Raises:
+        TypeError: ``content`` is something else; an existing ``path`` stays as it was.
+        ValueError: The folder of ``path`` does not exist, or ``path`` is a folder.
+    """
+    with atomic_write(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
 @contextmanager

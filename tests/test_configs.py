@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from dataclasses import FrozenInstanceError
 from typing import Any
 
 import pytest
 
+from mdsrec_pyg import nn
 from mdsrec_pyg.configs import configure
-from mdsrec_pyg.graphs import ProductConfig, RidgeConfig, product_graph
+from mdsrec_pyg.data import SequenceLoader
+from mdsrec_pyg.graphs import (
+    InterestCenters,
+    ProductConfig,
+    RidgeConfig,
+    count_cooccurrences,
+    product_graph,
+)
 from mdsrec_pyg.nn import MDSRecConfig, Preset, RelationsConfig, SASRec
 from mdsrec_pyg.training import Trainer, TrainerConfig
 
@@ -103,3 +112,25 @@ def test_a_trainer_takes_a_configuration_and_names_over_it() -> None:
     trainer = Trainer(sasrec, config, epochs=6, log=lambda line: None)
     assert trainer.config == TrainerConfig(lr=0.5, epochs=6)
     assert Trainer(sasrec).config == TrainerConfig()
+
+
+@pytest.mark.parametrize(
+    ("config", "callables"),
+    [
+        (MDSRecConfig, [nn.SASRec, nn.GRU4Rec, nn.EASE, nn.Popularity, nn.SequentialRecommender]),
+        (MDSRecConfig, [nn.InterestTransformer, nn.RelationAttention, SequenceLoader]),
+        (TrainerConfig, [SequenceLoader]),
+        (Preset, [InterestCenters]),
+        (ProductConfig, [count_cooccurrences]),
+        (RidgeConfig, [count_cooccurrences, nn.EASE]),
+    ],
+)
+def test_an_option_has_the_same_default_at_every_entrance(config: Any, callables: Any) -> None:
+    options, compared = config(), 0
+    for function in callables:
+        for name, parameter in inspect.signature(function).parameters.items():
+            differs = name in ("seed", "history_bias") or parameter.default is inspect._empty
+            if name in config.names() and not differs:
+                compared += 1
+                assert parameter.default == getattr(options, name), (function, name)
+    assert compared

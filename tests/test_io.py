@@ -1,9 +1,10 @@
+import json
 import os
 
 import numpy as np
 import pytest
 
-from mdsrec_pyg.io import atomic_write
+from mdsrec_pyg.io import atomic_write, write_json
 
 
 def test_the_file_appears_only_when_the_block_ends(tmp_path):
@@ -64,3 +65,15 @@ def test_bad_paths(tmp_path):
         pass
     with pytest.raises(ValueError, match="must name a file"), atomic_write(tmp_path):
         pass
+
+
+def test_json_is_written_whole_or_not_at_all(tmp_path):
+    path = tmp_path / "a.json"
+    write_json(path, {"name": "Bücher", "k": [1, None]})
+    text = path.read_text(encoding="utf-8")
+    assert json.loads(text) == {"name": "Bücher", "k": [1, None]}
+    assert text.endswith("]\n}\n")
+    with pytest.raises(TypeError):
+        write_json(path, {"k": object()})
+    assert path.read_text(encoding="utf-8") == text
+    assert os.listdir(tmp_path) == ["a.json"]

@@ -26,7 +26,10 @@ __all__ = ["Check", "all_checks"]
 OK, NOTE, PROBLEM = "ok", "note", "problem"
 
 #: Needed libraries, and the extras with what each is for.
-NEEDED = ("torch", "torch-geometric", "numpy", "pandas", "pyarrow", "scikit-learn", "scipy", "tqdm")
+NEEDED = (
+    *("torch", "torch-geometric", "numpy", "pandas", "pyarrow", "scikit-learn", "scipy"),
+    *("safetensors", "jsonargparse", "shtab", "tqdm"),
+)
 EXTRAS = {
     "plot": (("matplotlib",), "pictures of mdsrec inspect"),
     "ann": (("faiss-cpu",), "approximate search in large catalogs"),

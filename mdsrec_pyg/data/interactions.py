@@ -160,6 +160,9 @@ def k_core(interactions: Interactions, k: int) -> NDArray[np.bool_]:
 
     Returns:
         Mask ``[n]``, true for the rows that stay.
+
+    Raises:
+        ValueError: ``k`` is below 1.
     """
     if k < 1:
         raise ValueError(f"'k' must be at least 1 (got {k})")

@@ -183,6 +183,9 @@ class FeatureReducer(_Fitted):
         explained_variance_: :math:`\lambda_c`, the (unbiased) variance along each component,
             descending, float64 ``[C]``.
         explained_variance_ratio_: Their shares of the whole variance, float64 ``[C]``.
+
+    Raises:
+        ValueError: ``num_components`` is below 1.
     """
 
     _arrays = ("mean_", "components_", "explained_variance_", "explained_variance_ratio_")

@@ -15,6 +15,9 @@ from mdsrec_pyg.data.interactions import Interactions
 
 __all__ = ["SequenceBatch", "SequenceLoader"]
 
+#: Steps of a history that is read, and sequences of a training step, where nothing else is said.
+MAX_LENGTH, BATCH_SIZE = 50, 128
+
 # Batches that are sorted by length together. More pack tighter, fewer mix lengths better.
 POOL = 16
 
@@ -151,8 +154,8 @@ class SequenceLoader:
     def __init__(
         self,
         interactions: Interactions,
-        max_length: int = 50,
-        batch_size: int = 256,
+        max_length: int = MAX_LENGTH,
+        batch_size: int = BATCH_SIZE,
         *,
         stride: int | None = None,
         shuffle: bool = True,

@@ -35,6 +35,9 @@ def item_text(fields: Mapping[str, Any], max_length: int | None = None) -> str:
         fields: ``title``, ``brand``, ``categories``, ``features`` and ``description``, each a
             string or lists of strings, nested or not; missing or of another type: nothing.
         max_length: Most characters; longer texts end at the last whole word before. ``None``: all.
+
+    Raises:
+        ValueError: ``max_length`` is below 1.
     """
     if max_length is not None and max_length < 1:
         raise ValueError(f"'max_length' must be at least 1 or None (got {max_length})")

@@ -36,6 +36,9 @@ def per_user_metric(ranks: ArrayLike, name: str) -> NDArray[np.float64]:
     Args:
         ranks: Rank of each target from 0 ``[Q]``; at least one.
         name: ``'recall@k'`` or ``'ndcg@k'`` with a positive whole number ``k``, or ``'mrr'``.
+
+    Raises:
+        ValueError: Another name, no rank, or one below 0.
     """
     rank = np.asarray(ranks, dtype=np.float64)
     if rank.ndim != 1 or len(rank) == 0 or not (rank >= 0).all():
@@ -83,6 +86,10 @@ def metrics_by_popularity(
     Returns:
         One row a bucket, indexed by its range of counts (``'3-5'``): the number of ``queries`` and
         the metrics; a bucket without queries has NaN for these.
+
+    Raises:
+        ValueError: ``bounds`` do not rise from 0, ``ranks`` and ``targets`` differ in length, or
+            ``k`` holds other than whole numbers from 1.
     """
     edges = list(bounds)
     if not edges or edges[0] != 0 or any(a >= b for a, b in pairwise(edges)):

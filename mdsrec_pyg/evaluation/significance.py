@@ -108,6 +108,10 @@ def compare_with_all(
     Returns:
         One row for each other model: the fields of :class:`PairedComparison` with ``reference`` as
         ``a``, and ``p_holm``, the permutation test's p-value after :func:`holm`.
+
+    Raises:
+        ValueError: ``reference`` is none of the models, or the only one; and as
+            :func:`compare_paired`.
     """
     if reference not in values or len(values) < 2:
         raise ValueError(
@@ -141,6 +145,9 @@ def holm(p_values: ArrayLike) -> NDArray[np.float64]:
 
     Returns:
         The corrected p-values in the order given ``[n]``.
+
+    Raises:
+        ValueError: A p-value outside of 0 to 1.
     """
     p = _vector("p_values", p_values)
     if ((p < 0) | (p > 1)).any():

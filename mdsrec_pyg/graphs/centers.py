@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 from sklearn.cluster import KMeans
 from torch import Tensor
 
+#: K, where nothing else is said.
+NUM_CENTERS = 32
+
 # Items labeled at once: 64 MB of 512 features.
 _BLOCK = 2**15
 
@@ -44,7 +47,7 @@ class InterestCenters:
 
     def __init__(
         self,
-        num_centers: int = 32,
+        num_centers: int = NUM_CENTERS,
         random_state: int = 0,
         *,
         n_init: int = 3,

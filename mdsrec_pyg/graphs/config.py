@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from mdsrec_pyg.configs import Config, check_at_least, check_one_of
+from mdsrec_pyg.graphs.cooccurrence import MAX_SEQUENCE_LENGTH
 
 __all__ = ["ProductConfig", "RidgeConfig", "Search"]
 
@@ -27,7 +28,7 @@ class _Blockwise(Config):
         num_probes: Nearest cells searched; no effect on the exact search.
     """
 
-    max_sequence_length: int = 200
+    max_sequence_length: int = MAX_SEQUENCE_LENGTH
     block_size: int | None = None
     search: Search | None = None
     num_probes: int = 16

@@ -13,12 +13,18 @@ from mdsrec_pyg.data.interactions import Interactions
 
 __all__ = ["count_cooccurrences"]
 
+#: Longest sequence whose pairs all count, where nothing else is said.
+MAX_SEQUENCE_LENGTH = 200
+
 # Pairs held at once, before those that a user repeats are dropped.
 _PAIRS = 2**22
 
 
 def count_cooccurrences(
-    interactions: Interactions, window: int | None = None, *, max_sequence_length: int = 200
+    interactions: Interactions,
+    window: int | None = None,
+    *,
+    max_sequence_length: int = MAX_SEQUENCE_LENGTH,
 ) -> sp.csr_matrix:
     r"""Counts :math:`C_{ij}`, the sequences in which items *i* and *j* occur within a window.
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+#: Of every model and layer here, where nothing else is said.
+DROPOUT = 0.3
+
 
 class Dropout(nn.Dropout):
     """:class:`torch.nn.Dropout`, which draws one byte an element on the CPU.

@@ -3,6 +3,9 @@
 import torch
 from torch import Tensor, nn
 
+#: Step of learned scalars, as a multiple of the trainer's learning rate: logits are of order 10.
+BIAS_LR = 5.0
+
 
 def steps_back(length: int, newest_only: bool, device: torch.device | None = None) -> Tensor:
     """How many steps before query step t the history step i stands.

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mdsrec_pyg.nn.dropout import Dropout
+from mdsrec_pyg.nn.dropout import DROPOUT, Dropout
 
 CENTER_MODES = ("only", "add")
 
@@ -116,7 +116,7 @@ class InterestTransformer(nn.Module):
         max_length: int,
         num_layers: int = 1,
         num_heads: int = 2,
-        dropout: float = 0.3,
+        dropout: float = DROPOUT,
         center_mode: str = "add",
     ) -> None:
         super().__init__()

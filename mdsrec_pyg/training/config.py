@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mdsrec_pyg.configs import Config, check_at_least, check_one_of
+from mdsrec_pyg.data.sequences import BATCH_SIZE
 from mdsrec_pyg.evaluation.metrics import metric_cutoff
 
 __all__ = ["TrainerConfig"]
@@ -39,7 +40,7 @@ class TrainerConfig(Config):
     lr: float = 1e-3
     weight_decay: float = 0.0
     epochs: int = 200
-    batch_size: int = 128
+    batch_size: int = BATCH_SIZE
     patience: int = 10
     monitor: str = "ndcg@10"
     warmup_steps: int = 0

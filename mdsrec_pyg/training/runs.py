@@ -15,10 +15,10 @@ import torch
 from mdsrec_pyg.data.splits import Split
 from mdsrec_pyg.datasets import SPLITS, RecommendationDataset
 from mdsrec_pyg.evaluation import Evaluation, evaluate, save_ranks
-from mdsrec_pyg.io import atomic_write
+from mdsrec_pyg.io import write_json
 from mdsrec_pyg.nn.models.base import Recommender
-from mdsrec_pyg.nn.models.card import ModelCard
-from mdsrec_pyg.nn.models.saved import versions
+from mdsrec_pyg.nn.models.saving.card import ModelCard
+from mdsrec_pyg.nn.models.saving.folder import versions
 from mdsrec_pyg.training.callbacks import Callback
 from mdsrec_pyg.training.config import TrainerConfig
 from mdsrec_pyg.training.loggers import Logger
@@ -99,9 +99,9 @@ def train_run(
     model = config.build(dataset, split)
     model.item_ids = dataset.item_ids  # what recommendations take and give
     folder.mkdir(parents=True, exist_ok=True)
-    _write_json(folder / SETTINGS, settings)
+    write_json(folder / SETTINGS, settings)
     if dataset.item_text is not None:
-        _write_json(folder / TEXTS, list(dataset.item_text))
+        write_json(folder / TEXTS, list(dataset.item_text))
     fitted = Trainer(
         model,
         training,
@@ -125,7 +125,7 @@ def train_run(
         "test": test.to_dict(),
         "versions": versions(),
     }
-    _write_json(folder / "result.json", result)
+    write_json(folder / "result.json", result)
     ids = {"user_ids": dataset.user_ids, "item_ids": dataset.item_ids}
     save_ranks(folder / "ranks.parquet", test, **ids)
     if (folder / MODEL).is_dir():
@@ -153,11 +153,6 @@ def _check_folder(folder: Path, settings: Mapping[str, Any], resume: bool) -> No
         raise ValueError(f"'resume' needs a run in {folder} (there is no last.pt)")
     if held.exists() and json.loads(held.read_text(encoding="utf-8")) != settings:
         raise ValueError(f"{folder} holds a run with other settings: give another folder")
-
-
-def _write_json(path: Path, content: Any) -> None:
-    with atomic_write(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
 class Run:

@@ -80,6 +80,12 @@ def test_absent_libraries(monkeypatch: pytest.MonkeyPatch) -> None:
     assert needed["scipy"].advice == "pip install scipy"
 
 
+def test_every_requirement_is_looked_at() -> None:
+    text = (Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8")
+    section = text.split("\ndependencies = [")[1].split("\n]")[0]
+    assert set(re.findall(r'"([\w-]+)', section)) == set(checks.NEEDED)
+
+
 def test_every_extra_is_looked_at() -> None:
     text = (Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8")
     section = text.split("[project.optional-dependencies]")[1].split("\n[")[0]

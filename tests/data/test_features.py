@@ -47,7 +47,7 @@ def test_errors(x, mask, message):
         ModalFeature(x, mask)
 
 
-def test_standardize_uses_only_present_training_items():
+def test_scaling_uses_only_present_training_items():
     rng = np.random.default_rng(0)
     x = torch.from_numpy(rng.normal(3, 2, (50, 4)))
     present, train = torch.from_numpy(rng.random((2, 50)) < 0.7)
@@ -64,7 +64,7 @@ def test_standardize_uses_only_present_training_items():
     assert out.mask.equal(present)
 
 
-def test_standardize_ignores_items_outside_training():
+def test_scaling_ignores_items_outside_training():
     x = torch.randn(20, 3, generator=torch.Generator().manual_seed(0))
     train = np.arange(20) < 12
     changed = x.clone()
@@ -74,7 +74,7 @@ def test_standardize_ignores_items_outside_training():
     assert not FeatureScaler().fit_transform(ModalFeature(changed)).x[:12].equal(a.x[:12])
 
 
-def test_standardize_errors():
+def test_scaling_errors():
     feature = ModalFeature(torch.ones(2, 1), torch.tensor([True, False]))
     with pytest.raises(ValueError, match="'train_items' must hold an item"):
         FeatureScaler().fit_transform(feature, np.array([False, True]))

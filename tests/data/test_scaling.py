@@ -39,10 +39,16 @@ def test_scaler_by_hand() -> None:
     assert new.x.tolist() == [[0, 1]]
 
 
-def test_scaler_is_standardize(feature: ModalFeature, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_scaler_in_blocks_is_the_formula(
+    feature: ModalFeature, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(scaling, "BLOCK", 7)  # several blocks, the last one short
+    x, mask = feature.x.double().numpy(), feature.mask.numpy()
     for known in (None, TRAIN):
+        rows = x[mask if known is None else mask & known]
+        expected = np.where(mask[:, None], (x - rows.mean(0)) / rows.std(0), 0)
         out = FeatureScaler().fit(feature, known).transform(feature)
+        torch.testing.assert_close(out.x, torch.from_numpy(expected).float())
         torch.testing.assert_close(out.x, FeatureScaler().fit_transform(feature, known).x)
 
 

@@ -269,7 +269,7 @@ def test_recommend_to_users_and_new_users(run: Run, trained: Path, folder: Path)
 def test_recommend_says_what_is_wrong(run: Run, trained: Path, tmp_path: Path) -> None:
     with pytest.raises(SystemExit, match="holds no run"):
         run("recommend.py", tmp_path, "--user", "user-3")
-    with pytest.raises(SystemExit, match=r"users of shop \(got 'nobody'\)"):
+    with pytest.raises(SystemExit, match=r"users of shop, such as 'user-0' \(got 'nobody'\)"):
         run("recommend.py", trained, "--user", "user-3", "nobody")
     with pytest.raises(SystemExit, match="'nothing' as item 1"):
         run("recommend.py", trained, "--history", "item-3,nothing")

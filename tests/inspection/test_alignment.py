@@ -116,7 +116,7 @@ def test_against_loops() -> None:
     assert found.popularity == pytest.approx(np.mean(popular))
 
 
-def test_scaling_in_blocks_is_standardize() -> None:
+def test_scaling_in_blocks_is_that_of_the_scaler() -> None:
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(50, 4, generator=generator) * 3 + 5
     x[:, 3] = 7.1

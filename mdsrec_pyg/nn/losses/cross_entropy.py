@@ -119,6 +119,9 @@ class SampledCandidates:
         column: Where an item stands among the candidates or -1, Long tensor [N].
         target: Targets as columns, [B, L].
         log_p: :math:`\log p_j` of the candidates; infinite for one that was not drawn.
+
+    Raises:
+        ValueError: ``num_negatives`` is below 1.
     """
 
     def __init__(self, target: Tensor, num_negatives: int, probability: Tensor) -> None:

@@ -1,7 +1,6 @@
 """The model and its baselines."""
 
 from mdsrec_pyg.nn.models.base import Recommender, SequentialRecommender
-from mdsrec_pyg.nn.models.card import ModelCard
 from mdsrec_pyg.nn.models.config import MDSRecConfig
 from mdsrec_pyg.nn.models.ease import EASE
 from mdsrec_pyg.nn.models.gru4rec import GRU4Rec
@@ -10,6 +9,7 @@ from mdsrec_pyg.nn.models.mdsrec_items import MDSRecItems
 from mdsrec_pyg.nn.models.popularity import Popularity
 from mdsrec_pyg.nn.models.presets import PRESETS, Preset, build_mdsrec
 from mdsrec_pyg.nn.models.sasrec import SASRec
+from mdsrec_pyg.nn.models.saving.card import ModelCard
 
 __all__ = [
     "EASE",

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from mdsrec_pyg.data import Interactions, SequenceBatch
-from mdsrec_pyg.nn.history_bias import HistoryBias
+from mdsrec_pyg.nn.history_bias import BIAS_LR, HistoryBias
 from mdsrec_pyg.nn.losses import (
     SampledCandidates,
     count_positions,
@@ -18,7 +18,7 @@ from mdsrec_pyg.nn.losses import (
     targets,
 )
 from mdsrec_pyg.nn.losses.linear import MAX_SCORES, block_rows, linear_cross_entropy
-from mdsrec_pyg.nn.models.standalone import StandsAlone
+from mdsrec_pyg.nn.models.saving.standalone import StandsAlone
 from mdsrec_pyg.nn.reset import reset_modules
 
 __all__ = ["Recommender", "SequentialRecommender"]
@@ -38,6 +38,9 @@ class Recommender(StandsAlone):
     Args:
         num_items: N.
         max_length: Number of history steps that the model reads.
+
+    Raises:
+        ValueError: One of the two is below 1.
     """
 
     #: False for models that are fitted when they are made (popularity, EASE).
@@ -103,6 +106,9 @@ class SequentialRecommender(Recommender):
         max_scores: Most scores that full cross-entropy holds at once. (default: ``2**25``)
         bias_lr: Step of the history bias (and of other scalars), as a multiple of the trainer's
             learning rate. (default: ``5.0``)
+
+    Raises:
+        ValueError: A number out of range.
     """
 
     item_probability: Tensor
@@ -115,7 +121,7 @@ class SequentialRecommender(Recommender):
         history_bias: bool = True,
         num_negatives: int | None = None,
         max_scores: int = MAX_SCORES,
-        bias_lr: float = 5.0,
+        bias_lr: float = BIAS_LR,
     ) -> None:
         super().__init__(num_items, max_length)
         if num_negatives is not None and num_negatives < 1:

@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mdsrec_pyg.configs import Config, check_at_least, check_one_of
+from mdsrec_pyg.data.sequences import MAX_LENGTH
+from mdsrec_pyg.nn.dropout import DROPOUT
 from mdsrec_pyg.nn.fusion import FUSION_MODES
+from mdsrec_pyg.nn.history_bias import BIAS_LR
 from mdsrec_pyg.nn.items.centers import CENTER_FORMS
 from mdsrec_pyg.nn.losses import MAX_SCORES
 from mdsrec_pyg.nn.sequence_encoder import CENTER_MODES
@@ -52,10 +55,10 @@ class MDSRecConfig(Config):
 
     vectors: bool = True
     channels: int = 64
-    max_length: int = 50
+    max_length: int = MAX_LENGTH
     num_layers: int = 1
     num_heads: int = 2
-    dropout: float = 0.3
+    dropout: float = DROPOUT
     num_conv_layers: int = 1
     center_form: str = "mean"
     center_mode: str = "add"
@@ -66,13 +69,13 @@ class MDSRecConfig(Config):
     temperature: float = 1.0
     fusion: str = "gumbel"
     vote_interests: bool = False
-    vote_dropout: float = 0.3
+    vote_dropout: float = DROPOUT
     vote_positions: str = "newest"
     vector_weight: float = 0.05
     history_bias: bool = True
     num_negatives: int | None = None
     max_scores: int = MAX_SCORES
-    bias_lr: float = 5.0
+    bias_lr: float = BIAS_LR
 
     def __post_init__(self) -> None:
         """Checks the options."""

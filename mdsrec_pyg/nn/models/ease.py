@@ -12,6 +12,7 @@ from mdsrec_pyg.data import Interactions, ModalFeature, SequenceBatch
 from mdsrec_pyg.graphs.config import RidgeConfig
 from mdsrec_pyg.graphs.ridge import ridge_precision
 from mdsrec_pyg.nn.models.base import Recommender, seen_in_batch
+from mdsrec_pyg.nn.models.config import MDSRecConfig
 
 __all__ = ["EASE"]
 
@@ -59,7 +60,7 @@ class EASE(Recommender):
         feature_weight: float = RidgeConfig.feature_weight,
         decay: float = 1.0,
         history_bias: float = 0.0,
-        max_length: int = 50,
+        max_length: int = MDSRecConfig.max_length,
     ) -> None:
         super().__init__(interactions.num_items, max_length)
         if not 0 < decay <= 1:

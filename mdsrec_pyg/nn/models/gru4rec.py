@@ -11,6 +11,7 @@ from mdsrec_pyg.data import SequenceBatch
 from mdsrec_pyg.nn.dropout import Dropout
 from mdsrec_pyg.nn.items.features import ItemIDs
 from mdsrec_pyg.nn.models.base import SequentialRecommender
+from mdsrec_pyg.nn.models.config import MDSRecConfig
 
 __all__ = ["GRU4Rec"]
 
@@ -38,10 +39,10 @@ class GRU4Rec(SequentialRecommender):
         self,
         num_items: int,
         *,
-        channels: int = 64,
-        max_length: int = 50,
+        channels: int = MDSRecConfig.channels,
+        max_length: int = MDSRecConfig.max_length,
         num_layers: int = 1,
-        dropout: float = 0.3,
+        dropout: float = MDSRecConfig.dropout,
         **kwargs: Any,
     ) -> None:
         super().__init__(num_items, max_length, **kwargs)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from mdsrec_pyg.data import Interactions, SequenceBatch
 from mdsrec_pyg.nn.models.base import Recommender, seen_in_batch
+from mdsrec_pyg.nn.models.config import MDSRecConfig
 
 __all__ = ["Popularity"]
 
@@ -31,7 +32,11 @@ class Popularity(Recommender):
     log_count: Tensor
 
     def __init__(
-        self, interactions: Interactions, *, history_bias: float = 0.0, max_length: int = 50
+        self,
+        interactions: Interactions,
+        *,
+        history_bias: float = 0.0,
+        max_length: int = MDSRecConfig.max_length,
     ) -> None:
         super().__init__(interactions.num_items, max_length)
         self.history_bias = history_bias

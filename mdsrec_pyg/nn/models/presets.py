@@ -12,7 +12,7 @@ from torch_geometric.nn import MessagePassing
 
 from mdsrec_pyg.configs import Config, check_at_least, configure, unknown_option
 from mdsrec_pyg.data import Interactions, ModalFeature
-from mdsrec_pyg.graphs.centers import InterestCenters
+from mdsrec_pyg.graphs.centers import NUM_CENTERS, InterestCenters
 from mdsrec_pyg.graphs.config import ProductConfig
 from mdsrec_pyg.graphs.cooccurrence import count_cooccurrences
 from mdsrec_pyg.graphs.neighbors import UnitRows
@@ -41,7 +41,7 @@ class Preset(Config):
 
     graph: ProductConfig = field(default_factory=ProductConfig)
     relations: RelationsConfig | None = field(default_factory=RelationsConfig)
-    num_centers: int = 32
+    num_centers: int = NUM_CENTERS
     model: MDSRecConfig = field(default_factory=MDSRecConfig)
 
     def __post_init__(self) -> None:
@@ -50,7 +50,7 @@ class Preset(Config):
 
 
 #: The named forms. ``'paper'`` is the paper's own: E_m alone, centers in queries and keys, gate;
-#: no history bias, no relation attention. ``'best'`` is what validation chose (see README).
+#: no history bias, no relation attention. ``'best'`` is what validation chose (docs/results.md).
 PRESETS: dict[str, Preset] = {
     "paper": Preset(
         relations=None,

@@ -11,6 +11,7 @@ from torch import Tensor
 from mdsrec_pyg.data import SequenceBatch
 from mdsrec_pyg.nn.items.features import ItemIDs, project_features
 from mdsrec_pyg.nn.models.base import SequentialRecommender
+from mdsrec_pyg.nn.models.config import MDSRecConfig
 from mdsrec_pyg.nn.sequence_encoder import InterestTransformer
 
 __all__ = ["SASRec"]
@@ -47,11 +48,11 @@ class SASRec(SequentialRecommender):
         num_items: int,
         features: Sequence[Tensor] = (),
         *,
-        channels: int = 64,
-        max_length: int = 50,
-        num_layers: int = 1,
-        num_heads: int = 2,
-        dropout: float = 0.3,
+        channels: int = MDSRecConfig.channels,
+        max_length: int = MDSRecConfig.max_length,
+        num_layers: int = MDSRecConfig.num_layers,
+        num_heads: int = MDSRecConfig.num_heads,
+        dropout: float = MDSRecConfig.dropout,
         **kwargs: Any,
     ) -> None:
         super().__init__(num_items, max_length, **kwargs)

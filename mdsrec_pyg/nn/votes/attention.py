@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mdsrec_pyg.nn.dropout import Dropout
+from mdsrec_pyg.nn.dropout import DROPOUT, Dropout
 from mdsrec_pyg.nn.history_bias import steps_back, visible_steps
 
 
@@ -50,7 +50,7 @@ class RelationAttention(nn.Module):
         *,
         max_length: int,
         channels: int = 64,
-        dropout: float = 0.3,
+        dropout: float = DROPOUT,
         interests: bool = True,
     ) -> None:
         super().__init__()

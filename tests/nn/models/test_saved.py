@@ -19,7 +19,7 @@ from torch_geometric.nn import GATv2Conv, GCNConv
 
 from mdsrec_pyg.graphs import ridge
 from mdsrec_pyg.nn import EASE, MDSRec, Popularity, Recommender, SASRec
-from mdsrec_pyg.nn.models.saved import SavedModel
+from mdsrec_pyg.nn.models.saving.folder import SavedModel
 from mdsrec_pyg.retrieval import Retriever, recommend
 
 Make = Callable[..., MDSRec]

@@ -12,9 +12,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from mdsrec_pyg.nn import GRU4Rec, MDSRec, Recommender, SASRec
-from mdsrec_pyg.nn.models import saved as saved_module
-from mdsrec_pyg.nn.models.loading import load_model
-from mdsrec_pyg.nn.models.saved import FORMAT, sha256
+from mdsrec_pyg.nn.models.saving import folder as saved_module
+from mdsrec_pyg.nn.models.saving.folder import FORMAT, sha256
+from mdsrec_pyg.nn.models.saving.save_load import load_model
 
 Make = Callable[..., MDSRec]
 

@@ -9,7 +9,7 @@ from os import PathLike
 from pathlib import Path
 
 from mdsrec_pyg.io import atomic_write
-from mdsrec_pyg.nn.models.saved import CARD, CONFIG, read_config, versions
+from mdsrec_pyg.nn.models.saving.folder import CARD, CONFIG, read_config, versions
 
 __all__ = ["ModelCard"]
 

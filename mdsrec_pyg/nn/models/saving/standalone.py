@@ -9,10 +9,10 @@ import pandas as pd
 import torch
 from torch import nn
 
-from mdsrec_pyg.nn.models.card import ModelCard
-from mdsrec_pyg.nn.models.hub import on_hub
-from mdsrec_pyg.nn.models.loading import load_model, save_model
-from mdsrec_pyg.nn.models.saved import check_item_ids
+from mdsrec_pyg.nn.models.saving.card import ModelCard
+from mdsrec_pyg.nn.models.saving.folder import check_item_ids
+from mdsrec_pyg.nn.models.saving.hub import on_hub
+from mdsrec_pyg.nn.models.saving.save_load import load_model, save_model
 
 __all__ = ["StandsAlone"]
 

@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from mdsrec_pyg.nn.models._tensors import collect, place
-from mdsrec_pyg.nn.models.card import ModelCard
-from mdsrec_pyg.nn.models.saved import SavedModel, check_item_ids
+from mdsrec_pyg.nn.models.saving.card import ModelCard
+from mdsrec_pyg.nn.models.saving.folder import SavedModel, check_item_ids
+from mdsrec_pyg.nn.models.saving.tensors import collect, place
 
 __all__ = ["load_model", "save_model"]
 
