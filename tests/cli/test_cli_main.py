@@ -207,7 +207,7 @@ def test_a_yaml_file_gives_options(call: Any, tmp_path: Path) -> None:
         (
             ["train", "--data", "nowhere"],
             1,
-            "'data' must be the folder of a data set (got nowhere)",
+            "be the folder of a data set (got nowhere)",
         ),
         (["inspect", "--modalities", "a"], 1, "need a FOLDER"),
         (["prepare", "amazn"], 2, "amazn"),
