@@ -124,7 +124,7 @@ def main(argv: list[str] | None = None) -> None:
     if args.data is not None:
         dataset = FolderDataset(args.data, args.modalities, duplicates=args.duplicates)
     split = SPLITS[args.split](dataset)
-    print(dataset, split, sep="\n\n", end="\n\n")
+    print(dataset, split, "MDSRec is built from the training part ...", sep="\n\n", end="\n\n")
     model = build_mdsrec(
         dataset.features, split.train, args.preset, seed=args.seed, **settings["options"]
     )

@@ -278,4 +278,6 @@ def table(result: Mapping[str, Any]) -> str:
             f"{row['times_the_first']:>5.2f}x"
         )
     lines += ["", "Ratios are to the first line of a group; above 1 is slower. The full benchmarks"]
-    return "\n".join([*lines, "(real data, other libraries, more sizes) are in the repository."])
+    return "\n".join(
+        [*lines, "(real data, other libraries, more sizes) are in the repository: make bench."]
+    )

@@ -52,9 +52,15 @@ class RunConfig(Config):
         check_at_least(self, 0, "seed")
 
     def read_data(self) -> RecommendationDataset:
-        """The data set."""
+        """The data set.
+
+        Raises:
+            ValueError: There is no folder ``data``, or a file in it is wrong.
+        """
         if self.data is None:
             return SyntheticDataset(seed=0)
+        if not Path(self.data).is_dir():
+            raise ValueError(f"'data' must be the folder of a data set (got {self.data})")
         return FolderDataset(self.data, self.modalities, duplicates=self.duplicates)
 
     def build(self, dataset: RecommendationDataset, split: Split) -> MDSRec:

@@ -95,7 +95,7 @@ def train_run(
     _check_folder(folder, settings, resume)
     dataset = config.read_data()
     split = SPLITS[config.split](dataset)
-    log(f"{dataset}\n\n{split}\n")
+    log(f"{dataset}\n\n{split}\n\nMDSRec is built from the training part ...\n")
     model = config.build(dataset, split)
     model.item_ids = dataset.item_ids  # what recommendations take and give
     folder.mkdir(parents=True, exist_ok=True)

@@ -204,7 +204,11 @@ def test_a_yaml_file_gives_options(call: Any, tmp_path: Path) -> None:
         (["train", "--relations.l2", "-1"], 1, "'l2' must be positive"),
         (["train", "--votes", "false", "--relations.l2", "3"], 1, "no effect without --votes"),
         (["train", "--resume"], 1, "needs a run in runs/synthetic-best-seed0"),
-        (["train", "--data", "nowhere"], 1, "must be a folder (got nowhere)"),
+        (
+            ["train", "--data", "nowhere"],
+            1,
+            "be the folder of a data set (got nowhere)",
+        ),
         (["inspect", "--modalities", "a"], 1, "need a FOLDER"),
         (["prepare", "amazn"], 2, "amazn"),
         (["prepare", "movielens", "nowhere", "--out", "x"], 1, "nowhere"),

@@ -103,6 +103,9 @@ def test_recommendations_need_no_data(
     settings = json.loads((run / "settings.json").read_text())
     (run / "settings.json").write_text(json.dumps(settings | {"data": "/nowhere"}))
     assert call("recommend", run, "--history", "003,004", "--explain") == before
+    gone = call("recommend", run, "--user", "u1")
+    assert gone.code == 1
+    assert "'data' must be the folder of a data set (got /nowhere)" in gone.err
     shutil.rmtree(run / "model")
     done = call("recommend", run, "--history", "003")
     assert done.code == 1

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 import torch
-from torch import nn
+from numpy.typing import NDArray
+from torch import Tensor, nn
 from torch_geometric.nn import MessagePassing
 
 from mdsrec_pyg.configs import Config, check_at_least, configure, unknown_option
@@ -15,7 +16,7 @@ from mdsrec_pyg.data import Interactions, ModalFeature
 from mdsrec_pyg.graphs.centers import NUM_CENTERS, InterestCenters
 from mdsrec_pyg.graphs.config import ProductConfig
 from mdsrec_pyg.graphs.cooccurrence import count_cooccurrences
-from mdsrec_pyg.graphs.neighbors import UnitRows
+from mdsrec_pyg.graphs.neighbors import UnitRows, as_unit
 from mdsrec_pyg.graphs.product import product_graph
 from mdsrec_pyg.nn.models._effects import OwnParts, without_effect
 from mdsrec_pyg.nn.models.config import MDSRecConfig
@@ -67,7 +68,7 @@ PRESETS: dict[str, Preset] = {
 
 
 def build_mdsrec(
-    features: Mapping[str, ModalFeature],
+    features: Mapping[str, ModalFeature | Tensor | NDArray[Any]],
     train: Interactions,
     preset: str | Preset = "best",
     *,
@@ -90,7 +91,9 @@ def build_mdsrec(
         >>> build_mdsrec(features, split.train, graph={"num_neighbors": 20}, relations={"l2": 300})
 
     Args:
-        features: Features of each modality, as they are; the model scales them on training items.
+        features: Features of each modality, as they are (a :class:`~mdsrec_pyg.ModalFeature`, or an
+            array ``[N, F]`` where no item lacks the modality); the model scales them on training
+            items.
         train: Training interactions; nothing else enters.
         preset: ``'best'``, ``'paper'`` or a :class:`Preset` of your own.
         graph: Options of the item graphs, over those of the preset: a
@@ -107,7 +110,8 @@ def build_mdsrec(
             :class:`~mdsrec_pyg.nn.MDSRecConfig`.
 
     Raises:
-        ValueError: An unknown preset or option, no modality, or an option that the parts reject.
+        ValueError: An unknown preset or option, no modality, features of other items, or an option
+            that the parts reject.
     """
     if not features:
         raise ValueError("'features' must hold at least one modality (got none)")
@@ -115,7 +119,7 @@ def build_mdsrec(
         options["fusion"] = fusion
     own = OwnParts(conv, encoder, None if isinstance(fusion, str) else fusion)
     chosen = choose(preset, graph, relations, num_centers, options, own)
-    units = {name: UnitRows(feature) for name, feature in features.items()}
+    units = _units(features, train)
     counts = count_cooccurrences(
         train, window=chosen.graph.window, max_sequence_length=chosen.graph.max_sequence_length
     )
@@ -142,6 +146,22 @@ def build_mdsrec(
             encoder=own.encoder,
             fusion=own.fusion,
         )
+
+
+def _units(features: Mapping[str, Any], train: Interactions) -> dict[str, UnitRows]:
+    """Features as unit rows; a mistake names the modality before anything is fitted."""
+    if not isinstance(train, Interactions):
+        kind = type(train).__name__
+        raise ValueError(f"'train' must be Interactions, such as split.train (got {kind})")
+    units = {}
+    for name, feature in features.items():
+        units[name] = as_unit(feature)
+        if len(units[name]) != train.num_items:
+            raise ValueError(
+                f"'features' must have one row an item (expected {train.num_items:,} of "
+                f"{name!r}, got {len(units[name]):,})"
+            )
+    return units
 
 
 def choose(

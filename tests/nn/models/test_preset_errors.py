@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 import pytest
+import torch
 
 from mdsrec_pyg import SyntheticDataset, build_mdsrec, leave_last_out
 from mdsrec_pyg.graphs import RidgeConfig
@@ -26,7 +27,7 @@ def nothing_is_fitted(monkeypatch) -> None:
     class Failing:
         __init__ = fail
 
-    for name in ("count_cooccurrences", "fit_relations", "product_graph", "UnitRows"):
+    for name in ("count_cooccurrences", "fit_relations", "product_graph", "as_unit"):
         monkeypatch.setattr(presets, name, fail)
     for name in ("InterestCenters", "MDSRec"):
         monkeypatch.setattr(presets, name, Failing)
@@ -73,5 +74,23 @@ def test_wrong_options_are_errors_before_anything_is_fitted(
 
 @pytest.mark.usefixtures("nothing_is_fitted")
 def test_no_modality_is_an_error(dataset: SyntheticDataset) -> None:
-    with pytest.raises(ValueError, match="'features' must hold at least one modality"):
+    with pytest.raises(ValueError, match=r"'features' must hold at least one modality"):
         build_mdsrec({}, dataset.interactions)
+
+
+def test_wrong_features_and_training_parts_are_named(dataset: SyntheticDataset) -> None:
+    split = leave_last_out(dataset.interactions)
+    wrong: dict[str, Any] = {**dataset.features, "audio": torch.randn(dataset.num_items - 1, 4)}
+    with pytest.raises(ValueError, match=r"'features' must have one row an item .*'audio'"):
+        build_mdsrec(wrong, split.train)
+    with pytest.raises(ValueError, match=r"'train' must be Interactions.*\(got Split\)"):
+        build_mdsrec(dataset.features, split)  # type: ignore[arg-type]
+
+
+def test_an_array_is_a_modality(dataset: SyntheticDataset) -> None:
+    train = leave_last_out(dataset.interactions).train
+    plain = {name: feature.x.numpy() for name, feature in dataset.features.items()}
+    one = build_mdsrec(plain, train, num_centers=2).state_dict()
+    other = build_mdsrec(dataset.features, train, num_centers=2).state_dict()
+    assert one.keys() == other.keys()
+    assert all(torch.equal(one[name], other[name]) for name in one)
