@@ -83,6 +83,7 @@ class Parser(jsonargparse.ArgumentParser):
             **more,
         )
         self.examples = epilog
+        self.configs: list[str] = []  # prefixes of the options that add_config has added
         self.add_argument("--debug", action="store_true", help="show where an error came from")
 
     def read(self, argv: Sequence[str]) -> Namespace:
@@ -96,6 +97,9 @@ class Parser(jsonargparse.ArgumentParser):
                 name = same[0] if same else name
             words.append(f"{name}{equals}{value}")
         found: Namespace = self.parse_args(words)
+        for group in self.configs:
+            if not isinstance(found[group], Namespace):
+                self.error(f"--{group} must be options by name, not a value (got {found[group]})")
         return found
 
     def format_help(self, *args: Any, **options: Any) -> str:
@@ -143,6 +147,7 @@ def add_config(
         default: The configuration whose values are the defaults.
         skip: Fields that are no option here.
     """
+    parser.configs.append(group)
     part = parser.add_argument_group(title)
     hints, texts = get_type_hints(type(default)), option_texts(type(default))
     for name in default.names():

@@ -65,6 +65,8 @@ def parse(argv: Sequence[str]) -> Namespace:
     if len(given) != 1:
         found = " and ".join(f"--{name}" for name in given) or "none"
         parser.error(f"give one of --history, --histories and --user (got {found})")
+    if args.data is not None and args.user is None:
+        parser.error("--data has no effect without --user")
     return args
 
 

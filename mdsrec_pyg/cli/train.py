@@ -108,10 +108,10 @@ def _add_run(parser: Parser, preset: str) -> None:
 def parse(argv: Sequence[str]) -> Namespace:
     """Reads the options; those that are not given have the defaults of the preset."""
     first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    first.add_argument("--preset", choices=sorted(PRESETS), default="best")
-    preset = first.parse_known_args([word for word in argv if word not in ("-h", "--help")])[
-        0
-    ].preset
+    first.add_argument("--preset", nargs="?", default="best")
+    words = [word for word in argv if word not in ("-h", "--help")]
+    preset = first.parse_known_args(words)[0].preset
+    preset = preset if preset in PRESETS else "best"  # the parser of all options says what is wrong
     args = make_parser(preset).read(argv)
     if args.preset != preset:  # it stands in the file of --config
         args = make_parser(args.preset).read(argv)

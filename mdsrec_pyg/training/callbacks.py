@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from math import isfinite
 from typing import Any
 
 from torch import Tensor
@@ -27,7 +28,8 @@ class TrainingContext:
         loss: Loss of the last step, a detached scalar on the model's device; reading it, by
             ``float(context.loss)``, waits for the device. ``None`` before the first step.
         row: Row of the last finished epoch, as in :class:`~mdsrec_pyg.training.History`. Numbers
-            put into it by ``on_best`` or ``on_epoch`` reach ``metrics.jsonl`` and the loggers.
+            put into it by ``on_best`` or ``on_epoch`` reach ``metrics.jsonl`` and the loggers;
+            what is no finite number is an error.
         status: ``'running'``; in ``on_end`` ``'finished'``, ``'stopped'`` (by a callback),
             ``'interrupted'`` (Ctrl-C) or ``'failed'`` (an exception is on its way).
         stop_reason: What :meth:`stop` was given.
@@ -116,7 +118,16 @@ class CallbackList:
     def call(self, point: str) -> None:
         """Calls ``'on_start'``, ``'on_best'`` or ``'on_epoch'`` of each."""
         for callback in self.callbacks:
-            getattr(callback, point)(self.context)
+            try:
+                getattr(callback, point)(self.context)
+            finally:  # the row is written whatever happens
+                refused = _make_plain(self.context.row)
+            if refused:
+                name, value = refused.popitem()
+                raise ValueError(
+                    f"'row' must get finite numbers (got {value!r} as {name!r} by "
+                    f"{type(callback).__name__})"
+                )
             self._note_stop(callback)
 
     def step(self, loss: Tensor, step: int) -> bool:
@@ -160,6 +171,18 @@ class CallbackList:
                 )
             waiting.remove(fitting[0])
             fitting[0].load_state_dict(entry["state"])
+
+
+def _make_plain(row: dict[str, Any]) -> dict[str, Any]:
+    """Makes numbers of NumPy and torch numbers of Python; takes out and returns all else."""
+    refused = {}
+    for name, value in list(row.items()):
+        number = value.item() if getattr(value, "ndim", None) == 0 else value
+        if isinstance(number, (int, float)) and isfinite(number):
+            row[name] = number
+        else:
+            refused[name] = row.pop(name)
+    return refused
 
 
 def check_callbacks(callbacks: Iterable[Callback]) -> tuple[Callback, ...]:

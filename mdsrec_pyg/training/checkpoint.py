@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import pickle
+import re
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -26,6 +28,27 @@ def save_checkpoint(path: str | PathLike[str], content: dict[str, Any]) -> None:
     """
     with atomic_write(path) as temporary:
         torch.save({"format": FORMAT, **content}, temporary)
+
+
+def check_readable(name: str, state: Any) -> None:
+    """Raises a ValueError where :func:`load_checkpoint` could not read a state again.
+
+    Args:
+        name: Whose state it is.
+        state: What is going to be a part of a checkpoint.
+    """
+    file = io.BytesIO()
+    try:
+        torch.save(state, file)
+        file.seek(0)
+        torch.load(file, weights_only=True)
+    except (pickle.PickleError, AttributeError, TypeError, RuntimeError) as error:
+        found = re.search(r"GLOBAL (\S+)", str(error))
+        reason = f"got a {found[1]}" if found else str(error)
+        raise ValueError(
+            f"the state of {name!r} must be tensors and plain Python values, or the checkpoint "
+            f"could not be read again ({reason})"
+        ) from error
 
 
 def load_checkpoint(

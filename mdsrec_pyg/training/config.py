@@ -56,15 +56,19 @@ class TrainerConfig(Config):
     def __post_init__(self) -> None:
         """Checks the options."""
         check_at_least(self, 1, "epochs", "batch_size", "patience", "eval_every", "eval_batch_size")
+        check_at_least(self, 1, "stride")
         check_at_least(self, 0, "weight_decay", "warmup_steps", "seed")
         for name in ("lr", "grad_clip"):
             value = getattr(self, name)
-            if value is not None and not 0 < value < float("inf"):
+            unlimited = value is None and name == "grad_clip"
+            if not unlimited and (value is None or not 0 < value < float("inf")):
                 raise ValueError(f"{name!r} must be positive and finite (got {value})")
         if self.epochs % self.eval_every:
             raise ValueError(
                 f"'eval_every' must divide 'epochs', else the last epochs are trained in vain "
                 f"(got eval_every={self.eval_every}, epochs={self.epochs})"
             )
+        if self.seed >= 2**32:
+            raise ValueError(f"'seed' must be less than 2**32 (got {self.seed})")
         check_one_of(self, "precision", "float32", "bfloat16")
         metric_cutoff(self.monitor)

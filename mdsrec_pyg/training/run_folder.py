@@ -17,7 +17,7 @@ from torch import nn
 
 from mdsrec_pyg.io import atomic_write
 from mdsrec_pyg.nn.models.base import Recommender
-from mdsrec_pyg.training.checkpoint import load_checkpoint, save_checkpoint
+from mdsrec_pyg.training.checkpoint import check_readable, load_checkpoint, save_checkpoint
 from mdsrec_pyg.training.signature import first_difference
 
 
@@ -101,11 +101,18 @@ class RunFiles:
 
     def save(self, state: dict[str, Any]) -> None:
         """Writes the checkpoint of an epoch and appends its row."""
+        self.check_states(state["scheduler"], state["callbacks"])
         save_checkpoint(self.last, state)
         if state["best_epoch"] == state["epoch"]:
             self.save_best(state)
         with self.metrics.open("a", encoding="utf-8") as file:
             file.write(json.dumps(state["rows"][-1], allow_nan=False) + "\n")
+
+    @staticmethod
+    def check_states(scheduler: Any, callbacks: Any) -> None:
+        """Raises a ValueError where one of the caller's own could not be read again."""
+        check_readable("scheduler", scheduler)
+        check_readable("callbacks", callbacks)
 
     def save_best(self, state: dict[str, Any]) -> None:
         """Writes the weights with what belongs to them; the optimizer is not needed again."""

@@ -155,6 +155,8 @@ class Trainer:
         context.epoch, context.step = len(history), run.schedule.step
         try:
             run.callbacks.call("on_start")
+            if run.files is not None:  # before an epoch is lost
+                run.files.check_states(run.schedule.state_dict(), run.callbacks.state_dict())
             while (
                 len(history) < self.config.epochs
                 and run.stale < self.config.patience

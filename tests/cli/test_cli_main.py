@@ -198,6 +198,10 @@ def test_a_yaml_file_gives_options(call: Any, tmp_path: Path) -> None:
         (["trian"], 2, "did you mean 'train'?"),
         (["train", "--relations.l3", "4"], 2, "did you mean --relations.l2?"),
         (["train", "--l2", "4"], 2, "did you mean --relations.l2?"),
+        (["train", "--preset", "bst"], 2, "mdsrec train --help"),
+        (["train", "--preset"], 2, "mdsrec train --help"),
+        (["train", "--seed", "99999999999"], 1, "'seed' must be less than"),
+        (["train", "--trainer.stride", "0"], 1, "'stride' must be at least 1"),
         (["train", "--graph.behavior", "lgo"], 2, "expected one of 'binary', 'count', 'log'"),
         (["train", "--trainer.epochs", "x"], 2, "expected a whole number (got x)"),
         (["train", "--trainer.epochs", "0"], 1, "'epochs' must be at least 1 (got 0)"),
@@ -217,6 +221,7 @@ def test_a_yaml_file_gives_options(call: Any, tmp_path: Path) -> None:
         (["evaluate", "nowhere"], 1, "nowhere holds no run"),
         (["recommend", "nowhere"], 2, "give one of --history, --histories and --user (got none)"),
         (["recommend", "x", "--history", "a", "--user", "b"], 2, "--history and --user"),
+        (["recommend", "x", "--history", "a", "--data", "b"], 2, "--data has no effect without"),
         (["bench", "--repeats", "0"], 1, "--repeats must be at least 1 (got 0)"),
         (["bench", "--num-items", "0"], 1, "--num-items must be at least 1 (got 0)"),
         (["train", "--device", "gpu"], 1, "--device must be one that torch has here"),
@@ -234,6 +239,13 @@ def test_mistakes(call: Any, tmp_path: Path, words: list[str], code: int, said: 
     assert said in done.err
     assert "Traceback" not in done.err
     assert list(tmp_path.iterdir()) == []  # nothing was begun
+
+
+def test_a_value_where_a_file_must_have_options(call: Any, tmp_path: Path) -> None:
+    (tmp_path / "run.yaml").write_text("trainer: 5\n")
+    done = call("train", "--config", tmp_path / "run.yaml")
+    assert (done.code, done.out) == (2, "")
+    assert "--trainer must be options by name, not a value (got 5)" in done.err
 
 
 def test_dashes_and_underscores_are_the_same() -> None:

@@ -160,6 +160,9 @@ def test_graphs_that_do_not_fit(graph: Data, x: Tensor) -> None:
         encoder(x, graph.edge_index, graph.edge_weight[:-1])
     with pytest.raises(ValueError, match="'edge_weight' must be left out"):
         encoder(x, torch.eye(N).to_sparse_csr(), torch.ones(N))
+    for other in (None, 5, (graph.edge_index, graph.edge_weight), graph.edge_index.numpy()):
+        with pytest.raises(ValueError, match=r"'graph' must be a Data, .* \(got"):
+            encoder(x, other)
     with pytest.raises(ValueError, match=r"must have 'edge_index' or 'adj_t' \(got \['num_nodes'"):
         encoder(x, Data(num_nodes=N))
     wide = Data(edge_index=graph.edge_index, edge_attr=torch.rand(graph.num_edges, 2), num_nodes=N)

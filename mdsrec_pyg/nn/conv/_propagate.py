@@ -9,7 +9,6 @@ from typing import Any, TypeVar
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 from torch.utils.weak import WeakTensorKeyDictionary
 
 T = TypeVar("T")
@@ -51,7 +50,9 @@ class TensorCache:
         stamp = (key._version, pointer, options)
         entry: tuple[Any, T] | None = self._entries.get(key)
         if entry is None or entry[0] != stamp:
-            entry = (stamp, build())
+            # Made under inference_mode, it could not be saved for a later backward.
+            with torch.inference_mode(False), torch.no_grad():
+                entry = (stamp, build())
             self._entries[key] = entry
         return entry[1]
 
@@ -122,11 +123,13 @@ def of_edges(
 ) -> Adjacency:
     """The matrix whose rows are the targets of edges, or the sources where ``reverse``."""
     row, col = (0, 1) if reverse else (1, 0)
-    return cache.get(
-        edge_index,
-        (num_rows, num_cols, reverse),
-        lambda: Adjacency.from_edges(edge_index[row], edge_index[col], num_rows, num_cols),
-    )
+
+    def build() -> Adjacency:
+        if edge_index.dim() != 2 or edge_index.size(0) != 2:
+            raise ValueError(f"'edge_index' must have shape [2, E] (got {list(edge_index.shape)})")
+        return Adjacency.from_edges(edge_index[row], edge_index[col], num_rows, num_cols)
+
+    return cache.get(edge_index, (num_rows, num_cols, reverse), build)
 
 
 def result_types(x: Tensor, edge_weight: Tensor | None) -> tuple[torch.dtype, torch.dtype]:
@@ -144,7 +147,8 @@ class Propagate(torch.autograd.Function):
     r"""Computes :math:`\mathbf{A} \mathbf{x}`, and :math:`\mathbf{A}^{\top} \mathbf{g}` backward.
 
     The gradient with respect to :math:`A_{ij}` is :math:`\mathbf{g}_i^{\top} \mathbf{x}_j`,
-    sampled at the edges, and only where it is asked for.
+    sampled at the edges, and only where it is asked for. With ``create_graph`` both are computed
+    edge by edge, so that they can be differentiated again.
     """
 
     @staticmethod
@@ -162,13 +166,15 @@ class Propagate(torch.autograd.Function):
         return multiply(adj.rowptr, adj.col, value, x, kernel)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None, None, None]:
         """Multiplies by the transpose."""
         adj: Adjacency = ctx.adj
         x, value, value_t = ctx.saved_tensors
-        grad = grad.contiguous()
         grad_x = grad_value = None
+        if torch.is_grad_enabled():  # create_graph
+            grad_x, grad_value = _edge_by_edge(adj, grad, x, value)
+            return grad_x, grad_value, None, None, None
+        grad = grad.contiguous()
         if ctx.needs_input_grad[0]:
             if value is not None and value_t is None:
                 value_t = value[adj.perm_t]
@@ -176,6 +182,17 @@ class Propagate(torch.autograd.Function):
         if ctx.needs_input_grad[1]:
             grad_value = edge_products(adj, grad, x)
         return grad_x, grad_value, None, None, None
+
+
+def _edge_by_edge(
+    adj: Adjacency, grad: Tensor, x: Tensor | None, value: Tensor | None
+) -> tuple[Tensor, Tensor | None]:
+    """The gradients by operations that have gradients; ``x`` where the weights want one."""
+    row = torch.repeat_interleave(adj.rowptr.diff(), output_size=adj.col.numel())
+    message = grad[row]
+    weighted = message if value is None else value[:, None] * message
+    grad_x = grad.new_zeros(adj.num_cols, grad.size(1)).index_add(0, adj.col, weighted)
+    return grad_x, None if x is None else (message * x[adj.col]).sum(dim=1)
 
 
 def edge_products(adj: Adjacency, rows: Tensor, cols: Tensor) -> Tensor:

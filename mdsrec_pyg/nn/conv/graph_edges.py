@@ -64,9 +64,13 @@ def checked_edges(x: Tensor, graph: Data | Adj, edge_weight: OptTensor) -> tuple
     """Edges and weights of a graph, ``edge_index`` or matrix over the items ``x`` ``[N, D]``.
 
     Raises:
-        ValueError: Other items, another device, weights that do not fit the edges, or
-            ``edge_weight`` beside what brings its own.
+        ValueError: Something else, other items, another device, weights that do not fit the edges,
+            or ``edge_weight`` beside what brings its own.
     """
+    if not isinstance(graph, (Data, Tensor, SparseTensor)):
+        raise ValueError(
+            f"'graph' must be a Data, an 'edge_index' or a matrix (got {type(graph).__name__})"
+        )
     own = isinstance(graph, Data) or _is_matrix(graph)
     if own and edge_weight is not None:
         raise ValueError("'edge_weight' must be left out where 'graph' brings its own")

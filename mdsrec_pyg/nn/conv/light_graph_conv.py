@@ -116,9 +116,9 @@ class LightGraphConv(MessagePassing):
             ``'sparse_csr'`` on other devices: no buffer of one row an edge, the transpose is kept
             for the gradient. ``'message_passing'``, PyG's own, where messages are looked at or
             changed (hooks, explanations, a subclass with its own ``message``), and for other
-            aggregations, inputs of other than two dimensions, sparse layouts other than CSR, a
-            matrix in what ``torch.compile`` or ``torch.export`` traces, and all that
-            ``torch.jit`` does.
+            aggregations, inputs of other than two dimensions, integers and complex numbers, sparse
+            layouts other than CSR, a matrix in what ``torch.compile`` or ``torch.export`` traces,
+            and all that ``torch.jit``, ``torch.func`` and the device ``meta`` do.
         """
         matrix = _is_matrix(edge_index)
         if matrix and edge_weight is not None:
@@ -127,6 +127,8 @@ class LightGraphConv(MessagePassing):
         source = x if isinstance(x, Tensor) else x[0]
         plain = (
             source.dim() == 2
+            and source.is_floating_point()
+            and not (edge_weight is not None and edge_weight.is_complex())
             and self.aggr in ("add", "sum")
             and self.node_dim in (-2, 0)
             and self.decomposed_layers == 1
@@ -137,12 +139,13 @@ class LightGraphConv(MessagePassing):
         device = source.device.type
         if self.kernel in KERNELS and (not plain or device not in KERNELS[self.kernel]):
             raise ValueError(
-                f"kernel={self.kernel!r} must get a plain sum over a two-dimensional input on "
+                f"kernel={self.kernel!r} must get a plain sum over a two-dimensional real input on "
                 f"{' or '.join(KERNELS[self.kernel])} (got aggr={self.aggr!r}, 'x' of shape "
                 f"{list(source.shape)} on {device}, or messages that are looked at)"
             )
-        traced = matrix and torch.compiler.is_compiling()
-        if not plain or traced or torch.jit.is_tracing():
+        if not plain or device == "meta" or torch.jit.is_tracing():
+            return "message_passing"
+        if matrix if torch.compiler.is_compiling() else _in_functional_transform():
             return "message_passing"
         return self.kernel or ("embedding_bag" if device == "cpu" else "sparse_csr")
 
@@ -227,6 +230,11 @@ class LightGraphConv(MessagePassing):
             return adj, None, plain
         check_weight(edge_weight, adj)
         return adj, edge_weight.reshape(-1), edge_weight
+
+
+def _in_functional_transform() -> bool:
+    """Whether ``torch.func`` looks on, whose tensors an own gradient cannot take."""
+    return bool(torch._C._are_functorch_transforms_active())
 
 
 def _is_matrix(edge_index: Adj) -> bool:

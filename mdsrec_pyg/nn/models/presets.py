@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -52,19 +53,21 @@ class Preset(Config):
 
 #: The named forms. ``'paper'`` is the paper's own: E_m alone, centers in queries and keys, gate;
 #: no history bias, no relation attention. ``'best'`` is what validation chose (docs/results.md).
-PRESETS: dict[str, Preset] = {
-    "paper": Preset(
-        relations=None,
-        model=MDSRecConfig(
-            history_bias=False,
-            add_id=False,
-            add_features=False,
-            add_centers=False,
-            center_mode="only",
+PRESETS: Mapping[str, Preset] = MappingProxyType(
+    {
+        "paper": Preset(
+            relations=None,
+            model=MDSRecConfig(
+                history_bias=False,
+                add_id=False,
+                add_features=False,
+                add_centers=False,
+                center_mode="only",
+            ),
         ),
-    ),
-    "best": Preset(),
-}
+        "best": Preset(),
+    }
+)
 
 
 def build_mdsrec(

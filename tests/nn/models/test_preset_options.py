@@ -246,3 +246,8 @@ def test_parts_of_your_own_leave_the_presets_options_without_a_word(
     assert isinstance(model.fusion, Equal)
     with pytest.warns(UserWarning, match=r"\['temperature'\] have no effect with a 'fusion'"):
         build(dataset, preset, fusion=Equal(), temperature=0.1)
+
+
+def test_presets_cannot_be_changed() -> None:
+    with pytest.raises(TypeError):
+        PRESETS["best"] = Preset(num_centers=1)  # type: ignore[index]

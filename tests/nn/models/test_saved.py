@@ -19,6 +19,7 @@ from torch_geometric.nn import GATv2Conv, GCNConv
 
 from mdsrec_pyg.graphs import ridge
 from mdsrec_pyg.nn import EASE, MDSRec, Popularity, Recommender, SASRec
+from mdsrec_pyg.nn.models.saving import folder as saved
 from mdsrec_pyg.nn.models.saving.folder import SavedModel
 from mdsrec_pyg.retrieval import Retriever, recommend
 
@@ -182,3 +183,19 @@ def test_an_own_layer_is_asked_for(make_mdsrec: Make, world, tmp_path: Path) -> 
         MDSRec.load(tmp_path / "model", conv=gat, fusion=torch.nn.Identity())
     with pytest.raises(ValueError, match=r"'propagate.0.convs.0.*' has shape"):
         MDSRec.load(tmp_path / "model", conv=lambda: GATv2Conv(4, 2, heads=2, edge_dim=1))
+
+
+def test_a_model_that_is_replaced_while_it_is_read_is_refused(tmp_path: Path, monkeypatch) -> None:
+    first, second = SASRec(5, channels=4, bias_lr=2.0), SASRec(5, channels=4, bias_lr=3.0)
+    first.save(tmp_path / "model")
+    read = saved.load_file
+
+    def late(path: Path) -> Any:
+        second.save(tmp_path / "model")  # after the hashes were looked at
+        return read(path)
+
+    monkeypatch.setattr(saved, "load_file", late)
+    with pytest.raises(ValueError, match="must not be written while it is read"):
+        SASRec.load(tmp_path / "model")
+    monkeypatch.undo()
+    assert SASRec.load(tmp_path / "model").bias_lr == 3.0

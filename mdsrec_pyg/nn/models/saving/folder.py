@@ -108,6 +108,8 @@ class SavedModel:
             item_ids = _ids(json.loads((path / ITEMS).read_text(encoding="utf-8")))
         strides = config.get("strides", {})
         tensors = {name: _own_memory(t, strides.get(name)) for name, t in tensors.items()}
+        if read_config(path / CONFIG) != config:  # it is away while the others are replaced
+            raise ValueError(f"{str(path)!r} must not be written while it is read")
         return cls(config, tensors, item_ids)
 
 
