@@ -41,6 +41,9 @@ def check_inputs(
         _check_names("relations", list(relations.graphs), list(graphs))
         parts = {name: num_nodes(graph) for name, graph in relations.graphs.items()}
         _check_sizes("relations", parts, sizes)
+        bare = [name for name, graph in relations.graphs.items() if "edge_weight" not in graph]
+        if bare:
+            raise ValueError(f"'relations' must have weights as 'edge_weight' [E] (none in {bare})")
     return next(iter(sizes.values()))
 
 

@@ -10,6 +10,7 @@ import torch_geometric.transforms as T
 from torch_geometric.data import Data
 from torch_geometric.nn import GPSConv, SAGEConv
 
+from mdsrec_pyg.nn import Relations
 from mdsrec_pyg.nn.models._inputs import check_conv, check_inputs
 
 
@@ -46,6 +47,14 @@ def test_graphs_that_do_not_fit(world, change: Callable[[Data], object], message
     graphs["text"] = with_change(graphs["text"], change)
     with pytest.raises(ValueError, match=message):
         check_inputs(graphs, world.centers, world.relations, True)
+
+
+def test_relations_without_weights(world) -> None:
+    graphs = {name: graph.clone() for name, graph in world.relations.graphs.items()}
+    del graphs["text"].edge_weight
+    relations = Relations(graphs, world.relations.training_votes, "exact")
+    with pytest.raises(ValueError, match=r"'relations' must have weights .*\(none in \['text'\]\)"):
+        check_inputs(world.graphs, world.centers, relations, True)
 
 
 def test_one_layer_for_several_modalities() -> None:
