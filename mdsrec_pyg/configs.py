@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from difflib import get_close_matches
-from typing import Any, TypeVar
+from numbers import Integral, Real
+from types import UnionType
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 __all__ = ["Config", "check_at_least", "check_one_of", "configure", "unknown_option"]
 
@@ -14,7 +16,19 @@ C = TypeVar("C", bound="Config")
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """Base of the option sets; a field is an option, its default the only one there is."""
+    """Base of the option sets; a field is an option, its default the only one there is.
+
+    Raises:
+        ValueError: A value of another type than the field's: a wrong number is an error where it is
+            written, not where it is used.
+    """
+
+    def __post_init__(self) -> None:
+        """Checks the types; a subclass that checks more calls this first."""
+        for name, hint in get_type_hints(type(self)).items():
+            value = getattr(self, name)
+            if not _fits(value, hint):
+                raise ValueError(f"{name!r} must be {_describe(hint)} (got {value!r})")
 
     @classmethod
     def names(cls) -> list[str]:
@@ -36,6 +50,41 @@ class Config:
     def to_dict(self) -> dict[str, Any]:
         """All options by name, nested ones as dictionaries."""
         return asdict(self)
+
+
+#: What a type is called in a message, and what it takes: NumPy's numbers count as numbers.
+_PLAIN: dict[Any, tuple[str, tuple[type, ...]]] = {
+    bool: ("True or False", (bool,)),
+    int: ("a whole number", (Integral,)),
+    float: ("a number", (Real,)),
+    str: ("text", (str,)),
+    type(None): ("None", (type(None),)),
+}
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    if get_origin(hint) in (Union, UnionType):
+        return any(_fits(value, part) for part in get_args(hint))
+    if get_origin(hint) is Literal:
+        return value in get_args(hint)
+    if hint in _PLAIN:
+        return isinstance(value, _PLAIN[hint][1]) and (hint is bool or not isinstance(value, bool))
+    kind = get_origin(hint) or hint
+    return not isinstance(kind, type) or isinstance(value, kind)
+
+
+def _describe(hint: Any) -> str:
+    *first, last = _choices(hint)
+    return f"{', '.join(first)} or {last}" if first else last
+
+
+def _choices(hint: Any) -> list[str]:
+    """What a value may be, one after the other."""
+    if get_origin(hint) in (Union, UnionType):
+        return [choice for part in get_args(hint) for choice in _choices(part)]
+    if get_origin(hint) is Literal:
+        return [repr(value) for value in get_args(hint)]
+    return [_PLAIN[hint][0] if hint in _PLAIN else f"a {getattr(hint, '__name__', hint)}"]
 
 
 def configure(default: C, given: C | Mapping[str, Any] | None = None, **options: Any) -> C:

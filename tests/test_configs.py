@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import inspect
 import re
+from collections.abc import Callable
 from dataclasses import FrozenInstanceError
 from typing import Any
 
+import numpy as np
 import pytest
 
-from mdsrec_pyg import nn
+from mdsrec_pyg import SyntheticDataset, build_mdsrec, nn
 from mdsrec_pyg.configs import configure
 from mdsrec_pyg.data import SequenceLoader
 from mdsrec_pyg.graphs import (
@@ -134,3 +136,36 @@ def test_an_option_has_the_same_default_at_every_entrance(config: Any, callables
                 compared += 1
                 assert parameter.default == getattr(options, name), (function, name)
     assert compared
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: TrainerConfig(batch_size=2.5), "'batch_size' must be a whole number (got 2.5)"),
+        (lambda: TrainerConfig(epochs=True), "'epochs' must be a whole number (got True)"),
+        (lambda: TrainerConfig(epochs="3"), "'epochs' must be a whole number (got '3')"),
+        (lambda: TrainerConfig(lr="0.1"), "'lr' must be a number (got '0.1')"),
+        (lambda: TrainerConfig(exclude_seen="yes"), "'exclude_seen' must be True or False (got"),
+        (lambda: TrainerConfig(grad_clip="1"), "'grad_clip' must be a number or None (got '1')"),
+        (lambda: MDSRecConfig(fusion=None), "'fusion' must be text (got None)"),
+        (lambda: RidgeConfig(l2=None), "'l2' must be a number (got None)"),
+        (lambda: ProductConfig(fill=3), "'fill' must be 'semantic' or None (got 3)"),
+        (lambda: Preset(model=None), "'model' must be a MDSRecConfig (got None)"),
+    ],
+)
+def test_a_value_of_another_type_is_an_error(make: Callable[[], Any], message: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(message)):
+        make()
+
+
+def test_numbers_of_numpy_are_numbers() -> None:
+    config = TrainerConfig(epochs=np.int64(3), lr=np.float32(0.5), batch_size=8)
+    assert (config.epochs, config.lr) == (3, 0.5)
+
+
+def test_an_option_of_a_part_names_the_part() -> None:
+    empty = SyntheticDataset(20, 30, num_interests=2, channels=2)
+    for name, part in (("l2", "relations"), ("window", "graph")):
+        option: dict[str, Any] = {name: 3}
+        with pytest.raises(ValueError, match=rf"it is one of '{part}', {part}={{'{name}': ...}}"):
+            build_mdsrec(empty.features, empty.interactions, **option)

@@ -35,6 +35,7 @@ class _Blockwise(Config):
 
     def __post_init__(self) -> None:
         """Checks the options."""
+        super().__post_init__()
         check_at_least(self, 1, "max_sequence_length", "block_size", "num_probes")
         check_one_of(self, "search", "exact", "cells", None)
 

@@ -55,6 +55,7 @@ class TrainerConfig(Config):
 
     def __post_init__(self) -> None:
         """Checks the options."""
+        super().__post_init__()
         check_at_least(self, 1, "epochs", "batch_size", "patience", "eval_every", "eval_batch_size")
         check_at_least(self, 1, "stride")
         check_at_least(self, 0, "weight_decay", "warmup_steps", "seed")

@@ -46,6 +46,7 @@ class RunConfig(Config):
 
     def __post_init__(self) -> None:
         """Checks the options."""
+        super().__post_init__()
         check_one_of(self, "duplicates", "keep", "drop")
         check_one_of(self, "split", *sorted(SPLITS))
         check_one_of(self, "preset", *sorted(PRESETS))

@@ -111,7 +111,7 @@ def test_the_state_of_a_scheduler(toy_model, toy_split, tmp_path) -> None:
 
 def test_options_that_no_run_can_have() -> None:
     for option, text in (
-        ({"lr": None}, "'lr' must be positive"),
+        ({"lr": None}, "'lr' must be a number"),
         ({"stride": 0}, "'stride' must be at least 1"),
         ({"seed": 2**32}, "'seed' must be less than"),
     ):

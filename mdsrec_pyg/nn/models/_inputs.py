@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -32,6 +33,10 @@ def check_inputs(
         raise ValueError(f"'graphs' must have the items' features as 'x' (none in {missing})")
     for name, graph in graphs.items():
         _check_graph(name, graph, sizes[name])
+    bare = [name for name, graph in graphs.items() if graph.get("edge_weight") is None]
+    if bare:
+        message = f"'graphs' without 'edge_weight': each edge counts one in {bare}"
+        warnings.warn(message, stacklevel=3)
     _check_device(graphs)
     if centers is not None:
         _check_names("centers", sorted(centers), sorted(graphs))

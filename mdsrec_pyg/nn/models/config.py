@@ -79,6 +79,7 @@ class MDSRecConfig(Config):
 
     def __post_init__(self) -> None:
         """Checks the options."""
+        super().__post_init__()
         ones = ("channels", "max_length", "num_layers", "num_heads", "num_components")
         check_at_least(self, 1, *ones, "num_negatives", "max_scores")
         check_at_least(self, 0, "num_conv_layers")

@@ -48,6 +48,7 @@ class Preset(Config):
 
     def __post_init__(self) -> None:
         """Checks the options."""
+        super().__post_init__()
         check_at_least(self, 0, "num_centers")
 
 
@@ -167,6 +168,17 @@ def _units(features: Mapping[str, Any], train: Interactions) -> dict[str, UnitRo
     return units
 
 
+def _unknown(name: str, known: list[str]) -> ValueError:
+    """The error for an option that ``build_mdsrec`` does not have; a part's names the part."""
+    for part, config in (("relations", RelationsConfig), ("graph", ProductConfig)):
+        if name in config.names():
+            return ValueError(
+                f"build_mdsrec has no option {name!r} of its own: it is one of {part!r}, "
+                f"{part}={{{name!r}: ...}}"
+            )
+    return unknown_option("build_mdsrec", name, known)
+
+
 def choose(
     preset: str | Preset,
     graph: ProductConfig | Mapping[str, Any] | None,
@@ -187,7 +199,7 @@ def choose(
     for name in options:
         if name not in MDSRecConfig.names():
             known = [*MDSRecConfig.names(), "graph", "relations", "num_centers", "conv", "encoder"]
-            raise unknown_option("build_mdsrec", name, known)
+            raise _unknown(name, known)
     fitted = preset.relations
     if relations is False:
         fitted = None

@@ -40,7 +40,7 @@ def nothing_is_fitted(monkeypatch) -> None:
         ({"preset": "x"}, "'preset' must be one of ['best', 'paper'] (got 'x')"),
         ({"chanels": 3}, "build_mdsrec has no option 'chanels': did you mean 'channels'?"),
         ({"relation": False}, "build_mdsrec has no option 'relation': did you mean 'relations'?"),
-        ({"l2": 3.0}, "build_mdsrec has no option 'l2': it has "),
+        ({"l2": 3.0}, "build_mdsrec has no option 'l2' of its own: it is one of 'relations'"),
         (
             {"graph": {"num_neighbours": 3}},
             "ProductConfig has no option 'num_neighbours': did you mean 'num_neighbors'?",
