@@ -139,27 +139,30 @@ def test_an_option_has_the_same_default_at_every_entrance(config: Any, callables
 
 
 @pytest.mark.parametrize(
-    ("make", "message"),
+    ("kind", "options", "message"),
     [
-        (lambda: TrainerConfig(batch_size=2.5), "'batch_size' must be a whole number (got 2.5)"),
-        (lambda: TrainerConfig(epochs=True), "'epochs' must be a whole number (got True)"),
-        (lambda: TrainerConfig(epochs="3"), "'epochs' must be a whole number (got '3')"),
-        (lambda: TrainerConfig(lr="0.1"), "'lr' must be a number (got '0.1')"),
-        (lambda: TrainerConfig(exclude_seen="yes"), "'exclude_seen' must be True or False (got"),
-        (lambda: TrainerConfig(grad_clip="1"), "'grad_clip' must be a number or None (got '1')"),
-        (lambda: MDSRecConfig(fusion=None), "'fusion' must be text (got None)"),
-        (lambda: RidgeConfig(l2=None), "'l2' must be a number (got None)"),
-        (lambda: ProductConfig(fill=3), "'fill' must be 'semantic' or None (got 3)"),
-        (lambda: Preset(model=None), "'model' must be a MDSRecConfig (got None)"),
+        (TrainerConfig, {"batch_size": 2.5}, "'batch_size' must be a whole number (got 2.5)"),
+        (TrainerConfig, {"epochs": True}, "'epochs' must be a whole number (got True)"),
+        (TrainerConfig, {"epochs": "3"}, "'epochs' must be a whole number (got '3')"),
+        (TrainerConfig, {"lr": "0.1"}, "'lr' must be a number (got '0.1')"),
+        (TrainerConfig, {"exclude_seen": "yes"}, "'exclude_seen' must be True or False (got"),
+        (TrainerConfig, {"grad_clip": "1"}, "'grad_clip' must be a number or None (got '1')"),
+        (MDSRecConfig, {"fusion": None}, "'fusion' must be text (got None)"),
+        (RidgeConfig, {"l2": None}, "'l2' must be a number (got None)"),
+        (ProductConfig, {"fill": 3}, "'fill' must be 'semantic' or None (got 3)"),
+        (Preset, {"model": None}, "'model' must be a MDSRecConfig (got None)"),
     ],
 )
-def test_a_value_of_another_type_is_an_error(make: Callable[[], Any], message: str) -> None:
+def test_a_value_of_another_type_is_an_error(
+    kind: Callable[..., Any], options: dict[str, Any], message: str
+) -> None:
     with pytest.raises(ValueError, match=re.escape(message)):
-        make()
+        kind(**options)
 
 
 def test_numbers_of_numpy_are_numbers() -> None:
-    config = TrainerConfig(epochs=np.int64(3), lr=np.float32(0.5), batch_size=8)
+    options: dict[str, Any] = {"epochs": np.int64(3), "lr": np.float32(0.5)}
+    config = TrainerConfig(**options)
     assert (config.epochs, config.lr) == (3, 0.5)
 
 
