@@ -2,8 +2,8 @@
 
     python examples/train_mdsrec.py --data FOLDER
 
-The folder holds interactions, items and one array a modality: see "Your own data" in the
-README. Without ``--data`` the synthetic data set takes its place (``make train``).
+The folder holds interactions, items and one array a modality: see
+``docs/guides/data.md``. Without ``--data`` the synthetic data set takes its place (``make train``).
 
 What to expect without options, on one CPU core in 20 seconds: validation NDCG@10 .095 before
 training and .100 in epoch 12 of 17; on the test split popularity .004, SASRec .024, EASE with
@@ -91,9 +91,9 @@ def say_what_next(directory: Path, user: object) -> None:
         python = python.relative_to(Path.cwd())
     print("What next\n  Recommendations of this run, with the why of each:")
     print(f"    {python} examples/recommend.py {directory} --user {user}")
-    print('  Your own data ("Your own data" in README.md says what the folder holds):')
+    print('  Your own data (docs/guides/data.md says what the folder holds):')
     print(f"    {python} examples/train_mdsrec.py --data FOLDER")
-    print("  Layers, modalities and models of your own: examples/ and README.md")
+    print("  Layers, modalities and models of your own: docs/guides (make docs: as pages)")
 
 
 def main(argv: list[str] | None = None) -> None:
