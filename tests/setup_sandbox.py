@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from tests.signals import heeds_ctrl_c
+
 ROOT = Path(__file__).resolve().parents[1]
 
 #: What the script reads: a change of it is a reason to set up anew.
@@ -92,6 +94,7 @@ exec '{sys.executable}' "$@"
             stdout=subprocess.PIPE,
             text=True,
             start_new_session=True,
+            preexec_fn=heeds_ctrl_c,
         )
         try:
             while not started.exists():

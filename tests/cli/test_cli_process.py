@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from mdsrec_pyg.training.checkpoint import load_checkpoint
+from tests.signals import heeds_ctrl_c
 
 COMMAND = [sys.executable, "-m", "mdsrec_pyg"]
 
@@ -30,7 +31,12 @@ def test_ctrl_c_keeps_finished_epochs(shop: Path, tmp_path: Path) -> None:
     words = [*COMMAND, "train", "--data", str(shop), "--directory", "run", "--model.channels", "8"]
     words += ["--num-centers", "0", "--trainer.epochs", "5000", "--trainer.patience", "5000"]
     process = subprocess.Popen(
-        words, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        words,
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=heeds_ctrl_c,
     )
     end = time.monotonic() + 120
     while not (tmp_path / "run" / "best.pt").exists() and time.monotonic() < end:
