@@ -91,7 +91,7 @@ def say_what_next(directory: Path, user: object) -> None:
         python = python.relative_to(Path.cwd())
     print("What next\n  Recommendations of this run, with the why of each:")
     print(f"    {python} examples/recommend.py {directory} --user {user}")
-    print('  Your own data (docs/guides/data.md says what the folder holds):')
+    print("  Your own data (docs/guides/data.md says what the folder holds):")
     print(f"    {python} examples/train_mdsrec.py --data FOLDER")
     print("  Layers, modalities and models of your own: docs/guides (make docs: as pages)")
 

@@ -177,7 +177,7 @@ def run(args: Namespace) -> int:
         print(json.dumps({"directory": str(done.directory), **done.result}, indent=2))
         return 0
     print(f"\n{done.test}\n")
-    _say_what_next(done.directory, done.user)
+    _say_what_next(done.directory, done.user, config)
     return 0
 
 
@@ -190,8 +190,13 @@ def _logger(name: str, folder: Path) -> Logger:
     return WandbLogger(name=folder.name)
 
 
-def _say_what_next(directory: Path, user: Any) -> None:
+def _say_what_next(directory: Path, user: Any, config: RunConfig) -> None:
     folder, name = shlex.quote(str(directory)), shlex.quote(str(user))
     print(f"The run is in {directory}. What comes next:")
     print(f"  mdsrec evaluate {folder}")
     print(f"  mdsrec recommend {folder} --user {name} --explain")
+    if config.data is None:
+        if "relations" not in config.options:
+            print("  mdsrec train --relations.l2 300 --relations.feature_weight 30")
+            print("      (made-up items have few users each: a stronger ridge does better here)")
+        print("  mdsrec train --data FOLDER")

@@ -274,3 +274,17 @@ def test_interrupted(call: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mdsrec_pyg.cli.doctor.run", stop)
     done = call("doctor")
     assert (done.code, done.err) == (130, "interrupted\n")
+
+
+def test_what_comes_next_after_made_up_data(capsys: pytest.CaptureFixture[str]) -> None:
+    ridge = "mdsrec train --relations.l2 300 --relations.feature_weight 30"
+    own = "mdsrec train --data FOLDER"
+    for config, said in (
+        (RunConfig(), [ridge, own]),
+        (RunConfig(options={"relations": {"l2": 300.0}}), [own]),
+        (RunConfig(data="shop"), []),
+    ):
+        train._say_what_next(Path("runs/x y"), 7, config)
+        lines = capsys.readouterr().out.splitlines()
+        assert "  mdsrec recommend 'runs/x y' --user 7 --explain" in lines
+        assert [line.strip() for line in lines if line.startswith("  mdsrec train")] == said
