@@ -187,6 +187,8 @@ def _make_plain(row: dict[str, Any]) -> dict[str, Any]:
 
 def check_callbacks(callbacks: Iterable[Callback]) -> tuple[Callback, ...]:
     """The callbacks as a tuple; one that is no :class:`Callback` is an error."""
+    if not isinstance(callbacks, Iterable):
+        raise ValueError(f"'callbacks' must be a list of callbacks (got {callbacks!r})")
     callbacks = tuple(callbacks)
     for callback in callbacks:
         if not isinstance(callback, Callback):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from os import PathLike
 from typing import Any, Protocol, runtime_checkable
 
@@ -256,6 +256,8 @@ def _table(entries: Mapping[str, object]) -> str:
 
 def check_loggers(loggers: Any) -> tuple[Logger, ...]:
     """The loggers as a tuple; one without the three methods is an error."""
+    if not isinstance(loggers, Iterable):
+        raise ValueError(f"'loggers' must be a list of loggers (got {loggers!r})")
     loggers = tuple(loggers)
     for logger in loggers:
         if isinstance(logger, type) or not isinstance(logger, Logger):

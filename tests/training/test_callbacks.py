@@ -278,6 +278,13 @@ def test_what_is_no_callback_is_an_error(toy_model, callback):
         Trainer(toy_model(), callbacks=[callback])
 
 
+@pytest.mark.parametrize("name", ["callbacks", "loggers"])
+@pytest.mark.parametrize("value", [None, Callback()])
+def test_one_that_is_no_list_is_an_error(toy_model, name, value):
+    with pytest.raises(ValueError, match=rf"'{name}' must be a list of {name} \(got"):
+        Trainer(toy_model(), **{name: value})
+
+
 def test_a_stop_needs_a_reason(toy_model, toy_split):
     class Silent(Callback):
         def on_start(self, context):

@@ -39,6 +39,8 @@ def test_it_holds_the_best_weights_and_the_ids(tmp_path: Path) -> None:
     fit(model, tmp_path / "run", epochs=4, lr=0.5)
     rows = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").open()]
     best = max(row["ndcg@10"] for row in rows)
+    with pytest.raises(ValueError, match=r"there is no .*config\.json'\); '.*model' holds one"):
+        Recommender.load(tmp_path / "run")
     loaded = Recommender.load(tmp_path / "run" / "model")
     assert evaluate(loaded, SPLIT.val).metrics["ndcg@10"] == best
     assert loaded.item_ids is not None

@@ -116,7 +116,9 @@ class SavedModel:
 def read_config(path: Path) -> dict[str, Any]:
     """The contents of ``config.json``, verified."""
     if not path.is_file():
-        raise ValueError(f"'folder' must hold a saved model (there is no {str(path)!r})")
+        inside = path.parent / "model"  # where a training run keeps its model
+        hint = f"; {str(inside)!r} holds one" if (inside / CONFIG).is_file() else ""
+        raise ValueError(f"'folder' must hold a saved model (there is no {str(path)!r}){hint}")
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
