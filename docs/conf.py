@@ -19,6 +19,7 @@ extensions = [
     "sphinx.ext.viewcode",
     "myst_parser",
     "sphinx_copybutton",
+    "docstrings",
     "mathml",
     "public_names",
     "root_pages",
