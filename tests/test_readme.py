@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import re
 import runpy
+import shlex
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+
+from mdsrec_pyg.data import SequenceBatch
+from mdsrec_pyg.nn import Recommender
+from tests.docs.test_guides import check_mdsrec
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()
@@ -25,10 +31,13 @@ def test_python_blocks_run_one_after_the_other(
     names: dict[str, Any] = {"__name__": "readme"}
     for block in blocks("python"):
         exec(compile(block, "README.md", "exec"), names)
+        if "trained" not in names:
+            names["trained"] = names["model"]
     output = capsys.readouterr().out
     assert "500 queries over 500 items" in output
-    assert "FolderDataset(shop)" in output
-    assert "2 items (66.7%)" in output
+    loaded = Recommender.load(tmp_path / "model")
+    batch = SequenceBatch.from_histories([[3, 141, 59]], loaded.max_length)
+    assert torch.equal(loaded.score(batch), names["trained"].score(batch))
     recommended = [line for line in output.splitlines() if " Ada " in line]
     assert len(recommended) == 5
     assert not any(re.search(r"Ada +\d+ +item-(3|141|59) ", line) for line in recommended)
@@ -60,6 +69,19 @@ def test_example_commands_name_options_that_exist() -> None:
         source = (ROOT / script).read_text()
         for option in re.findall(r"(?<= )--[a-z][a-z0-9-]*", arguments):
             assert f'"{option}"' in source, f"{script} has no {option}"
+
+
+def test_commands_exist_with_their_options() -> None:
+    lines = "".join(blocks("bash")).replace("\\\n", " ").splitlines()
+    words = [shlex.split(line, comments=True) for line in lines]
+    called = [rest for program, *rest in filter(None, words) if program == "mdsrec"]
+    assert {name for name, *_ in called} >= {"prepare", "train", "recommend", "doctor"}
+    for rest in called:
+        check_mdsrec(rest)
+
+
+def test_the_readme_stays_short() -> None:
+    assert len(README.splitlines()) <= 220
 
 
 def test_results_stand_between_their_markers() -> None:
