@@ -1,6 +1,6 @@
 """What Napoleon and docutils misread in docstrings, put right around them.
 
-- The first line of a property is a sentence; Napoleon takes what stands before a colon for its type.
+- The first line of a property is a sentence; Napoleon takes what stands before a colon for a type.
 - ``num_items: N.`` says what a letter stands for; docutils starts a list at ``N.``.
 """
 
