@@ -72,6 +72,14 @@ def test_negatives_are_drawn_as_before(tmp_path: Path) -> None:
     assert torch.equal(loaded.item_probability, model.item_probability)
 
 
+def test_ids_of_the_model_before_do_not_stay(tmp_path: Path) -> None:
+    SASRec(2, channels=4).save(tmp_path / "model", item_ids=["a", "b"])
+    assert (tmp_path / "model" / "items.json").is_file()
+    SASRec(2, channels=4).save(tmp_path / "model")
+    assert not (tmp_path / "model" / "items.json").exists()
+    assert SASRec.load(tmp_path / "model").item_ids is None
+
+
 def test_the_layout_of_a_table_is_kept(world, tmp_path: Path) -> None:
     model = EASE(world.train)
     model.weight = model.weight.t().contiguous().t()
