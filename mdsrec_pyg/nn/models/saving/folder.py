@@ -75,10 +75,10 @@ class SavedModel:
             text = json.dumps(content, indent=2, allow_nan=False, ensure_ascii=False)
             (temporary / CONFIG).write_text(text + "\n", encoding="utf-8")
             (temporary / CARD).write_text(card, encoding="utf-8")
-        if self.item_ids is None:  # those of a model that lay there before
-            (Path(folder) / ITEMS).unlink(missing_ok=True)
             # safetensors lets nobody but the owner read its file: as the others, instead.
             (temporary / WEIGHTS).chmod((temporary / CONFIG).stat().st_mode & 0o777)
+        if self.item_ids is None:  # those of a model that lay there before
+            (Path(folder) / ITEMS).unlink(missing_ok=True)
 
     @classmethod
     def read(cls, folder: str | PathLike[str]) -> SavedModel:
