@@ -95,16 +95,6 @@ SOURCES: dict[str, tuple[Callable[[argparse.ArgumentParser], None], Reader]] = {
 }
 
 
-def print_steps(dataset: RecommendationDataset) -> None:
-    """The steps, a line each, columns lined up."""
-    steps = dataset.meta["steps"]
-    width = max(len(step["done"]) for step in steps)
-    print(f"\n{'step':<{width}}  {'users':>11}  {'items':>11}  {'interactions':>12}  note")
-    for step in steps:
-        counts = f"{step['users']:>11,}  {step['items']:>11,}  {step['interactions']:>12,}"
-        print(f"{step['done']:<{width}}  {counts}  {step['note']}".rstrip())
-
-
 def print_next(dataset: RecommendationDataset, folder: Path) -> None:
     """The commands that come next."""
     print("\nNext:")
@@ -134,7 +124,7 @@ def main(argv: list[str] | None = None) -> None:
     for name, value in settings.items():
         print(f"{name:<{width}}  {value}")
     dataset = SOURCES[args.source][1](args)
-    print_steps(dataset)
+    print(f"\n{dataset.steps_table()}")
     dataset.save(args.out)
     dataset.report = dataset.meta["items"]  # the steps stand in the table
     print(f"\n{dataset}\n\nwritten to {args.out}")

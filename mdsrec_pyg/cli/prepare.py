@@ -119,21 +119,11 @@ def run(args: Namespace) -> int:
     width = max(map(len, given))
     for name, value in given.items():
         print(f"{name:<{width}}  {value}")
-    _print_steps(dataset)
+    print(f"\n{dataset.steps_table()}")
     dataset.report = dataset.meta["items"]  # the steps stand in the table
     print(f"\n{dataset}\n\nwritten to {out}")
     _print_next(dataset, out)
     return 0
-
-
-def _print_steps(dataset: RecommendationDataset) -> None:
-    """The steps, a line each, columns lined up."""
-    steps = dataset.meta["steps"]
-    width = max(len(step["done"]) for step in steps)
-    print(f"\n{'step':<{width}}  {'users':>11}  {'items':>11}  {'interactions':>12}  note")
-    for step in steps:
-        counts = f"{step['users']:>11,}  {step['items']:>11,}  {step['interactions']:>12,}"
-        print(f"{step['done']:<{width}}  {counts}  {step['note']}".rstrip())
 
 
 def _print_next(dataset: RecommendationDataset, folder: Path) -> None:

@@ -102,6 +102,16 @@ class RecommendationDataset:
             )
         return "\n".join([*lines, *(f"  - {sentence}" for sentence in self.report)])
 
+    def steps_table(self) -> str:
+        """What each step of preparing left (``meta['steps']``), a line each, columns lined up."""
+        steps = self.meta.get("steps", [])
+        width = max((len(step["done"]) for step in steps), default=4)
+        lines = [f"{'step':<{width}}  {'users':>11}  {'items':>11}  {'interactions':>12}  note"]
+        for step in steps:
+            counts = f"{step['users']:>11,}  {step['items']:>11,}  {step['interactions']:>12,}"
+            lines.append(f"{step['done']:<{width}}  {counts}  {step['note']}".rstrip())
+        return "\n".join(lines)
+
     def parts(self) -> dict[str, Any]:
         """The arguments that make this data set again, for subclasses that read a source."""
         return {

@@ -281,7 +281,7 @@ class Trainer:
         assert run.files is not None
         last = run.files.load()
         check_weights(self.model, last["model"], run.files.last)
-        # What names the option that differs comes first: the settings hold the model as one text.
+        # Before the settings: these name what differs in the model, the parameter groups do not.
         check_built_from(last.get("built_from", {}), run.built_from, repr(str(run.files.last)))
         check_settings(last["settings"], run.settings, may_grow=("epochs", "patience"))
         run.best_weights = run.files.mend(last)

@@ -231,3 +231,14 @@ def test_repr_says_what_there_is():
 def test_constructor_errors(kwargs, message):
     with pytest.raises(ValueError, match=message):
         RecommendationDataset("x", Interactions.from_arrays([0, 1], [0, 2]), **kwargs)
+
+
+def test_steps_line_up_and_none_is_left_out() -> None:
+    step = {"done": "read", "users": 1200, "items": 3, "interactions": 4000, "note": "1 odd"}
+    meta = {"steps": [step, {**step, "done": "a 5-core, in words", "users": 7, "note": ""}]}
+    table = RecommendationDataset("shop", SyntheticDataset(20, 90).interactions, meta=meta)
+    assert table.steps_table().splitlines() == [
+        "step                      users        items  interactions  note",
+        "read                      1,200            3         4,000  1 odd",
+        "a 5-core, in words            7            3         4,000",
+    ]

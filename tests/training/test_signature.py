@@ -101,6 +101,16 @@ def test_rounding_is_no_difference_but_order_is() -> None:
     check_built_from({}, own, "x")  # a checkpoint that does not say
 
 
+def test_a_module_of_another_class_is_a_difference() -> None:
+    """Same weights, same attributes: only the class tells them apart."""
+    one, other = (
+        torch.nn.Sequential(torch.nn.Linear(2, 2), module)
+        for module in (torch.nn.Tanh(), torch.nn.Sigmoid())
+    )
+    with pytest.raises(ValueError, match=r"1 is a Tanh.*1 is a Sigmoid"):
+        check_built_from(built_from(one), built_from(other), "x")
+
+
 def test_relations_of_other_interactions_are_an_error(dataset) -> None:
     split = leave_last_out(dataset.interactions)
     part = split.train.select(split.train.user_id != 3)
