@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from mdsrec_pyg.data.features import ModalFeature
+from mdsrec_pyg.data.raw_ids import same_type
 from mdsrec_pyg.datasets.raw import RawFeature, RawInteractions, RawItems
 
 # Rows of a feature converted at a time: few enough for arrays on disk, enough for the overhead.
@@ -138,6 +140,18 @@ class Aligned:
                 "other items ignored"
             )
         return notes
+
+
+def one_type(raw: RawInteractions, items: RawItems) -> tuple[RawInteractions, RawItems]:
+    """Both with item ids of one type: text in both where one of them has text."""
+    ids, known, *others = same_type(
+        raw.item_ids, items.ids, *(feature.ids for feature in items.features.values())
+    )
+    features = {
+        name: replace(feature, ids=own)
+        for (name, feature), own in zip(items.features.items(), others, strict=True)
+    }
+    return replace(raw, item_ids=ids), replace(items, ids=known, features=features)
 
 
 def _concatenate(a: NDArray[Any], b: NDArray[Any]) -> NDArray[Any]:

@@ -8,11 +8,11 @@ from pathlib import Path
 
 from mdsrec_pyg.datasets._clean import clean_interactions
 from mdsrec_pyg.datasets.dataset import RecommendationDataset
+from mdsrec_pyg.datasets.reading.delimited import TABS, column_names
 from mdsrec_pyg.datasets.reading.table import (
     identifiers,
     read_table,
     release_memory,
-    tsv_header,
 )
 from mdsrec_pyg.datasets.reading.times import timestamps
 
@@ -52,7 +52,7 @@ def read_atomic(
     path = Path(path)
     if not path.is_file():
         raise ValueError(f"'path' must be a file (got {path})")
-    header = tsv_header(path)
+    header = column_names(path, TABS)
     columns = {
         name: _typed(path, header, name, kind, required)
         for name, kind, required in (

@@ -207,11 +207,9 @@ def _read_transactions(
         raise ValueError(
             f"{path}: expected rows from 'start' to 'end', got none of {total:,} rows there"
         )
-    raw = rows.finish(path, problems, integers=False)
-    if kept == total:
-        return raw
-    notes = [f"{kept:,} of {total:,} rows are from start to end", *problems.notes(path)]
-    return raw.noted("; ".join(notes))
+    raw = rows.finish(path, integers=False)
+    part = "" if kept == total else f"{kept:,} of {total:,} rows are from start to end"
+    return raw.noted(part, *problems.notes(path))
 
 
 @dataclass(frozen=True)

@@ -141,7 +141,7 @@ def _read_tagged(path: Path, on_error: str) -> tuple[RawInteractions, NDArray[np
         users, artists = (columns[name].cast(pa.string()) for name in ("userID", "artistID"))
         rows.add(users, artists, to_seconds(columns["timestamp"], WHEN))
         tags.append(columns["tagID"].to_numpy(zero_copy_only=False))
-    return rows.finish(path, problems, integers=True), np.concatenate(tags)
+    return rows.finish(path, integers=True).noted(*problems.notes(path)), np.concatenate(tags)
 
 
 def _frequent_tags(

@@ -183,4 +183,4 @@ def _read_ratings(
         users, movies = (columns[name].cast(pa.string()) for name in (user, movie))
         rows.add(users, movies, to_seconds(columns[time], when))
         ratings.append(columns[rating].to_numpy(zero_copy_only=False).astype(np.float32))
-    return rows.finish(path, problems, integers=True), np.concatenate(ratings)
+    return rows.finish(path, integers=True).noted(*problems.notes(path)), np.concatenate(ratings)

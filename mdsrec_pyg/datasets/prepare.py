@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from mdsrec_pyg.data.features import ModalFeature
 from mdsrec_pyg.data.interactions import Interactions
 from mdsrec_pyg.data.interactions import k_core as core_mask
-from mdsrec_pyg.datasets._align import Aligned
+from mdsrec_pyg.datasets._align import Aligned, one_type
 from mdsrec_pyg.datasets.dataset import RecommendationDataset
 from mdsrec_pyg.datasets.raw import RawInteractions, RawItems
 
@@ -40,7 +40,8 @@ def prepare(
     In this order: sorting by user and time, ties in the order of the source; repeated (user, item)
     pairs; items that lack something required; k-core, over and over; new numbers, in the order of
     the source's codes; features, texts and image URLs of the items that are left. The counts after
-    each step are in ``report`` and, for programs, in ``meta['steps']``.
+    each step are in ``report`` and, for programs, in ``meta['steps']``. Where the interactions have
+    integers as item ids and ``items`` text, or the other way round, both become text.
 
     Args:
         raw: The interactions.
@@ -77,6 +78,7 @@ def prepare(
     if require:
         assert items is not None
         found = items if isinstance(items, RawItems) else items(_left(raw))
+        raw, found = one_type(raw, found)
         has = Aligned(found, raw, min_coverage).has(require)
         mask = np.zeros(len(raw.item_ids), bool)
         mask[raw.present_items()] = has
@@ -87,6 +89,8 @@ def prepare(
         raw = raw.select(core_mask(rows, k_core), f"{k_core}-core")
     if found is None and callable(items):
         found = items(_left(raw))
+    if found is not None:
+        raw, found = one_type(raw, found)
     settings = {
         "repeats": repeats,
         "k_core": k_core,

@@ -114,9 +114,10 @@ class RawInteractions:
         object.__setattr__(kept, "steps", (*self.steps, kept._step(done, note)))
         return kept
 
-    def noted(self, note: str) -> RawInteractions:
-        """The same with a note at the last step."""
-        last = replace(self.steps[-1], note=note)
+    def noted(self, *notes: str) -> RawInteractions:
+        """The same with more notes at the last step."""
+        last = self.steps[-1]
+        last = replace(last, note="; ".join(note for note in (last.note, *notes) if note))
         return replace(self, steps=(*self.steps[:-1], last))
 
     def sort(self) -> RawInteractions:

@@ -17,8 +17,9 @@ from mdsrec_pyg.datasets.atomic import _typed
 from mdsrec_pyg.datasets.dataset import RecommendationDataset
 from mdsrec_pyg.datasets.prepare import prepare
 from mdsrec_pyg.datasets.raw import RawInteractions, RawItems
+from mdsrec_pyg.datasets.reading.delimited import TABS, column_names
 from mdsrec_pyg.datasets.reading.files import PathLike, find_raw_files
-from mdsrec_pyg.datasets.reading.table import Table, identifiers, read_table, tsv_header
+from mdsrec_pyg.datasets.reading.table import Table, identifiers, read_table
 from mdsrec_pyg.datasets.text import item_text
 
 __all__ = ["RecBoleDataset"]
@@ -172,7 +173,7 @@ def _read_interactions(
 
 
 def _read_table(path: Path, user: str, item: str, time: str) -> tuple[Table, tuple[str, str, str]]:
-    header = tsv_header(path)
+    header = column_names(path, TABS)
     if f"{item}_list:token_seq" in header:
         raise ValueError(
             f"{path}, line 1: expected one interaction a row, got histories "
@@ -189,7 +190,7 @@ def _read_table(path: Path, user: str, item: str, time: str) -> tuple[Table, tup
 def _read_items(
     path: Path, item: str, text: Sequence[str] | None, image_url: str | None, dtype: Any
 ) -> RawItems:
-    header = tsv_header(path)
+    header = column_names(path, TABS)
     key = _typed(path, header, item, "token", True)
     types = dict(column.rpartition(":")[::2] for column in header)
     image = None if image_url is None else _column(path, types, image_url)

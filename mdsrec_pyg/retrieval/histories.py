@@ -11,8 +11,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from mdsrec_pyg.data.raw_ids import is_integer_id
 from mdsrec_pyg.data.sequences import SequenceBatch
 from mdsrec_pyg.data.splits import EvaluationSplit
+from mdsrec_pyg.datasets._order import by_user_and_time
+from mdsrec_pyg.datasets.reading.frames import ids_of, seconds_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,20 +108,14 @@ def read_histories(
 
 
 def _from_table(table: pd.DataFrame) -> tuple[pd.Index, NDArray[np.int64], pd.Index]:
-    for column in ("user", "item"):
-        if column not in table:
-            raise ValueError(f"'histories' must have a column {column!r} (got {list(table)})")
-    used = table[[column for column in ("user", "item", "timestamp") if column in table]]
-    missing = used.isna().to_numpy()
-    if missing.any():
-        row, place = (int(i) for i in np.argwhere(missing)[0])
-        raise ValueError(f"'histories' has no {list(used)[place]!r} in row {row}")
-    code, users = pd.factorize(used["user"])
-    order = used.assign(user=code).sort_values(
-        ["user", *used.columns[2:]], kind="stable", ignore_index=False
-    )
-    ptr = np.append(0, np.cumsum(np.bincount(code, minlength=len(users))))
-    return plain_index(users), ptr, plain_index(order["item"])
+    code, users = ids_of(table, "histories", "user")
+    item, items = ids_of(table, "histories", "item")
+    # In the order of their first row, as the rows of a mapping are.
+    rank, first = pd.factorize(code)
+    time = seconds_of(table, "histories", "timestamp") if "timestamp" in table else None
+    order = by_user_and_time(rank.astype(np.int64), time)
+    ptr = np.append(0, np.cumsum(np.bincount(rank, minlength=len(first))))
+    return plain_index(users[first]), ptr, plain_index(items[item[order]])
 
 
 def _from_sequences(histories: Any) -> tuple[pd.Index, NDArray[np.int64], pd.Index]:
@@ -141,7 +138,8 @@ def _from_sequences(histories: Any) -> tuple[pd.Index, NDArray[np.int64], pd.Ind
     users = plain_index(list(mapping))
     ptr = np.append(0, np.cumsum([len(sequence) for sequence in mapping.values()], dtype=np.int64))
     items = list(chain.from_iterable(mapping.values()))
-    return users, ptr, plain_index(items)
+    # Without a type of its own, pandas would make floats of 7 and a missing item.
+    return users, ptr, pd.Index(items, dtype=object, tupleize_cols=False)
 
 
 def _to_index(
@@ -153,7 +151,7 @@ def _to_index(
 ) -> NDArray[np.int64]:
     """Indices of raw items; an error that names the first unknown one and its user."""
     catalog = pd.RangeIndex(num_items) if raw is None else raw
-    index = catalog.get_indexer(items).astype(np.int64)
+    index = _look_up(items, catalog)
     unknown = np.flatnonzero(index < 0)
     if len(unknown) == 0:
         return index
@@ -164,3 +162,30 @@ def _to_index(
         f"'histories' must hold items among {known} (got {show(items, place)} as item "
         f"{place - int(ptr[row])} of user {show(users, row)})"
     )
+
+
+def _look_up(items: pd.Index, catalog: pd.Index) -> NDArray[np.int64]:
+    """Index of each item, -1 where there is none.
+
+    Between text and integers the text decides: ``'7'`` is item ``7``, ``'007'`` is not. In a
+    catalog of several types an item is found under its own type only. Nothing else is converted:
+    ``7.0`` and ``True`` are no items of a catalog of integers, though Python calls them equal.
+    """
+    kinds = {_kind_of(items), _kind_of(catalog)}
+    if kinds == {"integer"} and all(map(is_integer_id, items.tolist())):
+        items = items.astype(np.int64)
+    if kinds in ({"integer"}, {"string"}):
+        return catalog.get_indexer(items).astype(np.int64)
+    if _kind_of(catalog) in ("string", "integer"):
+        place = {str(value): row for row, value in enumerate(catalog.tolist())}
+        keys: list[Any] = [
+            str(value) if isinstance(value, str) or is_integer_id(value) else None
+            for value in items.tolist()
+        ]
+        return np.array([place.get(key, -1) for key in keys], np.int64)
+    typed = {(type(value), value): row for row, value in enumerate(catalog.tolist())}
+    return np.array([typed.get((type(v), v), -1) for v in items.tolist()], np.int64)
+
+
+def _kind_of(values: pd.Index) -> str:
+    return str(pd.api.types.infer_dtype(values, skipna=False))

@@ -15,7 +15,6 @@ from mdsrec_pyg.datasets.raw import RawInteractions
 from mdsrec_pyg.datasets.reading.digits import PLAIN_INTEGER
 from mdsrec_pyg.datasets.reading.fields import Time
 from mdsrec_pyg.datasets.reading.ids import IdEncoder
-from mdsrec_pyg.datasets.reading.lines import Problems
 
 
 class Collector:
@@ -31,12 +30,11 @@ class Collector:
         self.items.add(item)
         self.seconds.append(seconds)
 
-    def finish(self, path: Path, problems: Problems, *, integers: bool) -> RawInteractions:
+    def finish(self, path: Path, *, integers: bool) -> RawInteractions:
         """All rows.
 
         Args:
             path: The file, for messages.
-            problems: What was skipped, for the first step.
             integers: Ids that are all integers become integers, numbered in ascending order.
 
         Raises:
@@ -48,9 +46,7 @@ class Collector:
             user, user_ids = as_integers(user, user_ids)
             item, item_ids = as_integers(item, item_ids)
         seconds = np.concatenate(self.seconds) if self.seconds else np.empty(0, np.int64)
-        raw = RawInteractions(user, item, seconds, user_ids, item_ids, source=str(path))
-        notes = problems.notes(path)
-        return raw.noted("; ".join(notes)) if notes else raw
+        return RawInteractions(user, item, seconds, user_ids, item_ids, source=str(path))
 
 
 def as_integers(
