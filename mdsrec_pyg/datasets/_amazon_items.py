@@ -65,6 +65,9 @@ def parse_literal(line: bytes) -> dict[str, Any]:
     return check_object(record, line)
 
 
+IMAGE_FIELDS = ("imUrl", "imageURLHighRes", "imageURL", "images")
+
+
 def image_url_2014(record: dict[str, Any]) -> Any:
     """The only image."""
     return record.get("imUrl")
@@ -159,6 +162,7 @@ def read_metadata(
     encoded = {name.encode() for name in names}
     texts: dict[str, tuple[str, str]] = {}
     lines = repeated = 0
+    used = {fields.item, *fields.text.values(), *IMAGE_FIELDS}
     key = re.compile(rb"""["']%s["'] *: *["']([^"'\\]*)["']""" % fields.item.encode())
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Python's about escapes in literals such as "\/"
@@ -174,6 +178,8 @@ def read_metadata(
                 except ValueError as error:
                     problems.add(f"{path}, line {number}: {error}", error)
                     continue
+                if not problems.unused:
+                    problems.say_unused(record, used)
                 repeated += item in texts
                 if item in names and item not in texts:
                     texts[item] = _describe(record, fields, max_length)
@@ -187,7 +193,7 @@ def read_metadata(
         text=[text for text, _ in texts.values()],
         image_urls=[url for _, url in texts.values()],
         source=str(path),
-        notes=(*notes, *problems.notes(path)),
+        notes=(*notes, *problems.notes(path), *problems.not_read(path)),
     )
 
 

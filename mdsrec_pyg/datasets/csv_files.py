@@ -127,7 +127,7 @@ def _read_interactions(path: Path, user: str, item: str, timestamp: str | None) 
     codes, item_ids = identifiers(table, item, text_as_integers=True)
     time = None if timestamp is None else seconds(table, timestamp)
     raw = RawInteractions(users, codes, time, user_ids, item_ids, source=str(path))
-    return raw.noted(*unused_columns(table))
+    return raw.told(*unused_columns(table))
 
 
 def _read_items(

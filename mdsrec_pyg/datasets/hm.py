@@ -209,7 +209,7 @@ def _read_transactions(
         )
     raw = rows.finish(path, integers=False)
     part = "" if kept == total else f"{kept:,} of {total:,} rows are from start to end"
-    return raw.noted(part, *problems.notes(path))
+    return raw.noted(part, *problems.notes(path)).told(*problems.not_read(path))
 
 
 @dataclass(frozen=True)
@@ -234,7 +234,10 @@ class _ArticleReader:
         ids = np.empty(len(found), object)
         ids[:] = list(found)
         return RawItems(
-            ids, list(found.values()), source=str(self.path), notes=problems.notes(self.path)
+            ids,
+            list(found.values()),
+            source=str(self.path),
+            notes=(*problems.notes(self.path), *problems.not_read(self.path)),
         )
 
     def _read(self, rows: Any, asked: set[str], found: dict[str, str], problems: Problems) -> None:
@@ -248,7 +251,9 @@ class _ArticleReader:
                     continue
                 if not place:
                     header = row
-                    place = [self._place(header, name) for name in ("article_id", *self.columns)]
+                    wanted = ("article_id", *self.columns)
+                    place = [self._place(header, name) for name in wanted]
+                    problems.say_unused(header, wanted)
                     continue
                 if len(row) != len(header):
                     raise ValueError(f"expected {len(header)} values, got {len(row)}")

@@ -138,10 +138,9 @@ def _read_tagged(path: Path, on_error: str) -> tuple[RawInteractions, NDArray[np
     fields = [IntegerId("userID"), IntegerId("artistID"), IntegerId("tagID"), WHEN]
     tags: list[NDArray[np.int64]] = []
     for columns in read_rows(path, Form("\t"), fields, problems):
-        users, artists = (columns[name].cast(pa.string()) for name in ("userID", "artistID"))
-        rows.add(users, artists, to_seconds(columns["timestamp"], WHEN))
-        tags.append(columns["tagID"].to_numpy(zero_copy_only=False))
-    return rows.finish(path, integers=True).noted(*problems.notes(path)), np.concatenate(tags)
+        rows.add(columns["userID"], columns["artistID"], to_seconds(columns["timestamp"], WHEN))
+        tags.append(columns["tagID"].cast(pa.int64()).to_numpy(zero_copy_only=False))
+    return rows.finish(path, integers=True).noted(*problems.notes(path)).told(*problems.not_read(path)), np.concatenate(tags)
 
 
 def _frequent_tags(
@@ -165,7 +164,9 @@ def _read_listened(path: Path, on_error: str) -> tuple[set[tuple[Any, Any]], tup
     pairs: set[tuple[Any, Any]] = set()
     problems = Problems(on_error)
     for columns in read_rows(path, Form("\t"), fields, problems):
-        users, artists = (columns[name].to_pylist() for name in ("userID", "artistID"))
+        users, artists = (
+            columns[name].cast(pa.int64()).to_pylist() for name in ("userID", "artistID")
+        )
         pairs |= set(zip(users, artists, strict=True))
     return pairs, problems.notes(path)
 
@@ -201,7 +202,7 @@ def _read_names(path: Path, on_error: str) -> tuple[dict[int, list[str]], tuple[
         try:
             if len(parts) < 2 or not parts[1].strip():
                 raise ValueError(f"expected a number, a tab and a name, got {text[:60]!r}")
-            number = number_of.parse(parts[0])
+            number = int(number_of.parse(parts[0]))
             if number in found:
                 raise ValueError(f"expected a number that no other line has, got {number} again")
         except ValueError as error:

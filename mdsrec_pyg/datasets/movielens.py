@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from mdsrec_pyg.datasets._movies import read_movies
@@ -180,7 +179,6 @@ def _read_ratings(
     fields = [IntegerId(user), IntegerId(movie), Number(rating, version.least, 5), when]
     ratings: list[NDArray[np.float32]] = []
     for columns in read_rows(path, version.form, fields, problems):
-        users, movies = (columns[name].cast(pa.string()) for name in (user, movie))
-        rows.add(users, movies, to_seconds(columns[time], when))
+        rows.add(columns[user], columns[movie], to_seconds(columns[time], when))
         ratings.append(columns[rating].to_numpy(zero_copy_only=False).astype(np.float32))
-    return rows.finish(path, integers=True).noted(*problems.notes(path)), np.concatenate(ratings)
+    return rows.finish(path, integers=True).noted(*problems.notes(path)).told(*problems.not_read(path)), np.concatenate(ratings)

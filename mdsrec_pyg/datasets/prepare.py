@@ -62,7 +62,7 @@ def prepare(
         options: Settings of the reader, for ``meta['options']``.
 
     Returns:
-        The data set. Its ``meta`` has ``source``, ``options``, ``steps`` and ``items``.
+        The data set. Its ``meta`` has ``source``, ``options``, ``steps``, ``notes`` and ``items``.
 
     Raises:
         ValueError: An argument is not as above, nothing is left after a step, or ``items`` are not
@@ -132,6 +132,7 @@ def _assemble(
         "items_source": None if aligned is None else aligned.items.source,
         "options": options,
         "steps": [asdict(step) for step in raw.steps],
+        "notes": list(raw.notes),
         "items": notes,
     }
     return RecommendationDataset(
@@ -145,7 +146,7 @@ def _assemble(
         item_text=None if aligned is None else aligned.text(),
         image_urls=None if aligned is None else aligned.image_urls(),
         labels=raw.labels,
-        report=[*map(str, raw.steps), *notes],
+        report=[*map(str, raw.steps), *raw.notes, *notes],
         meta=meta,
     )
 

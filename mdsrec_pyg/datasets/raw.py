@@ -59,6 +59,7 @@ class RawInteractions:
         steps: What was done so far. Default: one step, ``'read'``.
         labels: The part of the source's own split that each row is in ``[n]``, ``'train'``,
             ``'val'`` or ``'test'``; ``None``: it has none.
+        notes: What else a report should say, such as columns that were not read.
 
     Raises:
         ValueError: There is no row, the arrays differ in length, a code is out of range, a time is
@@ -73,6 +74,7 @@ class RawInteractions:
     source: str
     steps: tuple[Step, ...] = ()
     labels: NDArray[np.str_] | None = None
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Checks the arrays and writes the first step."""
@@ -119,6 +121,10 @@ class RawInteractions:
         last = self.steps[-1]
         last = replace(last, note="; ".join(note for note in (last.note, *notes) if note))
         return replace(self, steps=(*self.steps[:-1], last))
+
+    def told(self, *notes: str) -> RawInteractions:
+        """The same with more sentences for the report."""
+        return replace(self, notes=(*self.notes, *notes))
 
     def sort(self) -> RawInteractions:
         """By user, then time, rows that tie in the order of the source; the steps stay."""

@@ -180,7 +180,7 @@ def _read_index(path: Path) -> NDArray[Any]:
     form, problems = Form("\t", ("raw id", "number")), Problems("raise", optional=False)
     for columns in read_rows(path, form, fields, problems):
         raw += columns["raw id"].to_pylist()
-        numbers += columns["number"].to_pylist()
+        numbers += map(int, columns["number"].to_pylist())
     ids = np.full(len(raw), None, object)
     seen: set[str] = set()
     for line, (name, number) in enumerate(zip(raw, numbers, strict=True), 1):

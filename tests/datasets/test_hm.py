@@ -173,7 +173,7 @@ def test_a_row_that_cannot_be_used(tmp_path, line, message):
         read(tmp_path)
     dataset = read(tmp_path, on_error="skip")
     assert table(dataset) == EXPECTED
-    assert "1 records skipped" in dataset.report[0]
+    assert "1 record skipped" in dataset.report[0]
     some = read(tmp_path, on_error="skip", start="2020-09-17")
     assert "4 of 7 rows are from start to end; transactions_train.csv: 1 rec" in some.report[0]
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
+from mdsrec_pyg.data.words import counted
 from mdsrec_pyg.datasets.reading.compressed import DAMAGE, damage, form_of, open_bytes
 
 BLOCK_SIZE = 16_000_000
@@ -23,12 +24,16 @@ class Problems:
     Args:
         on_error: ``'raise'`` or ``'skip'``.
         optional: Whether the user could ask for the other; the error then says so.
+        messages: The first errors.
+        skipped: How many lines were skipped.
+        unused: Columns or fields of the file that nobody reads.
     """
 
     on_error: str
     optional: bool = field(default=True, kw_only=True)
     messages: list[str] = field(default_factory=list)
     skipped: int = 0
+    unused: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Checks the option."""
@@ -49,7 +54,16 @@ class Problems:
         if not self.skipped:
             return ()
         examples = "; ".join(self.messages)
-        return (f"{path.name}: {self.skipped:,} records skipped, such as: {examples}",)
+        return (f"{path.name}: {counted(self.skipped, 'record')} skipped, such as: {examples}",)
+
+    def not_read(self, path: Path) -> tuple[str, ...]:
+        """A sentence about the columns that nobody reads, if there are any."""
+        return (f"{path.name}: not read: {', '.join(self.unused)}",) if self.unused else ()
+
+    def say_unused(self, names: Iterable[str], used: Iterable[str]) -> None:
+        """Remembers which of the names in a file nobody reads."""
+        known = set(used)
+        self.unused = tuple(name for name in names if name not in known)
 
 
 @dataclass(frozen=True)
