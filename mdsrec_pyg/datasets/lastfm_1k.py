@@ -111,7 +111,11 @@ def _read_listens(path: Path, item: str, on_error: str) -> RawInteractions:
         if item == "track":
             ids = pc.binary_join_element_wise(ids, columns[TRACK], "\t")
         rows.add(columns[USER], ids, to_seconds(columns[TIME], WHEN))
-    raw = rows.finish(path, integers=False).noted(*problems.notes(path)).told(*problems.not_read(path))
+    raw = (
+        rows.finish(path, integers=False)
+        .noted(*problems.notes(path))
+        .told(*problems.not_read(path))
+    )
     assert raw.seconds is not None
     # Newest first in the file; rows that tie keep their order from here on.
     return replace(

@@ -140,7 +140,9 @@ def _read_tagged(path: Path, on_error: str) -> tuple[RawInteractions, NDArray[np
     for columns in read_rows(path, Form("\t"), fields, problems):
         rows.add(columns["userID"], columns["artistID"], to_seconds(columns["timestamp"], WHEN))
         tags.append(columns["tagID"].cast(pa.int64()).to_numpy(zero_copy_only=False))
-    return rows.finish(path, integers=True).noted(*problems.notes(path)).told(*problems.not_read(path)), np.concatenate(tags)
+    return rows.finish(path, integers=True).noted(*problems.notes(path)).told(
+        *problems.not_read(path)
+    ), np.concatenate(tags)
 
 
 def _frequent_tags(

@@ -13,7 +13,7 @@ from mdsrec_pyg.datasets.prepare import prepare
 from mdsrec_pyg.datasets.raw import RawInteractions, RawItems
 from mdsrec_pyg.datasets.reading.arrays import _load
 from mdsrec_pyg.datasets.reading.files import PathLike, find_raw_files
-from mdsrec_pyg.datasets.reading.table import read_table
+from mdsrec_pyg.datasets.reading.table import read_table, unused_columns
 
 __all__ = ["MMRecDataset"]
 
@@ -137,4 +137,5 @@ class MMRecDataset(RecommendationDataset):
             ids["items"],
             source=str(path),
             labels=labels,
+            notes=tuple(unused_columns(table)),
         )

@@ -181,4 +181,6 @@ def _read_ratings(
     for columns in read_rows(path, version.form, fields, problems):
         rows.add(columns[user], columns[movie], to_seconds(columns[time], when))
         ratings.append(columns[rating].to_numpy(zero_copy_only=False).astype(np.float32))
-    return rows.finish(path, integers=True).noted(*problems.notes(path)).told(*problems.not_read(path)), np.concatenate(ratings)
+    return rows.finish(path, integers=True).noted(*problems.notes(path)).told(
+        *problems.not_read(path)
+    ), np.concatenate(ratings)

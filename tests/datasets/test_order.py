@@ -10,8 +10,8 @@ import pytest
 
 from mdsrec_pyg.datasets._order import by_user_and_time, stable_argsort
 from mdsrec_pyg.datasets.reading.digits import (
-    PRINTED_INTEGER,
     PLAIN_INTEGER,
+    PRINTED_INTEGER,
     all_digits,
     all_plain_integers,
     first_not_integer,

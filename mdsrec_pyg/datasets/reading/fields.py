@@ -134,7 +134,7 @@ class Time(Field):
         """The units since 1970."""
         unit = {1: "seconds", 1_000: "milliseconds"}[self.per_second]
         digits = text.strip(" \t")  # as Arrow reads it
-        if not re.fullmatch(INTEGER, digits):  # 1_000 and ١ are numbers for Python only
+        if not re.fullmatch(INTEGER, digits):  # 1_000 is a number for Python only
             raise ValueError(f"{self._expected(unit)}, got {text[:60]!r}")
         number = int(digits[:40])
         if not self.earliest * self.per_second <= number < self.latest * self.per_second:
