@@ -22,7 +22,7 @@ SOURCES: dict[str, Callable[..., RecommendationDataset]] = {
 
 EXAMPLES = """\
   mdsrec prepare amazon --root downloads --category Pantry --generation 2018 --out pantry
-  mdsrec prepare movielens ml-1m --version 1m --min-rating 4 --out ml-1m
+  mdsrec prepare movielens ml-100k --min-rating 4 --out movies
   mdsrec prepare movielens --help               the options of a source"""
 
 CHOICES: dict[str, tuple[str, ...]] = {

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from mdsrec_pyg.data.features import ModalFeature
 from mdsrec_pyg.datasets._clean import clean_interactions
 from mdsrec_pyg.datasets._labels import split_labels
+from mdsrec_pyg.datasets._recognize import other_reader
 from mdsrec_pyg.datasets._save import read_meta
 from mdsrec_pyg.datasets.dataset import RecommendationDataset
 from mdsrec_pyg.datasets.reading.arrays import read_feature
@@ -131,7 +132,10 @@ def _one_of(root: Path, *names: str) -> Path:
     found = [root / name for name in names if (root / name).is_file()]
     if len(found) != 1:
         given = "both" if found else "neither"
-        raise ValueError(f"'root' must hold one of {' and '.join(names)} (got {given} in {root})")
+        hint = "" if found else other_reader(root, "FolderDataset")
+        raise ValueError(
+            f"'root' must hold one of {' and '.join(names)} (got {given} in {root}){hint}"
+        )
     return found[0]
 
 

@@ -132,7 +132,7 @@ class HMDataset(RecommendationDataset):
         if isinstance(text, str):
             raise ValueError(f"'text' must be a sequence of columns (got the string {text!r})")
         days = _day("start", start), _day("end", end)
-        self.raw_paths = find_raw_files(root, FILES, PAGE)
+        self.raw_paths = find_raw_files(root, FILES, PAGE, own=("HMDataset",))
         self.images = _image_folder(Path(root))
         found = image_files(self.images)
         if require_image and self.images is None:

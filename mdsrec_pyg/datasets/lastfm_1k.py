@@ -84,7 +84,9 @@ class LastFM1KDataset(RecommendationDataset):
     ) -> None:
         if item not in ("artist", "track"):
             raise ValueError(f"'item' must be 'artist' or 'track' (got {item!r})")
-        self.raw_paths = find_raw_files(root, {"listens": FILE}, PAGE, folder="lastfm-dataset-1K")
+        self.raw_paths = find_raw_files(
+            root, {"listens": FILE}, PAGE, folder="lastfm-dataset-1K", own=("LastFM1KDataset",)
+        )
         made = prepare(
             _read_listens(self.raw_paths["listens"], item, on_error),
             _names,

@@ -97,7 +97,12 @@ class LastFM2KDataset(RecommendationDataset):
             raise ValueError(f"'num_tags' must be at least 0 (got {num_tags})")
         unused = (*(() if num_tags else ("tags",)), *(() if listened_only else ("listened",)))
         self.raw_paths = find_raw_files(
-            root, FILES, PAGE, folder="hetrec2011-lastfm-2k", optional=unused
+            root,
+            FILES,
+            PAGE,
+            folder="hetrec2011-lastfm-2k",
+            optional=unused,
+            own=("LastFM2KDataset",),
         )
         raw, tags = _read_tagged(self.raw_paths["tagged"], on_error)
         tags_of = _frequent_tags(raw, tags, num_tags)

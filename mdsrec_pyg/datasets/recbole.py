@@ -14,6 +14,7 @@ from mdsrec_pyg.data.given_split import SPLIT_LABELS
 from mdsrec_pyg.data.interactions import Seconds
 from mdsrec_pyg.datasets._prepared import is_prepared, read_prepared
 from mdsrec_pyg.datasets._recbole_items import read_items
+from mdsrec_pyg.datasets._recognize import naming_other_reader
 from mdsrec_pyg.datasets._toolkits import find_name, seconds
 from mdsrec_pyg.datasets.atomic import _typed
 from mdsrec_pyg.datasets.dataset import RecommendationDataset
@@ -116,7 +117,8 @@ class RecBoleDataset(RecommendationDataset):
             for kind, path in self.raw_paths.items()
             if kind != "items"
         ]
-        raw = _read_interactions(files, (user, item, time), keep_split)
+        with naming_other_reader(files[0][0], "RecBoleDataset"):
+            raw = _read_interactions(files, (user, item, time), keep_split)
         raw = raw.told(*_not_read(Path(root), name, self.raw_paths.values()))
         known = None
         if "items" in self.raw_paths:
@@ -153,18 +155,22 @@ def _find(
     """The files to be read, training, validation and test in this order, and the name."""
     if name is None and root.is_dir():
         split = bool([*root.glob(f"*.{parts[0]}.inter"), *root.glob(f"raw/*.{parts[0]}.inter")])
-        name = find_name(root, None, f".{parts[0]}.inter" if split else ".inter")
-    name = find_name(root, name, ".inter")
+        name = find_name(
+            root, None, f".{parts[0]}.inter" if split else ".inter", own="RecBoleDataset"
+        )
+    name = find_name(root, name, ".inter", own="RecBoleDataset")
     whole = {"interactions": f"{name}.inter", "items": f"{name}.item"}
-    found = find_raw_files(root, whole, PAGE, optional=tuple(whole))
+    found = find_raw_files(root, whole, PAGE, optional=tuple(whole), own=("RecBoleDataset",))
     if "interactions" in found and not keep_split:
         return found, name
     split_files = {part: f"{name}.{part}.inter" for part in parts}
     try:
         # Sessions come in two parts; their validation is drawn later.
-        some = find_raw_files(root, split_files, PAGE, optional=(parts[1],))
+        some = find_raw_files(
+            root, split_files, PAGE, optional=(parts[1],), own=("RecBoleDataset",)
+        )
         if parts[1] not in some and not _prepared(some[parts[0]]):
-            find_raw_files(root, split_files, PAGE)
+            find_raw_files(root, split_files, PAGE, own=("RecBoleDataset",))
     except ValueError as error:
         if keep_split:
             raise

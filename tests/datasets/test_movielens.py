@@ -244,3 +244,29 @@ def test_no_time_is_read_from_hexadecimals(tmp_path):
     write(tmp_path, "25m", "\n".join(rows).encode())
     with pytest.raises(ValueError, match="line 3, column 'timestamp': expected seconds since"):
         read(tmp_path, "25m")
+
+
+@pytest.mark.parametrize("version", FOLDERS)
+@pytest.mark.parametrize("place", ["", "raw/"])
+def test_the_version_is_told_by_the_files(tmp_path, version, place):
+    write(tmp_path / f"{place}{FOLDERS[version]}", version)
+    assert MovieLensDataset(tmp_path, k_core=None).version == version
+    folder = tmp_path / f"{place}{FOLDERS[version]}"
+    assert MovieLensDataset(folder, k_core=None).version == version  # as it is called
+
+
+def test_the_version_is_told_by_what_lies_beside(tmp_path):
+    for name, beside, version in (("a", "users.dat", "1m"), ("b", "tags.dat", "10m")):
+        folder = write(tmp_path / name, version)
+        with pytest.raises(ValueError, match=r"'version' must say which .*got 1m or 10m in"):
+            MovieLensDataset(folder)
+        (folder / beside).touch()
+        assert MovieLensDataset(folder, k_core=None).version == version
+    assert MovieLensDataset(write(tmp_path / "c", "100k"), k_core=None).version == "100k"
+    assert MovieLensDataset(write(tmp_path / "d", "25m"), k_core=None).version == "latest-small"
+    write(tmp_path / "d", "100k")
+    with pytest.raises(ValueError, match=r"which MovieLens is meant .got 100k and latest-small in"):
+        MovieLensDataset(tmp_path / "d")
+    (tmp_path / "e").mkdir()
+    with pytest.raises(ValueError, match=r"'root' must hold u\.data \(100k\), ratings\.dat"):
+        MovieLensDataset(tmp_path / "e")
