@@ -9,6 +9,7 @@ import types
 from collections.abc import Collection, Sequence
 from difflib import get_close_matches
 from inspect import cleandoc
+from itertools import pairwise
 from typing import Any, Literal, NoReturn, Union, get_args, get_origin, get_type_hints
 
 import jsonargparse
@@ -96,7 +97,12 @@ class Parser(jsonargparse.ArgumentParser):
                 same = [k for k in known if k.replace("-", "_") == name.replace("-", "_")]
                 name = same[0] if same else name
             words.append(f"{name}{equals}{value}")
-        found: Namespace = self.parse_args(words)
+        try:
+            found: Namespace = self.parse_args(words)
+        except UnicodeDecodeError as error:
+            after = [word for name, word in pairwise([*words, ""]) if name == "--config"]
+            after += [word.partition("=")[2] for word in words if word.startswith("--config=")]
+            self.error(f"--config must be a file of UTF-8 text (got {' '.join(after)}: {error})")
         for group in self.configs:
             if not isinstance(found[group], Namespace):
                 self.error(f"--{group} must be options by name, not a value (got {found[group]})")

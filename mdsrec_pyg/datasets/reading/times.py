@@ -32,7 +32,7 @@ LARGEST_SECONDS = 100_000_000_000
 # What pandas takes for ISO 8601 beyond that, such as 'now' and 'today', is none.
 ISO_8601 = (
     r"^[0-9]{4}[-/]?[0-9]{1,2}([-/]?[0-9]{1,2}([T ][0-9]{2}(:?[0-9]{2}(:?[0-9]{2}([.,][0-9]+)?)?)?"
-    r"( ?(Z|UTC|[+-][0-9]{2}(:?[0-9]{2})?))?)?)?$"
+    r"( ?(Z|[+-][0-9]{2}(:?[0-9]{2})?))?)?)?$"
 )
 # A date without hyphens: as seconds they are all in August and September of 1970.
 COMPACT_DATE = r"^(19|20)[0-9]{2}(0[1-9]|1[0-2])(0[1-9]|[12][0-9]|3[01])$"
