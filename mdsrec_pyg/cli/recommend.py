@@ -12,6 +12,7 @@ import pandas as pd
 
 from mdsrec_pyg.cli.device import check_device
 from mdsrec_pyg.cli.parser import Namespace, Parser
+from mdsrec_pyg.data.words import counted
 from mdsrec_pyg.retrieval import (
     explain_row,
     read_history_file,
@@ -104,7 +105,7 @@ def run(args: Namespace) -> int:
         table = table.assign(text=table["item"].map(named))
     if args.output is not None:
         write_recommendations(table, args.output)
-        print(f"{len(table):,} rows written to {args.output}", file=sys.stderr)
+        print(f"{counted(len(table), 'row')} written to {args.output}", file=sys.stderr)
     elif args.json:
         print(json.dumps(as_json(table), indent=2, ensure_ascii=False))
     else:

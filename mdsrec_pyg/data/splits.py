@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from mdsrec_pyg.data.interactions import Interactions, k_core, show_time
 from mdsrec_pyg.data.sequences import SequenceBatch, pack
+from mdsrec_pyg.data.words import counted
 
 __all__ = ["EvaluationSplit", "Split", "leave_last_out", "temporal_split"]
 
@@ -91,7 +92,7 @@ class EvaluationSplit:
         """Number of queries, and the share whose target shares its timestamp with the history."""
         if not len(self):
             return f"{self.name}: no queries"
-        text = f"{self.name}: {len(self):,} queries, {self.tied.mean():.1%} tied"
+        text = f"{self.name}: {counted(len(self), 'query')}, {self.tied.mean():.1%} tied"
         if not self.known.all():
             text += f", {1 - self.known.mean():.1%} of users unknown to training"
         return text
@@ -137,7 +138,7 @@ class Split:
     def __repr__(self) -> str:
         """Method and sizes, one line each."""
         return (
-            f"Split({self.method}\n  train: {len(self.train):,} interactions\n"
+            f"Split({self.method}\n  train: {counted(len(self.train), 'interaction')}\n"
             f"  {self.val.summary()}\n  {self.test.summary()})"
         )
 
@@ -184,7 +185,7 @@ def leave_last_out(interactions: Interactions) -> Split:
         raise ValueError("'interactions' must hold a user with three rows or more (got none)")
     method = "leave-last-out"
     if short.any():
-        method += f", {short.sum():,} users with fewer than 3 interactions left out"
+        method += f", {counted(short.sum(), 'user')} with fewer than 3 interactions left out"
         warnings.warn(method, stacklevel=2)
         interactions = interactions.select(~short[interactions.user_id])
     ptr = interactions.user_ptr

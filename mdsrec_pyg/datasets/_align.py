@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from mdsrec_pyg.data.features import ModalFeature
 from mdsrec_pyg.data.raw_ids import same_type
+from mdsrec_pyg.data.words import counted
 from mdsrec_pyg.datasets.raw import RawFeature, RawInteractions, RawItems
 
 # Rows of a feature converted at a time: few enough for arrays on disk, enough for the overhead.
@@ -128,16 +129,16 @@ class Aligned:
             f"{taken:,} of {self.num_taken:,} items with interactions are in {items.source}"
         )
         if total > self.num_taken:
-            notes.append(f"{total - self.num_taken:,} items without interactions kept")
+            notes.append(f"{counted(total - self.num_taken, 'item')} without interactions kept")
         for label, values in (("a text", self.text()), ("an image URL", self.image_urls())):
             if values is not None:
                 filled = sum(value != "" for value in values)
                 notes.append(f"{filled:,} of {total:,} items have {label}")
         for name, feature in items.features.items():
             known = int(pd.Index(self.item_ids).isin(feature.ids).sum())
+            ignored = counted(len(feature.ids) - known, "row")
             notes.append(
-                f"{known:,} of {total:,} items have {name}; {len(feature.ids) - known:,} rows of "
-                "other items ignored"
+                f"{known:,} of {total:,} items have {name}; {ignored} of other items ignored"
             )
         return notes
 

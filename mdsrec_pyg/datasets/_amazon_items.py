@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mdsrec_pyg.data.words import counted
 from mdsrec_pyg.datasets._reviews import read_id
 from mdsrec_pyg.datasets.raw import RawFeature, RawItems
 from mdsrec_pyg.datasets.reading.lines import (
@@ -183,7 +184,7 @@ def read_metadata(
                 repeated += item in texts
                 if item in names and item not in texts:
                     texts[item] = _describe(record, fields, max_length)
-    notes = [f"{lines:,} items in {path.name}"]
+    notes = [f"{counted(lines, 'item')} in {path.name}"]
     if repeated:
         notes.append(f"{repeated:,} further lines of items that stand there before ignored")
     ids = np.empty(len(texts), object)

@@ -14,6 +14,7 @@ from mdsrec_pyg.data.features import ModalFeature
 from mdsrec_pyg.data.given_split import label_ranks
 from mdsrec_pyg.data.interactions import Interactions, k_core, time_span
 from mdsrec_pyg.data.raw_ids import as_raw_ids
+from mdsrec_pyg.data.words import counted
 from mdsrec_pyg.datasets._save import save_dataset
 
 __all__ = ["RecommendationDataset"]
@@ -104,7 +105,8 @@ class RecommendationDataset:
         for name, feature in self.features.items():
             label = f"{name}:".ljust(width + 1)
             lines.append(
-                f"  {label} {feature.num_features} features, {feature.num_present:,} items "
+                f"  {label} {counted(feature.num_features, 'feature')}, "
+                f"{counted(feature.num_present, 'item')} "
                 f"({feature.num_present / self.num_items:.1%})"
             )
         return "\n".join([*lines, *(f"  - {sentence}" for sentence in self.report)])
@@ -148,8 +150,9 @@ class RecommendationDataset:
         if not len(users):
             raise ValueError("'mask' must keep an interaction (got none)")
         dropped = (
-            f"{self.num_users - len(users):,} users, {self.num_items - len(items):,} items and "
-            f"{len(self.interactions) - len(kept):,} interactions dropped"
+            f"{counted(self.num_users - len(users), 'user')}, "
+            f"{counted(self.num_items - len(items), 'item')} and "
+            f"{counted(len(self.interactions) - len(kept), 'interaction')} dropped"
         )
         return RecommendationDataset(
             name=self.name,

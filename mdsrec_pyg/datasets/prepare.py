@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from mdsrec_pyg.data.features import ModalFeature
 from mdsrec_pyg.data.interactions import Interactions
 from mdsrec_pyg.data.interactions import k_core as core_mask
+from mdsrec_pyg.data.words import counted
 from mdsrec_pyg.datasets._align import Aligned, one_type
 from mdsrec_pyg.datasets.dataset import RecommendationDataset
 from mdsrec_pyg.datasets.raw import RawInteractions, RawItems
@@ -109,7 +110,7 @@ def _left(raw: RawInteractions) -> NDArray[Any]:
 def _drop_repeats(raw: RawInteractions, repeats: str) -> RawInteractions:
     pairs = pd.Series(raw.user * len(raw.item_ids) + raw.item)
     repeated = pairs.duplicated(keep="last" if repeats == "last" else "first").to_numpy()
-    note = f"{repeated.sum():,} repetitions"
+    note = counted(int(repeated.sum()), "repetition")
     if repeats == "keep":
         return raw.select(np.ones(len(raw), bool), "repeated pairs kept", note)
     return raw.select(~repeated, f"only the {repeats} of repeated pairs", f"{note} dropped")

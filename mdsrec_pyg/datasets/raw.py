@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from mdsrec_pyg.data.given_split import label_ranks
 from mdsrec_pyg.data.interactions import Seconds, _check_ids, _check_seconds
+from mdsrec_pyg.data.words import counted
 from mdsrec_pyg.datasets._order import by_user_and_time
 
 __all__ = ["RawFeature", "RawInteractions", "RawItems", "Step"]
@@ -38,8 +39,8 @@ class Step:
     def __str__(self) -> str:
         """One sentence for a report."""
         counts = (
-            f"{self.done}: {self.interactions:,} interactions of {self.users:,} users with "
-            f"{self.items:,} items"
+            f"{self.done}: {counted(self.interactions, 'interaction')} of "
+            f"{counted(self.users, 'user')} with {counted(self.items, 'item')}"
         )
         return f"{counts} ({self.note})" if self.note else counts
 
@@ -103,8 +104,8 @@ class RawInteractions:
             before = self.steps[-1]
             raise ValueError(
                 f"{self.source}: expected an interaction to be left after the step '{done}', got "
-                f"none of the {before.interactions:,} interactions of {before.users:,} users with "
-                f"{before.items:,} items before it"
+                f"none of the {counted(before.interactions, 'interaction')} of "
+                f"{counted(before.users, 'user')} with {counted(before.items, 'item')} before it"
             )
         kept = replace(
             self,
@@ -205,7 +206,7 @@ class RawItems:
             if values is not None and len(values) != len(self.ids):
                 raise ValueError(
                     f"'{name}' must have one value an item (got {len(values)} for "
-                    f"{len(self.ids)} items)"
+                    f"{counted(len(self.ids), 'item')})"
                 )
         _check_different(self.ids, self.source)
 
@@ -216,5 +217,5 @@ def _check_different(ids: NDArray[Any], source: str) -> None:
         twice = index[index.duplicated()]
         raise ValueError(
             f"{source}: expected ids that all differ, got {twice[0]!r} more than once "
-            f"({len(twice):,} repetitions)"
+            f"({counted(len(twice), 'repetition')})"
         )

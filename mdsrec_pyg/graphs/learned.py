@@ -12,6 +12,7 @@ from torch_geometric.data import Data
 from mdsrec_pyg.configs import configure
 from mdsrec_pyg.data.features import ModalFeature
 from mdsrec_pyg.data.interactions import Interactions
+from mdsrec_pyg.data.words import counted
 from mdsrec_pyg.graphs.config import RidgeConfig
 from mdsrec_pyg.graphs.local_ridge import local_ridge_graph
 from mdsrec_pyg.graphs.neighbors import UnitRows, as_unit, with_features
@@ -75,7 +76,7 @@ def learned_graph(
             f"(got {type(interactions).__name__})"
         )
     chosen = configure(RidgeConfig(), config, **options)
-    what = f"the ridge over {interactions.num_items:,} items"
+    what = f"the ridge over {counted(interactions.num_items, 'item')}"
     instead = f"each target over its {chosen.num_candidates} best candidates"
     needed = ridge_memory(interactions.num_items)
     exact = exact_fits(needed, chosen.memory_limit, what, instead)

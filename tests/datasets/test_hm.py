@@ -88,7 +88,7 @@ def test_everything(tmp_path):
     assert dataset.image_paths == [None, tmp_path / "images" / "066" / f"{B}.jpg", None]
     assert f"1 of 3 items have an image in {tmp_path / 'images'}" in dataset.report
     assert dataset.meta["items"][-1] == dataset.report[-1]
-    assert dataset.meta["steps"][1]["note"] == "1 interactions dropped"
+    assert dataset.meta["steps"][1]["note"] == "1 interaction dropped"
     dataset.save(tmp_path / "saved")
     again = FolderDataset(tmp_path / "saved", min_interactions=1)
     assert table(again) == EXPECTED

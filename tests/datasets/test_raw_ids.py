@@ -51,10 +51,10 @@ def of(users: list[Any], items: list[Any]) -> pd.DataFrame:
     return table
 
 
-def pairs(dataset: RecommendationDataset) -> set[tuple[Any, Any]]:
+def pairs(dataset: RecommendationDataset) -> set[tuple[Any, ...]]:
     x = dataset.interactions
     users, items = dataset.user_ids[x.user_id].tolist(), dataset.item_ids[x.item_id].tolist()
-    return {(type(u), u, type(i), i) for u, i in zip(users, items, strict=True)}  # type: ignore
+    return {(type(u), u, type(i), i) for u, i in zip(users, items, strict=True)}
 
 
 def told(error: ValueError) -> None:

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from mdsrec_pyg.data.interactions import Seconds
+from mdsrec_pyg.data.words import counted
 from mdsrec_pyg.datasets.raw import RawInteractions
 from mdsrec_pyg.datasets.reading.digits import PLAIN_INTEGER
 from mdsrec_pyg.datasets.reading.fields import Time
@@ -73,7 +74,7 @@ def to_seconds(values: Any, field: Time) -> Seconds:
 
 def select(raw: RawInteractions, mask: NDArray[np.bool_], done: str) -> RawInteractions:
     """Keeps rows and says how many went."""
-    return raw.select(mask, done, f"{int((~mask).sum()):,} interactions dropped")
+    return raw.select(mask, done, f"{counted(int((~mask).sum()), 'interaction')} dropped")
 
 
 def distinct_moments(raw: RawInteractions, done: str) -> RawInteractions:

@@ -13,6 +13,7 @@ from torch_geometric.data import Data
 
 from mdsrec_pyg.configs import check_at_least, configure
 from mdsrec_pyg.data import Interactions, ModalFeature
+from mdsrec_pyg.data.words import counted
 from mdsrec_pyg.graphs.config import RidgeConfig
 from mdsrec_pyg.graphs.learned import exact_fits
 from mdsrec_pyg.graphs.local_ridge import local_ridge_graph
@@ -94,7 +95,8 @@ def fit_relations(
     units = {name: as_unit(feature) for name, feature in features.items()}
     needed = ridge_memory(interactions.num_items)
     needed += 4 * interactions.num_items**2 * len(units)
-    what = f"the exact ridge over {interactions.num_items:,} items, {len(units)} modalities"
+    modalities = counted(len(units), "modality")
+    what = f"the exact ridge over {counted(interactions.num_items, 'item')}, {modalities}"
     instead = (
         f"each target over its {chosen.num_candidates} best candidates, trained over "
         f"{chosen.num_folds} folds of users"
