@@ -53,7 +53,7 @@ def clean_interactions(
         dropped += [text] if repeated.any() else []
     del repeated
 
-    stays, text = _long_users(user[order], min_interactions)
+    stays, text = _long_users(name, user[order], min_interactions)
     report.append(text)
     if not stays[user[order]].all():
         dropped.append(text)
@@ -80,13 +80,13 @@ def _repeated(pair: NDArray[np.int64]) -> NDArray[np.bool_]:
     return pd.Series(pair, copy=False).duplicated().to_numpy()
 
 
-def _long_users(user: NDArray[np.int64], least: int) -> tuple[NDArray[np.bool_], str]:
+def _long_users(name: str, user: NDArray[np.int64], least: int) -> tuple[NDArray[np.bool_], str]:
     """True for each user with at least so many rows, and what dropping the others drops."""
     count = np.bincount(user)
     if count.max() < least:
         raise ValueError(
-            f"'min_interactions' must leave a user (got {least}; the most interactions of one "
-            f"user are {count.max()})"
+            f"{name}: 'min_interactions' must leave a user (got {least}; the most interactions of "
+            f"one user are {count.max()})"
         )
     short = (count > 0) & (count < least)
     return count >= least, (

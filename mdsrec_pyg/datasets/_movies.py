@@ -36,6 +36,8 @@ def read_movies(path: Path, kind: str, latin_1: bool, genres: bool, on_error: st
     problems = Problems(on_error)
     split = {"flags": _split_flags, "colons": _split_colons, "csv": _split_csv}[kind]
     found: dict[int, str] = {}
+    if kind == "flags":
+        problems.unused = ("release date", "video release date", "IMDb URL")
     for number, line in decoded_lines(path, latin_1, problems):
         if kind == "csv" and number == 1:
             if line != "movieId,title,genres":
@@ -59,7 +61,7 @@ def read_movies(path: Path, kind: str, latin_1: bool, genres: bool, on_error: st
         np.array(list(found), np.int64),
         text=list(found.values()),
         source=str(path),
-        notes=problems.notes(path),
+        notes=(*problems.notes(path), *problems.not_read(path)),
     )
 
 

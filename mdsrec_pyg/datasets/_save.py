@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from mdsrec_pyg.data.features import ModalFeature
 from mdsrec_pyg.data.interactions import Interactions
 from mdsrec_pyg.data.raw_ids import as_raw_ids
+from mdsrec_pyg.datasets.reading.table import LARGEST_STRINGS
 from mdsrec_pyg.datasets.reading.times import LARGEST_SECONDS
 from mdsrec_pyg.io import atomic_folder
 
@@ -101,8 +102,10 @@ def _check_folder(dataset: DataSet, folder: Path, names: set[str]) -> None:
 
 def _interaction_table(dataset: DataSet) -> pa.Table:
     rows = dataset.interactions
-    users = _arrow("user_ids", dataset.user_ids).take(pa.array(rows.user_id))
-    columns = {"user": users, "item": pa.array(rows.item_id)}
+    users = _arrow("user_ids", dataset.user_ids)
+    if pa.types.is_string(users.type) and users.nbytes / len(users) * len(rows) > LARGEST_STRINGS:
+        users = users.cast(pa.large_string())
+    columns = {"user": users.take(pa.array(rows.user_id)), "item": pa.array(rows.item_id)}
     if rows.timestamp is not None:
         columns["timestamp"] = pa.array(rows.timestamp)
     if dataset.labels is not None:

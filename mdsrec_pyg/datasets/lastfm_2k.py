@@ -205,6 +205,7 @@ def _read_names(path: Path, on_error: str) -> tuple[dict[int, list[str]], tuple[
         if line == 1:
             if parts[0] not in ("id", "tagID"):
                 raise ValueError(f"{path}, line 1: expected column names, got {text[:60]!r}")
+            problems.say_unused(parts, ("id", "name", "pictureURL", "tagID", "tagValue"))
             continue
         try:
             if len(parts) < 2 or not parts[1].strip():
@@ -216,4 +217,4 @@ def _read_names(path: Path, on_error: str) -> tuple[dict[int, list[str]], tuple[
             problems.add(f"{path}, line {line}: {error}")
             continue
         found[number] = parts[1:]
-    return found, problems.notes(path)
+    return found, (*problems.notes(path), *problems.not_read(path))

@@ -134,7 +134,8 @@ def line_of(path: Path, form: Delimited, row: int) -> int:
 
 
 def _rows(path: Path, form: Delimited) -> Iterator[tuple[int, list[str]]]:
-    with io.TextIOWrapper(open_bytes(path), encoding="utf-8-sig", newline="") as lines:
+    # Whether it is UTF-8 is for Arrow to say.
+    with io.TextIOWrapper(open_bytes(path), "utf-8-sig", "replace", newline="") as lines:
         reader = csv.reader(lines, delimiter=form.delimiter, strict=True)
         while True:
             try:
@@ -150,11 +151,8 @@ def _rows(path: Path, form: Delimited) -> Iterator[tuple[int, list[str]]]:
 
 def _check_quotes(path: Path, form: Delimited) -> None:
     """Raises an error at a quote that is not closed: Arrow would swallow rows."""
-    try:
-        for _ in _rows(path, form):
-            pass
-    except UnicodeDecodeError as error:
-        raise _not_utf8(path, error) from error
+    for _ in _rows(path, form):
+        pass
 
 
 def _has_quotes(path: Path) -> bool:
@@ -185,7 +183,3 @@ def _damaged(path: Path, error: Exception) -> Exception:
     if isinstance(error, OSError) and error.errno is not None:
         return error  # the disk's error, not the file's
     return ValueError(f"{path}: {damage(form_of(path), error)}")
-
-
-def _not_utf8(path: Path, error: Exception) -> ValueError:
-    return ValueError(f"{path}, line {line_not_utf8(path)}: expected UTF-8 text ({error})")

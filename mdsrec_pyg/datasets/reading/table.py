@@ -162,7 +162,7 @@ def _read_parquet(
                 )
         wanted = [name for name in (*required, *optional) if name in names]
         table = pa.parquet.read_table(path, columns=wanted)
-    except (pa.ArrowInvalid, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise  # the disk's error, not the file's
         raise ValueError(f"{path}: expected a parquet file ({error})") from error

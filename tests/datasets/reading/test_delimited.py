@@ -11,9 +11,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet
 import pytest
 
-from mdsrec_pyg.datasets import FolderDataset, from_csv, read_atomic
+from mdsrec_pyg.datasets import FolderDataset, SyntheticDataset, _save, from_csv, read_atomic
 from mdsrec_pyg.datasets.reading import table as tables
 from mdsrec_pyg.datasets.reading.compressed import form_of, open_bytes, plain_suffix
 from mdsrec_pyg.datasets.reading.delimited import Delimited, line_of
@@ -139,8 +140,6 @@ def test_atomic_files_may_be_compressed(tmp_path: Path) -> None:
 def test_text_beyond_the_offsets_of_32_bits(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from mdsrec_pyg.datasets import SyntheticDataset
-
     dataset = SyntheticDataset(40, 62)
     dataset.item_ids = dataset.item_ids.astype(str).astype(object)
     dataset.user_ids = dataset.user_ids.astype(str).astype(object)
@@ -149,6 +148,11 @@ def test_text_beyond_the_offsets_of_32_bits(
     dataset.save(tmp_path / "x")
     before = FolderDataset(tmp_path / "x")
     monkeypatch.setattr(tables, "LARGEST_STRINGS", 100)
+    monkeypatch.setattr(_save, "LARGEST_STRINGS", 100)
+    before.save(tmp_path / "y")
+    schema = pa.parquet.read_schema(tmp_path / "y" / "interactions.parquet")
+    assert schema.field("user").type == pa.large_string()
+    assert FolderDataset(tmp_path / "y").user_ids.tolist() == before.user_ids.tolist()
     table = read_table(tmp_path / "x" / "items.parquet", ["raw_id"], ["text"])
     assert table.columns["text"].type == pa.large_string()
     again = FolderDataset(tmp_path / "x")
