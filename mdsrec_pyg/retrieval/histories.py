@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from mdsrec_pyg.data.sequences import SequenceBatch
+from mdsrec_pyg.data.sequences import SequenceBatch, pack
 from mdsrec_pyg.data.splits import EvaluationSplit
 
 
@@ -53,10 +53,9 @@ class Histories:
         return Histories(self.users[rows], ptr, self.item[place], self.known[rows])
 
     def batch(self, rows: slice, max_length: int) -> SequenceBatch:
-        """The newest ``max_length`` items of some users."""
-        bounds = zip(self.ptr[rows], self.ptr[1:][rows], strict=True)
-        parts = [self.item[max(start, stop - max_length) : stop] for start, stop in bounds]
-        return SequenceBatch.from_histories(parts, max_length, self.known[rows])
+        """The newest ``max_length`` items of some users, and what they took before."""
+        start, stop = self.ptr[:-1][rows], self.ptr[1:][rows]
+        return pack(self.item, start, stop, self.known[rows], max_length, older=True)
 
 
 def plain_index(values: Any) -> pd.Index:

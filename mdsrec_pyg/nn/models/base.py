@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from mdsrec_pyg.data import Interactions, SequenceBatch
-from mdsrec_pyg.nn.history_bias import BIAS_LR, HistoryBias
+from mdsrec_pyg.nn.history_bias import BIAS_LR, HistoryBias, taken_keys
 from mdsrec_pyg.nn.losses import (
     SampledCandidates,
     count_positions,
@@ -22,12 +22,6 @@ from mdsrec_pyg.nn.models.saving.standalone import StandsAlone
 from mdsrec_pyg.nn.reset import reset_modules
 
 __all__ = ["Recommender", "SequentialRecommender"]
-
-
-def seen_in_batch(batch: SequenceBatch, num_items: int) -> Tensor:
-    """Which items stand in each history: bool [B, N]."""
-    count = torch.zeros(len(batch), num_items, device=batch.mask.device)
-    return count.scatter_add_(1, batch.item_id, batch.mask.to(count.dtype)) > 0
 
 
 class Recommender(StandsAlone):
@@ -183,7 +177,8 @@ class SequentialRecommender(Recommender):
     def score(self, batch: SequenceBatch, items: Any = None) -> Tensor:
         """Scores of every item as the next one, [B, N]."""
         items = self.encode_items() if items is None else items
-        return self.step_scores(batch, items, newest_only=True)[:, -1]
+        scores = self.step_scores(batch, items, newest_only=True)[:, -1]
+        return scores if self.history_bias is None else self.history_bias.add_older(scores, batch)
 
     @property
     def dense_weight(self) -> float | None:
@@ -201,13 +196,11 @@ class SequentialRecommender(Recommender):
         Returns:
             Keys ``row * N + item`` [P], sorted, and their scores [P].
         """
-        row, step = batch.mask.nonzero(as_tuple=True)
-        history = row * self.num_items + batch.item_id[row, step]
-        key = torch.unique(history)
+        key = taken_keys(batch, self.num_items)
         score = torch.zeros(len(key), device=key.device)
         if self.history_bias is not None:
-            bias = self.history_bias.values(batch.mask, newest_only=True)[row, 0, step]
-            score.index_add_(0, torch.searchsorted(key, history), bias)
+            step, bias = self.history_bias.steps(batch, self.num_items)
+            score.index_add_(0, torch.searchsorted(key, step), bias)
         return key, score
 
     def loss(self, batch: SequenceBatch) -> Tensor:

@@ -12,7 +12,7 @@ from torch_geometric.data import Data
 
 from mdsrec_pyg.data import Interactions, SequenceBatch
 from mdsrec_pyg.nn.conv import LightGraphConv
-from mdsrec_pyg.nn.history_bias import HistoryBias, steps_back, visible_steps
+from mdsrec_pyg.nn.history_bias import HistoryBias, steps_back, taken_keys, visible_steps
 from mdsrec_pyg.nn.losses import targets
 from mdsrec_pyg.nn.votes.attention import RelationAttention
 from mdsrec_pyg.nn.votes.edge_table import EdgeTable, num_nodes, sum_at
@@ -144,7 +144,9 @@ class RelationVotes(nn.Module):
         history = torch.where(mask, item_id, item_id[:, -1:])  # padding repeats the newest item
         bias = self.history_bias.values(mask, newest_only=True)[:, 0]  # [B, L]
         scores = scores.scatter_(1, history, 0.0)
-        return scores.scatter_add_(1, item_id, bias.to(scores.dtype))
+        if batch.older is not None:
+            scores = scores.index_put_(tuple(batch.older), scores.new_zeros(()))
+        return self.history_bias.add_older(scores.scatter_add_(1, item_id, bias.to(scores)), batch)
 
     def _propagate(self, item_id: Tensor, weights: Tensor) -> Tensor:
         """Votes [B, N]: the whole graphs times the histories."""
@@ -177,26 +179,21 @@ class RelationVotes(nn.Module):
     def sparse_scores(
         self, batch: SequenceBatch, keys: Sequence[Tensor] | None
     ) -> tuple[Tensor, Tensor]:
-        """The scores of :meth:`forward` that may differ from zero.
-
-        Args:
-            batch: Histories.
-            keys: Result of :meth:`RelationAttention.item_keys`.
+        """The scores of :meth:`forward` that may differ from zero; its arguments.
 
         Returns:
             Places ``row * N + item`` [P], sorted, of all items that are voted for or stand in the
             history, and their scores [P].
         """
-        row, step = batch.mask.nonzero(as_tuple=True)
-        history = row * self.num_items + batch.item_id[row, step]
+        taken = taken_keys(batch, self.num_items)
         weights = self.attention(batch.item_id, batch.mask, keys, newest_only=True)
         place, vote = self._cast(batch, weights)
-        place, inverse = torch.unique(torch.cat([place, history]), return_inverse=True)
+        place, inverse = torch.unique(torch.cat([place, taken]), return_inverse=True)
         total = sum_at(inverse[: len(vote)], vote, len(place))
         scores = torch.log1p(total * torch.exp(-self.log_base))
         if self.history_bias is not None:
-            bias = self.history_bias.values(batch.mask, newest_only=True)[row, 0, step]
-            seen = inverse[len(vote) :]
+            step, bias = self.history_bias.steps(batch, self.num_items)
+            seen = torch.searchsorted(place, step)
             scores = scores.index_fill(0, seen, 0.0).index_add(0, seen, bias.to(scores.dtype))
         return place, scores
 
