@@ -116,7 +116,9 @@ def evaluate(
             mode is never touched.
         split: Histories and targets.
         k: Cutoffs of Recall and NDCG.
-        batch_size: Queries scored at a time; the memory is ``batch_size * num_items`` scores.
+        batch_size: Queries scored at a time. Beside the model, its item vectors and at most 1 MB,
+            the memory is what ``model.score`` needs: ``batch_size * num_items`` scores of the
+            sequence models, EASE and popularity, three times as many of an MDSRec with votes.
         device: Where to compute; the model stays where it is. Default: there.
         progress: Shows a progress bar.
 
@@ -152,8 +154,8 @@ def target_ranks(
     .. math::
         r = |\{j : s_j > s_t\}| + \tfrac{1}{2} |\{j \neq t : s_j = s_t\}|
 
-    A constant scorer thus has rank :math:`(N - 1) / 2` for every target. Memory:
-    ``batch_size * num_items`` scores at a time.
+    A constant scorer thus has rank :math:`(N - 1) / 2` for every target. Memory: see
+    :func:`evaluate`.
 
     Args:
         model: The model. A copy in evaluation mode scores, over the same weights; the model's own

@@ -117,9 +117,15 @@ class HistoryBias(nn.Module):
             item_id: Long tensor [B, L], left-padded.
             mask: Bool tensor [B, L].
         """
+        return scores.scatter_add(2, *self._added(scores, item_id, mask))
+
+    def add_(self, scores: Tensor, item_id: Tensor, mask: Tensor) -> Tensor:
+        """:meth:`forward` in place."""
+        return scores.scatter_add_(2, *self._added(scores, item_id, mask))
+
+    def _added(self, scores: Tensor, item_id: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         values = self.values(mask, newest_only=scores.size(1) == 1)
-        index = item_id[:, None, :].expand_as(values)
-        return scores.scatter_add(2, index, values.to(scores.dtype))
+        return item_id[:, None, :].expand_as(values), values.to(scores.dtype)
 
     def steps(self, batch: SequenceBatch, num_items: int) -> tuple[Tensor, Tensor]:
         """The bias of every step of the histories, read or not, for the newest step as the query.
@@ -140,12 +146,12 @@ class HistoryBias(nn.Module):
                 values.append(self.values(batch.mask, newest_only=True)[place[0], 0, place[1]])
         return torch.cat(keys), torch.cat(values)
 
-    def add_older(self, scores: Tensor, batch: SequenceBatch) -> Tensor:
-        """Adds the bias of the steps before those that are read to scores [B, N]."""
+    def add_older_(self, scores: Tensor, batch: SequenceBatch) -> Tensor:
+        """Adds the bias of the steps before those that are read, in place, to scores [B, N]."""
         if batch.older is None:
             return scores
         bias = self.gamma[-1].to(scores.dtype).expand(batch.older.size(1))
-        return scores.index_put((batch.older[0], batch.older[1]), bias, accumulate=True)
+        return scores.index_put_((batch.older[0], batch.older[1]), bias, accumulate=True)
 
     def extra_repr(self) -> str:
         """Shows the settings."""

@@ -60,7 +60,9 @@ def recommend(
             list.
         explain: Adds the columns that ``model.explain(batch, item_index)`` returns. In columns
             whose name ends in ``item`` or ``items`` the indices become raw ids.
-        batch_size: Users scored at a time.
+        batch_size: Users scored at a time. The memory is that of
+            :func:`~mdsrec_pyg.evaluation.evaluate`, and as many scores again with
+            ``exclude_seen``: the model's stay as they are.
         on_error: ``'raise'``: a user who cannot be answered (no history, an item that the catalog
             lacks, fewer than ``k`` items left) is an error that names the user. ``'skip'``: the
             others are answered; a warning says once who was skipped and why, and

@@ -171,14 +171,18 @@ class SequentialRecommender(Recommender):
         users = self.encode_users(batch, items, newest_only)
         scores = users @ self.item_table(items).t()  # [B, T, C] @ [C, N] -> [B, T, N]
         if self.history_bias is not None:
-            scores = self.history_bias(scores, batch.item_id, batch.mask)
+            if torch.is_grad_enabled():
+                scores = self.history_bias(scores, batch.item_id, batch.mask)
+            else:  # they are nobody else's: no second [B, T, N]
+                self.history_bias.add_(scores, batch.item_id, batch.mask)
+            if newest_only:
+                self.history_bias.add_older_(scores[:, -1], batch)
         return scores
 
     def score(self, batch: SequenceBatch, items: Any = None) -> Tensor:
         """Scores of every item as the next one, [B, N]."""
         items = self.encode_items() if items is None else items
-        scores = self.step_scores(batch, items, newest_only=True)[:, -1]
-        return scores if self.history_bias is None else self.history_bias.add_older(scores, batch)
+        return self.step_scores(batch, items, newest_only=True)[:, -1]
 
     @property
     def dense_weight(self) -> float | None:

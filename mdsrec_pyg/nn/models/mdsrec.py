@@ -236,7 +236,8 @@ class MDSRec(SequentialRecommender):
         votes = self.votes(batch, items.keys)
         if not self.config.vectors:
             return votes
-        return torch.add(votes, super().score(batch, items), alpha=self.config.vector_weight)
+        add = torch.add if torch.is_grad_enabled() else Tensor.add_  # a third [B, N] in training
+        return add(votes, super().score(batch, items), alpha=self.config.vector_weight)
 
     @property
     def dense_weight(self) -> float | None:
