@@ -14,14 +14,9 @@ from typing import Any, Optional
 import torch
 from torch import Tensor
 
-from mdsrec_pyg.nn.conv._propagate import (
-    Adjacency,
-    TensorCache,
-    edge_products,
-    multiply,
-    of_edges,
-    result_types,
-)
+from mdsrec_pyg.nn.conv._adjacency import Adjacency, of_edges
+from mdsrec_pyg.nn.conv._cache import TensorCache
+from mdsrec_pyg.nn.conv._propagate import edge_products, multiply, result_types
 
 __all__ = ["propagate"]
 
@@ -59,8 +54,7 @@ def propagate(
         value = value[adj.perm]
     if value is not None and transpose:
         value = value[adj.perm_t]
-    rowptr, col = (adj.colptr, adj.row) if transpose else (adj.rowptr, adj.col)
-    return multiply(rowptr, col, value, x.to(dtype), kernel).to(out_dtype)
+    return multiply(adj, transpose, value, x, kernel, out_dtype)
 
 
 @propagate.register_fake
@@ -80,7 +74,12 @@ def _(
 
 @torch.library.custom_op("mdsrec_pyg::propagate_weight_grad", mutates_args=(), tags=_TAGS)
 def weight_grad(
-    rows: Tensor, cols: Tensor, edge_index: Tensor, edge_weight: Tensor, reverse: bool
+    rows: Tensor,
+    cols: Tensor,
+    edge_index: Tensor,
+    edge_weight: Tensor,
+    reverse: bool,
+    kernel: str,
 ) -> Tensor:
     r"""Gradient of the weights: :math:`\mathbf{g}_i^{\top} \mathbf{x}_j` of each edge, ``[E]``.
 
@@ -90,17 +89,24 @@ def weight_grad(
         edge_index: Edges ``[2, E]``.
         edge_weight: Weights, whose type and shape the gradient gets.
         reverse: Whether messages go from target to source.
+        kernel: One of ``KERNELS``.
     """
     adj = _adjacency(edge_index, edge_weight, rows.size(0), cols.size(0), reverse)
-    dtype = result_types(cols, edge_weight)[1]
-    grad = edge_products(adj, rows.to(dtype).contiguous(), cols.to(dtype))
+    grad = edge_products(adj, rows, cols, kernel)
     if adj.perm is not None:
         grad = torch.empty_like(grad).index_copy_(0, adj.perm, grad)
     return grad.to(edge_weight.dtype).view(edge_weight.shape)
 
 
 @weight_grad.register_fake
-def _(rows: Tensor, cols: Tensor, edge_index: Tensor, edge_weight: Tensor, reverse: bool) -> Tensor:
+def _(
+    rows: Tensor,
+    cols: Tensor,
+    edge_index: Tensor,
+    edge_weight: Tensor,
+    reverse: bool,
+    kernel: str,
+) -> Tensor:
     return edge_weight.new_empty(edge_weight.shape)
 
 
@@ -119,7 +125,7 @@ def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         grad_x = propagate(grad, edge_index, edge_weight, *options).to(ctx.dtype)
     if ctx.needs_input_grad[2]:
         rows, cols = (x, grad) if transpose else (grad, x)
-        grad_weight = weight_grad(rows, cols, edge_index, edge_weight, reverse)
+        grad_weight = weight_grad(rows, cols, edge_index, edge_weight, reverse, kernel)
     return grad_x, None, grad_weight, None, None, None, None, None
 
 
