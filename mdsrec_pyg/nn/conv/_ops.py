@@ -5,6 +5,10 @@ double the time of a product over a thousand items. What is traced cannot look a
 operators take the edges, and keep the structure by the tensor that they get, which is the same at
 every call of a compiled function. Compiled code may write into a buffer of its own again without a
 trace: the edges are compared each time, and weights are not kept.
+
+In a CUDA graph what is known of the edges is used; edges that are new there are sorted at each
+replay, without a wait. ``torch._dynamo.mark_static_address`` keeps ``torch.compile`` from copying
+a graph's tensors for its CUDA graphs, so that they are known.
 """
 
 from __future__ import annotations
@@ -21,10 +25,9 @@ from mdsrec_pyg.nn.conv._propagate import edge_products, multiply, result_types
 __all__ = ["propagate"]
 
 _GRAPHS = TensorCache()
-_TAGS = (torch.Tag.cudagraph_unsafe,)  # sorting new edges waits for the device
 
 
-@torch.library.custom_op("mdsrec_pyg::propagate", mutates_args=(), tags=_TAGS)
+@torch.library.custom_op("mdsrec_pyg::propagate", mutates_args=())
 def propagate(
     x: Tensor,
     edge_index: Tensor,
@@ -72,7 +75,7 @@ def _(
     return x.new_empty(size, x.size(1), dtype=result_types(x, edge_weight)[0])
 
 
-@torch.library.custom_op("mdsrec_pyg::propagate_weight_grad", mutates_args=(), tags=_TAGS)
+@torch.library.custom_op("mdsrec_pyg::propagate_weight_grad", mutates_args=())
 def weight_grad(
     rows: Tensor,
     cols: Tensor,

@@ -141,7 +141,7 @@ class Propagate(torch.autograd.Function):
             if trained is not None:
                 value_t = trained[adj.perm_t]
             grad_x = multiply(adj, True, value_t, grad, kernel, ctx.dtype)
-        if ctx.needs_input_grad[1]:
+        if x is not None and trained is not None:
             grad_value = edge_products(adj, grad, x, kernel).to(trained.dtype)
         return grad_x, grad_value, None, None, None, None
 

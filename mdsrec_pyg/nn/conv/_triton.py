@@ -52,10 +52,10 @@ def _row_sums(
     ROWS: tl.constexpr,
     COLUMNS: tl.constexpr,
     STEPS: tl.constexpr,
-):
+) -> None:
     """Sums the weighted rows of ``x`` that each row of the matrix points at, in their order."""
-    row = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
-    column = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)
+    row = tl.program_id(0) * ROWS + tl.arange(0, ROWS)[:, None]
+    column = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)[None, :]
     inside = column < CHANNELS
     edge = tl.load(first + row, mask=row < num_rows, other=0)
     end = tl.load(last + row, mask=row < num_rows, other=0)
@@ -66,15 +66,14 @@ def _row_sums(
         for _ in tl.static_range(STEPS):
             there = edge < end
             source = tl.load(col + edge, mask=there, other=0).to(tl.int64)
-            place = source[:, None] * CHANNELS + column[None, :]
-            part = tl.load(x + place, mask=there[:, None] & inside[None, :], other=0.0).to(SUM)
+            part = tl.load(x + source * CHANNELS + column, mask=there & inside, other=0.0).to(SUM)
             if HAS_VALUE:
-                part *= tl.load(value + edge, mask=there, other=0.0).to(SUM)[:, None]
+                part *= tl.load(value + edge, mask=there, other=0.0).to(SUM)
             total += part
             edge += 1
         done += STEPS
-    place = row.to(tl.int64)[:, None] * CHANNELS + column[None, :]
-    tl.store(out + place, total, mask=(row < num_rows)[:, None] & inside[None, :])
+    place = row.to(tl.int64) * CHANNELS + column
+    tl.store(out + place, total, mask=(row < num_rows) & inside)
 
 
 @triton.jit(do_not_specialize=["num_rows"])
@@ -93,7 +92,7 @@ def _edge_sums(
     ROWS: tl.constexpr,
     COLUMNS: tl.constexpr,
     STEPS: tl.constexpr,
-):
+) -> None:
     """The inner product of a row of ``grad`` and one of ``x`` for each entry of the matrix."""
     piece = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
     edge = tl.load(first + piece, mask=piece < num_rows, other=0)
@@ -125,7 +124,7 @@ def tiling(channels: int, mean: int) -> Tiling:
     Four rows of up to 64 columns, two of more: benchmarks/README.md has the times of others.
     """
     columns = min(_MOST_COLUMNS, max(16, triton.next_power_of_2(channels)))
-    return Tiling(4 if columns <= 64 else 2, columns, min(max(mean, 2), 20), 2)
+    return Tiling(2, columns, min(max(mean, 2), 20), 1)
 
 
 class Rows:

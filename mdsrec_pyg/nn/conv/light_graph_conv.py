@@ -115,12 +115,12 @@ class LightGraphConv(MessagePassing):
         Returns:
             The ``kernel`` that was asked for. By default ``'embedding_bag'`` on the CPU,
             ``'triton'`` on a GPU where Triton runs, else ``'sparse_csr'``: no buffer of one row an
-            edge, the transpose is kept for the gradient. ``'message_passing'``, PyG's own, where messages are looked at or
-            changed (hooks, explanations, a subclass with its own ``message``), and for other
-            aggregations, inputs of other than two dimensions, integers and complex numbers, sparse
-            layouts other than CSR, a matrix in what ``torch.compile`` or ``torch.export`` traces,
-            and all that ``torch.jit``, ``torch.func``, ``torch.autograd.forward_ad`` and the device
-            ``meta`` do.
+            edge, the transpose is kept for the gradient. ``'message_passing'``, PyG's own, where
+            messages are looked at or changed (hooks, explanations, a subclass with its own
+            ``message``), and for other aggregations, inputs of other than two dimensions, integers
+            and complex numbers, sparse layouts other than CSR, a matrix in what ``torch.compile``
+            or ``torch.export`` traces, and all that ``torch.jit``, ``torch.func``,
+            ``torch.autograd.forward_ad`` and the device ``meta`` do.
         """
         matrix = _is_matrix(edge_index)
         if matrix and edge_weight is not None:
@@ -156,8 +156,7 @@ class LightGraphConv(MessagePassing):
         return changed or self._is_hooked()
 
     def _is_hooked(self) -> bool:
-        own = self.__dict__
-        return any([own[name] for name in _HOOKS]) or bool(self.explain)
+        return any(map(self.__dict__.get, _HOOKS)) or bool(self.explain)
 
     def _is_plain_call(self) -> bool:
         """Whether a call may be like one before: what can change beside settings and inputs."""
