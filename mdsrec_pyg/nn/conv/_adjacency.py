@@ -74,6 +74,10 @@ class Adjacency:
         """Pointers and indices of the matrix, or of its transpose."""
         return (self.colptr, self.row) if transpose else (self.rowptr, self.col)
 
+    def has_rows(self, transpose: bool) -> bool:
+        """Whether :meth:`rows` is there already."""
+        return transpose in self._rows
+
     def rows(self, transpose: bool) -> Any:
         """The same as the Triton kernels take it, made when it is first asked for."""
         found = self._rows.get(transpose)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Hashable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, TypeVar
 
@@ -24,9 +25,10 @@ class TensorCache:
     alive. A write that PyTorch does not see (through NumPy, or ``tensor.data``) goes unnoticed.
     """
 
-    def __init__(self) -> None:
-        """Starts empty."""
+    def __init__(self, apart: bool = False) -> None:
+        """Starts empty; with ``apart`` entries are built in a thread of their own."""
         self._entries: WeakTensorKeyDictionary = WeakTensorKeyDictionary()
+        self._apart = apart
 
     def __len__(self) -> int:
         """Number of tensors alive with an entry."""
@@ -46,7 +48,7 @@ class TensorCache:
         if entry is None or entry[0] != stamp:
             # Made under inference_mode, it could not be saved for a later backward.
             with torch.inference_mode(False), torch.no_grad():
-                entry = (stamp, build())
+                entry = (stamp, build_apart(key, build) if self._apart else build())
             if not is_capturing(key):
                 self._entries[key] = entry
         return entry[1]
@@ -55,6 +57,27 @@ class TensorCache:
 def is_capturing(tensor: Tensor) -> bool:
     """Whether a CUDA graph is captured: nothing may wait, nothing holds its values yet."""
     return tensor.is_cuda and torch.cuda.is_current_stream_capturing()
+
+
+def build_apart(tensor: Tensor, build: Callable[[], T]) -> T:
+    """Builds on the device of a tensor, but in a thread of its own.
+
+    ``torch.compile`` gives a thread that warms up a CUDA graph memory of the graph, in which
+    nothing that is kept may lie.
+    """
+    if not tensor.is_cuda or is_capturing(tensor):
+        return build()
+    caller = torch.cuda.current_stream(tensor.device)
+
+    def run() -> T:
+        with torch.cuda.device(tensor.device):
+            torch.cuda.current_stream().wait_stream(caller)
+            built = build()
+            torch.cuda.current_stream().synchronize()
+            return built
+
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(run).result()
 
 
 class Stamp:

@@ -13,18 +13,19 @@ a graph's tensors for its CUDA graphs, so that they are known.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, Optional
 
 import torch
 from torch import Tensor
 
 from mdsrec_pyg.nn.conv._adjacency import Adjacency, of_edges
-from mdsrec_pyg.nn.conv._cache import TensorCache
+from mdsrec_pyg.nn.conv._cache import TensorCache, build_apart
 from mdsrec_pyg.nn.conv._propagate import edge_products, multiply, result_types
 
 __all__ = ["propagate"]
 
-_GRAPHS = TensorCache()
+_GRAPHS = TensorCache(apart=True)
 
 
 @torch.library.custom_op("mdsrec_pyg::propagate", mutates_args=())
@@ -51,6 +52,8 @@ def propagate(
         kernel: One of ``KERNELS``.
     """
     adj = _adjacency(edge_index, edge_weight, num_rows, num_cols, reverse)
+    if kernel == "triton" and not adj.has_rows(transpose):
+        build_apart(x, partial(adj.rows, transpose))
     out_dtype, dtype = result_types(x, edge_weight)
     value = None if edge_weight is None else edge_weight.detach().reshape(-1).to(dtype)
     if value is not None and adj.perm is not None:
@@ -138,7 +141,7 @@ propagate.register_autograd(_backward, setup_context=_save)
 def _adjacency(
     edge_index: Tensor, edge_weight: Tensor | None, num_rows: int, num_cols: int, reverse: bool
 ) -> Adjacency:
-    kept, graphs = _GRAPHS.get(edge_index, None, lambda: (edge_index.clone(), TensorCache()))
+    kept, graphs = _GRAPHS.get(edge_index, None, lambda: (edge_index.clone(), TensorCache(True)))
     if edge_index.is_cuda:  # no wait for the device
         unseen = "'edge_index' was written to in a way that PyTorch does not see"
         torch._assert_async((kept == edge_index).all(), unseen)

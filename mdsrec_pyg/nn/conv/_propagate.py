@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import warnings
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -83,10 +83,20 @@ def propagate(
     kernel: str,
     dtype: torch.dtype,
 ) -> Tensor:
-    """One product, with gradient where one is asked for; see :class:`Propagate`."""
-    if torch.is_grad_enabled() and (x.requires_grad or trained is not None):
-        product: Tensor = Propagate.apply(x, trained, fixed, adj, kernel, dtype)
-        return product
+    """One product, with gradient where one is asked for; see :class:`Propagate`.
+
+    Args:
+        x: Dense matrix.
+        trained: Weights in the order of the rows that a gradient may be asked of.
+        fixed: Weights in the order of the rows and of the columns; neither: ones.
+        adj: The sparsity.
+        kernel: One of ``KERNELS``.
+        dtype: Type of the result.
+    """
+    if trained is not None and torch.is_grad_enabled():
+        return cast(Tensor, PropagateTrained.apply(x, trained, adj, kernel, dtype))
+    if x.requires_grad and torch.is_grad_enabled():
+        return cast(Tensor, Propagate.apply(x, (fixed, adj, kernel, x.dtype), dtype))
     value = trained if fixed is None else fixed[0]
     return multiply(adj, False, value, x, kernel, dtype)
 
@@ -94,56 +104,57 @@ def propagate(
 class Propagate(torch.autograd.Function):
     r"""Computes :math:`\mathbf{A} \mathbf{x}`, and :math:`\mathbf{A}^{\top} \mathbf{g}` backward.
 
-    The gradient with respect to :math:`A_{ij}` is :math:`\mathbf{g}_i^{\top} \mathbf{x}_j`,
-    sampled at the edges, and only where it is asked for. With ``create_graph`` both are computed
-    edge by edge, so that they can be differentiated again.
+    On a GPU the backward pass runs in a thread of its own, where each line costs: it does little.
+    With ``create_graph`` the gradient is computed edge by edge, so that it has one of its own.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, call: tuple[Any, ...], dtype: torch.dtype) -> Tensor:
+        """Multiplies by fixed weights, of which ``call`` tells, or by ones."""
+        ctx.call = call
+        fixed, adj, kernel, _ = call
+        return multiply(adj, False, None if fixed is None else fixed[0], x, kernel, dtype)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
+        """Multiplies by the transpose."""
+        fixed, adj, kernel, dtype = ctx.call
+        if torch.is_grad_enabled():  # create_graph
+            value = None if fixed is None else fixed[0]
+            return _edge_by_edge(adj, grad, None, value, dtype)[0], None, None
+        value_t = None if fixed is None else fixed[1]
+        return multiply(adj, True, value_t, grad, kernel, dtype), None, None
+
+
+class PropagateTrained(torch.autograd.Function):
+    r"""The same by weights of which a gradient may be asked.
+
+    With respect to :math:`A_{ij}` it is :math:`\mathbf{g}_i^{\top} \mathbf{x}_j`, sampled at the
+    edges, and only where it is asked for.
     """
 
     @staticmethod
     def forward(
-        ctx: Any,
-        x: Tensor,
-        trained: Tensor | None,
-        fixed: tuple[Tensor, Tensor] | None,
-        adj: Adjacency,
-        kernel: str,
-        dtype: torch.dtype,
+        ctx: Any, x: Tensor, trained: Tensor, adj: Adjacency, kernel: str, dtype: torch.dtype
     ) -> Tensor:
-        """Multiplies.
-
-        Args:
-            ctx: For the gradient.
-            x: Dense matrix.
-            trained: Weights in the order of the rows that a gradient may be asked of.
-            fixed: Weights in the order of the rows and of the columns; neither: ones.
-            adj: The sparsity.
-            kernel: One of ``KERNELS``.
-            dtype: Type of the result.
-        """
-        ctx.options, ctx.fixed, ctx.dtype = (adj, kernel), fixed, x.dtype
-        if trained is not None:
-            ctx.save_for_backward(x if ctx.needs_input_grad[1] else None, trained)
-            return multiply(adj, False, trained, x, kernel, dtype)
-        return multiply(adj, False, None if fixed is None else fixed[0], x, kernel, dtype)
+        """Multiplies by ``trained``, in the order of the rows."""
+        ctx.options = adj, kernel, x.dtype
+        ctx.save_for_backward(x if ctx.needs_input_grad[1] else None, trained)
+        return multiply(adj, False, trained, x, kernel, dtype)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        """Multiplies by the transpose."""
-        adj, kernel = ctx.options
-        x, trained = ctx.saved_tensors or (None, None)
+        """Multiplies by the transpose, and samples."""
+        adj, kernel, dtype = ctx.options
+        x, trained = ctx.saved_tensors
         grad_x = grad_value = None
         if torch.is_grad_enabled():  # create_graph
-            value = trained if ctx.fixed is None else ctx.fixed[0]
-            grad_x, grad_value = _edge_by_edge(adj, grad, x, value, ctx.dtype)
-            return grad_x, grad_value, None, None, None, None
+            return *_edge_by_edge(adj, grad, x, trained, dtype), None, None, None
         if ctx.needs_input_grad[0]:
-            value_t = None if ctx.fixed is None else ctx.fixed[1]
-            if trained is not None:
-                value_t = trained[adj.perm_t]
-            grad_x = multiply(adj, True, value_t, grad, kernel, ctx.dtype)
-        if x is not None and trained is not None:
+            grad_x = multiply(adj, True, trained[adj.perm_t], grad, kernel, dtype)
+        if x is not None:
             grad_value = edge_products(adj, grad, x, kernel).to(trained.dtype)
-        return grad_x, grad_value, None, None, None, None
+        return grad_x, grad_value, None, None, None
 
 
 def _edge_by_edge(
@@ -188,10 +199,11 @@ def multiply(
         kernel: One of ``KERNELS``.
         dtype: Type of the result. Sums are in float32 at least.
     """
-    x = x.detach().contiguous()  # bags of a tensor that wants a gradient take a slower path
+    x = x.contiguous()
     if kernel == "triton":
         found: Tensor = adj.rows(transpose).sums(value, x, dtype)
         return found
+    x = x.detach()  # bags of a tensor that wants a gradient take a slower path
     ptr, index = adj.side(transpose)
     sums = torch.promote_types(torch.promote_types(dtype, x.dtype), torch.float32)
     if value is not None:

@@ -17,6 +17,9 @@ __all__ = ["PIECE", "Rows", "Tiling", "tiling"]
 PIECE = 64
 # Columns that a program holds of a row; wider tables take several programs a row.
 _MOST_COLUMNS = 128
+# The best of 36 tilings on an H200, or within 3 % of it, at 23,000 and 1,000,000 rows of 10 and 20
+# neighbors, with 64 and 128 columns: benchmarks/results/2026-11-27-kernel-nvidia-h200.json.
+_TILE_BYTES = 2048
 _SUMS = {torch.float32: tl.float32, torch.float64: tl.float64}
 
 
@@ -94,37 +97,60 @@ def _edge_sums(
     STEPS: tl.constexpr,
 ) -> None:
     """The inner product of a row of ``grad`` and one of ``x`` for each entry of the matrix."""
-    piece = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
+    piece = tl.program_id(0) * ROWS + tl.arange(0, ROWS)[:, None]
     edge = tl.load(first + piece, mask=piece < num_rows, other=0)
     end = tl.load(last + piece, mask=piece < num_rows, other=0)
     row = piece.to(tl.int64)
     if HAS_ROWS:
         row = tl.load(rows + piece, mask=piece < num_rows, other=0).to(tl.int64)
+    grad += row * CHANNELS
+    column = tl.arange(0, COLUMNS)[None, :]
+    inside = column < CHANNELS
+    a = tl.load(grad + column, mask=(edge < end) & inside, other=0.0).to(SUM)
     longest = tl.max(end - edge)
     done = 0
     while done < longest:
         for _ in tl.static_range(STEPS):
             there = edge < end
-            source = tl.load(col + edge, mask=there, other=0).to(tl.int64)
-            total = tl.zeros([ROWS], dtype=SUM)
-            for start in tl.static_range(0, CHANNELS, COLUMNS):
-                column = start + tl.arange(0, COLUMNS)
-                mask = there[:, None] & (column < CHANNELS)[None, :]
-                a = tl.load(grad + row[:, None] * CHANNELS + column[None, :], mask=mask, other=0.0)
-                b = tl.load(x + source[:, None] * CHANNELS + column[None, :], mask=mask, other=0.0)
-                total += tl.sum(a.to(SUM) * b.to(SUM), axis=1)
+            source = tl.load(col + edge, mask=there, other=0).to(tl.int64) * CHANNELS
+            b = tl.load(x + source + column, mask=there & inside, other=0.0)
+            total = tl.sum(a * b.to(SUM), axis=1, keep_dims=True)
+            for start in tl.static_range(COLUMNS, CHANNELS, COLUMNS):
+                mask = there & (column + start < CHANNELS)
+                c = tl.load(grad + start + column, mask=mask, other=0.0).to(SUM)
+                b = tl.load(x + source + start + column, mask=mask, other=0.0)
+                total += tl.sum(c * b.to(SUM), axis=1, keep_dims=True)
             tl.store(out + edge, total, mask=there)
             edge += 1
         done += STEPS
 
 
-def tiling(channels: int, mean: int) -> Tiling:
-    """What a program takes on, for a table of some width and rows of a mean length.
+def tiling(channels: int, itemsize: int) -> Tiling:
+    """What a program takes on: one warp, 2 KiB of the table at a step.
 
-    Four rows of up to 64 columns, two of more: benchmarks/README.md has the times of others.
+    Args:
+        channels: Columns of the table.
+        itemsize: Bytes of a number of it.
     """
     columns = min(_MOST_COLUMNS, max(16, triton.next_power_of_2(channels)))
-    return Tiling(2, columns, min(max(mean, 2), 20), 1)
+    rows = max(1, _TILE_BYTES // (columns * itemsize))
+    return Tiling(rows, columns, steps=4, num_warps=1)
+
+
+@dataclass(frozen=True)
+class _Launch:
+    """A compiled kernel, its grid bound, and what stays the same for one matrix.
+
+    Triton's own way to a kernel looks at each argument anew, which takes longer than a launch.
+    """
+
+    runner: Any
+    dtype: torch.dtype
+    pointers: tuple[int, ...]
+    constants: tuple[Any, ...]
+
+    def __call__(self, *tables: Tensor) -> None:
+        self.runner(*self.pointers, *[t.data_ptr() for t in tables], *self.constants)
 
 
 class Rows:
@@ -144,11 +170,11 @@ class Rows:
         """Cuts long rows."""
         self.num_rows, self.col = rowptr.numel() - 1, col
         self.first, self.last = rowptr[:-1], rowptr[1:]
-        self.mean = -(-col.numel() // max(self.num_rows, 1))
         self.row_of: Tensor | None = None
         self.long: Tensor | None = None
         self.pieces: Rows | None = None
-        self._compiled: dict[Any, Any] = {}
+        self._launches: dict[tuple[Any, ...], _Launch] = {}
+        self._only_device = torch.cuda.device_count() <= 1
         if not whole and col.numel() and int((self.last - self.first).max()) > PIECE:
             self._cut()
 
@@ -180,19 +206,29 @@ class Rows:
             x: Dense matrix ``[N, D]``, contiguous.
             out_dtype: Type of the result; the sums are in float32 at least.
         """
-        dtype = torch.promote_types(torch.promote_types(out_dtype, x.dtype), torch.float32)
-        if value is not None:
-            dtype = torch.promote_types(dtype, value.dtype)
-        num_rows, channels = self.first.numel(), x.size(1)
-        whole = self.pieces is None
-        out = x.new_empty(num_rows, channels, dtype=out_dtype if whole else dtype)
-        if out.numel():
-            tables = (x if value is None else value, x, out)
-            self._launch(_row_sums, tables, value is not None, dtype, channels)
+        table = x if value is None else value
+        known = self._known(x, table, out_dtype, value is None)
+        if known is not None:
+            out = x.new_empty(self.first.numel(), x.size(1), dtype=known.dtype)
+            known(table, x, out)
+        else:
+            out = self._first_sums(value, x, out_dtype)
         if self.pieces is None or self.long is None:
             return out
-        sums = self.pieces.sums(None, out, dtype)
+        sums = self.pieces.sums(None, out, out.dtype)
         return out[: self.num_rows].index_copy_(0, self.long, sums).to(out_dtype)
+
+    def _first_sums(self, value: Tensor | None, x: Tensor, out_dtype: torch.dtype) -> Tensor:
+        sum_dtype = torch.promote_types(torch.promote_types(out_dtype, x.dtype), torch.float32)
+        if value is not None:
+            sum_dtype = torch.promote_types(sum_dtype, value.dtype)
+        dtype = out_dtype if self.pieces is None else sum_dtype
+        out = x.new_empty(self.first.numel(), x.size(1), dtype=dtype)
+        if out.numel():
+            table = x if value is None else value
+            key = _kind(x, table, out_dtype, value is None)
+            self._launch(key, _row_sums, (table, x, out), value is not None, sum_dtype)
+        return out
 
     def products(self, grad: Tensor, x: Tensor, dtype: torch.dtype) -> Tensor:
         """Inner products of a row of each of two tables, sampled at the entries ``[E]``.
@@ -203,36 +239,60 @@ class Rows:
             dtype: In what the products are summed, float32 or float64.
         """
         out = x.new_empty(self.col.numel(), dtype=dtype)
-        if out.numel():
-            rows = self.col if self.row_of is None else self.row_of
-            tables = (rows, grad, x, out)
-            self._launch(_edge_sums, tables, self.row_of is not None, dtype, x.size(1))
+        if not out.numel():
+            return out
+        rows = self.col if self.row_of is None else self.row_of
+        tables = (rows, grad, x, out)
+        known = self._known(x, grad, dtype, None)
+        if known is not None:
+            known(*tables)
+        else:
+            self._launch(
+                _kind(x, grad, dtype, None), _edge_sums, tables, self.row_of is not None, dtype
+            )
         return out
 
-    def _launch(
-        self, kernel: Any, tables: tuple[Tensor, ...], flag: bool, dtype: torch.dtype, channels: int
-    ) -> None:
-        """Launches a kernel, and keeps what was compiled: Triton looks it up more slowly.
-
-        What decides how a kernel is compiled is in the key; what is of this matrix never changes.
-        """
-        device = tables[-1].device
-        if device.type == "cuda" and device.index != torch.cuda.current_device():
-            with torch.cuda.device(device):
-                return self._launch(kernel, tables, flag, dtype, channels)
-        key = (kernel, flag, channels, *[(t.dtype, t.data_ptr() % 16) for t in tables])
-        num_rows = self.first.numel()
-        args = (self.first, self.last, self.col, *tables, num_rows)
-        known = self._compiled.get(key)
-        if known is not None:
-            compiled, grid, constants = known
-            compiled[grid](*args, *constants)
+    def _known(
+        self, x: Tensor, other: Tensor, dtype: torch.dtype, ones: bool | None
+    ) -> _Launch | None:
+        """The launch of this kind, where it is right for what lies in ``x`` and ``other``."""
+        known = self._launches.get(_kind(x, other, dtype, ones))
+        if known is None or (x.data_ptr() | other.data_ptr()) % 16:
             return None
-        tile = tiling(channels, self.mean)
+        return known if self._only_device or _is_current(x) else None
+
+    def _launch(
+        self,
+        key: tuple[Any, ...],
+        kernel: Any,
+        tables: tuple[Tensor, ...],
+        flag: bool,
+        dtype: torch.dtype,
+    ) -> None:
+        """Compiles a kernel, launches it, and keeps it for calls of this kind."""
+        x, out = tables[-2:]
+        if x.is_cuda and not _is_current(x):
+            with torch.cuda.device(x.device):
+                return self._launch(key, kernel, tables, flag, dtype)
+        channels, num_rows = x.size(1), self.first.numel()
+        tile = tiling(channels, x.element_size())
         tiles = 1 if kernel is _edge_sums else triton.cdiv(channels, tile.columns)
         grid = (triton.cdiv(num_rows, tile.rows), tiles, 1)
         constants = (flag, _SUMS[dtype], channels, tile.rows, tile.columns, tile.steps)
-        compiled = kernel[grid](*args, *constants, num_warps=tile.num_warps)
-        if compiled is not None:  # the interpreter compiles nothing
-            self._compiled[key] = compiled, grid, constants
+        matrix = (self.first, self.last, self.col)
+        compiled = kernel[grid](*matrix, *tables, num_rows, *constants, num_warps=tile.num_warps)
+        # The interpreter compiles nothing; where a table lies is part of what is compiled.
+        if compiled is not None and not any(t.data_ptr() % 16 for t in tables):
+            pointers = tuple(t.data_ptr() for t in matrix)
+            runner = compiled[grid]
+            self._launches[key] = _Launch(runner, out.dtype, pointers, (num_rows, *constants))
         return None
+
+
+def _kind(x: Tensor, other: Tensor, dtype: torch.dtype, ones: bool | None) -> tuple[Any, ...]:
+    """All that decides which kernel is compiled and may differ from call to call."""
+    return x.size(1), x.dtype, other.dtype, dtype, ones
+
+
+def _is_current(x: Tensor) -> bool:
+    return x.device.index == torch.cuda.current_device()
