@@ -15,6 +15,7 @@ This is EASE (`Steck 2019 <https://arxiv.org/abs/1905.03375>`_) with the feature
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -85,10 +86,10 @@ def ridge_precision(
 
 def check_ridge(feature_weight: float, l2: float) -> None:
     """Raises a ValueError where the ridge matrix need not be positive definite."""
-    if not l2 > 0:
-        raise ValueError(f"'l2' must be positive (got {l2})")
-    if not feature_weight >= 0:
-        raise ValueError(f"'feature_weight' must not be negative (got {feature_weight})")
+    if not 0 < l2 < math.inf:
+        raise ValueError(f"'l2' must be positive and finite (got {l2})")
+    if not 0 <= feature_weight < math.inf:
+        raise ValueError(f"'feature_weight' must be finite and not negative (got {feature_weight})")
 
 
 def _modalities(x: Any, mask: Any) -> list[tuple[Any, Any]]:

@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor, nn
 
+from mdsrec_pyg.configs import check_finite
+
 #: Step of learned scalars, as a multiple of the trainer's learning rate: logits are of order 10.
 BIAS_LR = 5.0
 
@@ -65,6 +67,7 @@ class HistoryBias(nn.Module):
         super().__init__()
         if max_length < 1:
             raise ValueError(f"'max_length' must be at least 1 (got {max_length})")
+        check_finite(scale=scale)
         self.max_length = max_length
         self.scale = scale
         self.weight = nn.Parameter(torch.empty(max_length))
