@@ -110,4 +110,11 @@ def _add(found: dict[str, Path], raw_id: str, path: Path, source: Path) -> None:
 
 def images_of(found: Mapping[str, Path], raw_ids: list[str]) -> list[Path | None]:
     """The image of each item, named by its raw id as it is or as a file name."""
-    return [found.get(raw_id) or found.get(file_name(raw_id)) for raw_id in raw_ids]
+    return [found.get(raw_id) or found.get(_name(raw_id) or raw_id) for raw_id in raw_ids]
+
+
+def _name(raw_id: str) -> str | None:
+    try:
+        return file_name(raw_id)
+    except ValueError:  # too long for a file: there is none
+        return None
