@@ -232,7 +232,9 @@ def temporal_split(
         raise ValueError("'interactions' must have timestamps for a temporal split (got None)")
     if target not in ("first", "all"):
         raise ValueError(f"'target' must be 'first' or 'all' (got {target!r})")
-    if min(val_fraction, test_fraction) <= 0 or val_fraction + test_fraction >= 1:
+    # In this form NaN is out of range, too.
+    positive = val_fraction > 0 and test_fraction > 0
+    if not (positive and val_fraction + test_fraction < 1):
         raise ValueError(
             "'val_fraction' and 'test_fraction' must be positive and sum to less than 1 (got "
             f"{val_fraction} and {test_fraction})"

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from mdsrec_pyg.configs import check_finite
 from mdsrec_pyg.data import SequenceBatch
 
 #: Step of learned scalars, as a multiple of the trainer's learning rate: logits are of order 10.
@@ -89,6 +90,7 @@ class HistoryBias(nn.Module):
         super().__init__()
         if max_length < 1:
             raise ValueError(f"'max_length' must be at least 1 (got {max_length})")
+        check_finite(scale=scale)
         self.max_length = max_length
         self.scale = scale
         self.weight = nn.Parameter(torch.empty(max_length))

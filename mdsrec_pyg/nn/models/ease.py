@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from mdsrec_pyg.configs import check_finite
 from mdsrec_pyg.data import Interactions, ModalFeature, SequenceBatch
 from mdsrec_pyg.graphs.config import RidgeConfig
 from mdsrec_pyg.graphs.ridge import ridge_precision
@@ -66,6 +67,7 @@ class EASE(Recommender):
         max_length: int = MDSRecConfig.max_length,
     ) -> None:
         super().__init__(interactions.num_items, max_length)
+        check_finite(history_bias=history_bias)
         if not 0 < decay <= 1:
             raise ValueError(f"'decay' must lie in (0, 1] (got {decay})")
         precision = ridge_precision(

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mdsrec_pyg.configs import check_finite
 from mdsrec_pyg.data import Interactions, SequenceBatch
 from mdsrec_pyg.nn.history_bias import taken_keys
 from mdsrec_pyg.nn.models.base import Recommender
@@ -40,6 +41,7 @@ class Popularity(Recommender):
         max_length: int = MDSRecConfig.max_length,
     ) -> None:
         super().__init__(interactions.num_items, max_length)
+        check_finite(history_bias=history_bias)
         self.history_bias = history_bias
         counts = torch.from_numpy(interactions.item_counts())
         self.register_buffer("log_count", torch.log1p(counts.float()))

@@ -72,8 +72,8 @@ class RelationVotes(nn.Module):
         base: float = 0.001,
     ) -> None:
         super().__init__()
-        if base <= 0:
-            raise ValueError(f"'base' must be positive (got {base})")
+        if not 0 < base < math.inf:
+            raise ValueError(f"'base' must be positive and finite (got {base})")
         self.num_items = num_nodes(graphs[0])
         self.attention = attention
         self.training_votes = training_votes
