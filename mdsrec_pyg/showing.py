@@ -7,10 +7,13 @@ move the cursor, turn the direction of a line, end a line, or start a formula.
 from __future__ import annotations
 
 import html
+import json
+import math
 import re
 import zlib
+from typing import Any
 
-__all__ = ["file_name", "markdown_text", "sheet_cell", "showable", "showable_json"]
+__all__ = ["file_name", "json_text", "markdown_text", "sheet_cell", "showable"]
 
 #: What is a command to a terminal or a layout and no letter: control characters, invisible format
 #: characters (the bidirectional overrides among them), halves of characters, separators of lines.
@@ -20,6 +23,7 @@ _COMMAND = re.compile(
     "\ud800-\udfff\ufeff\ufff9-\ufffb\U000e0001\U000e0020-\U000e007f]"
 )
 _SHORT = {"\n": r"\n", "\r": r"\r", "\t": r"\t"}
+_FULL_WIDTH = ("\uff1d", "\uff0b", "\uff0d", "\uff20")  # = + - @, which some programs read alike
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
 
@@ -46,20 +50,38 @@ def _escaped(char: str) -> str:
     if char in _SHORT:
         return _SHORT[char]
     code = ord(char)
-    return (
-        f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}" if code < 65536 else f"\\U{code:08x}"
-    )
+    if code < 256:
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code < 65536 else f"\\U{code:08x}"
 
 
-def showable_json(text: str) -> str:
-    r"""JSON whose strings hold no command to a terminal either: ``\u009b`` is the same string.
+def json_text(content: Any, indent: int | None = None) -> str:
+    r"""JSON for programs that may pass a terminal: no ``NaN``, no command.
+
+    A number that is none is ``null``, as JSON knows no other word for it. In strings commands to a
+    terminal are written ``\\u009b``, which is the same string; letters of any script stay.
 
     Args:
-        text: JSON, as :func:`json.dumps` makes it with ``ensure_ascii=False``.
+        content: What JSON can hold.
+        indent: Spaces a level. Default: one line.
+
+    Raises:
+        TypeError: ``content`` holds something else.
     """
+    text = json.dumps(_finite(content), indent=indent, ensure_ascii=False, allow_nan=False)
     return _COMMAND.sub(
-        lambda found: found[0] if found[0] in "\n\t" else _json_escape(found[0]), text
+        lambda found: found[0] if found[0] == "\n" else _json_escape(found[0]), text
     )
+
+
+def _finite(content: Any) -> Any:
+    if isinstance(content, float):
+        return content if math.isfinite(content) else None
+    if isinstance(content, dict):
+        return {key: _finite(value) for key, value in content.items()}
+    if isinstance(content, (list, tuple)):
+        return [_finite(value) for value in content]
+    return content
 
 
 def _json_escape(char: str) -> str:
@@ -76,7 +98,8 @@ def markdown_text(text: object, longest: int | None = None) -> str:
         longest: Most characters before the escapes.
     """
     plain = html.escape(showable(text, longest), quote=False)
-    return re.sub(r"([\\`*_\[\]|#~!])", r"\\\1", plain)
+    # An underscore within a word is none of emphasis.
+    return re.sub(r"([\\`*\[\]|#~!]|(?<!\w)_|_(?!\w))", r"\\\1", plain)
 
 
 def sheet_cell(text: str) -> str:
@@ -88,7 +111,7 @@ def sheet_cell(text: str) -> str:
     Args:
         text: The cell.
     """
-    starts = text.startswith(("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠"))
+    starts = text.startswith(("=", "+", "-", "@", "\t", "\r", "\n", *_FULL_WIDTH))
     return f"'{text}" if starts and not _NUMBER.fullmatch(text) else text
 
 

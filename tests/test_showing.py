@@ -6,7 +6,7 @@ import unicodedata
 
 import pytest
 
-from mdsrec_pyg.showing import file_name, markdown_text, sheet_cell, showable, showable_json
+from mdsrec_pyg.showing import file_name, json_text, markdown_text, sheet_cell, showable
 
 HOSTILE = "\x1b[31mred\x1b]0;title\x07 \x9b2J \u202etxt.exe \u2066 \n\r\t\x7f \ud83d \u2028 \ufeff"
 
@@ -41,15 +41,23 @@ def test_long_text_is_cut():
     assert len(showable("\x1b" * 50, 10)) == 10
 
 
-def test_json_stays_the_same_and_commands_no_terminal():
-    content = {"title": HOSTILE.replace("\ud83d", ""), "tag": "\U000e0041"}
-    text = showable_json(json.dumps(content, ensure_ascii=False, indent=2))
+def test_json_stays_the_same_and_no_command():
+    content = {"title": HOSTILE, "tag": "\U000e0041", "n": [1, 2.5, None, True]}
+    text = json_text(content, indent=2)
     assert json.loads(text) == content
     assert not re.search("[\x1b\x7f\x9b\u202e\u2028]", text)
-    assert showable_json(json.dumps("東京", ensure_ascii=False)) == '"東京"'
+    assert json_text("東京") == '"東京"'
+
+
+def test_json_knows_no_nan():
+    content = {"a": [float("nan"), (float("inf"), 1.5)], "b": {"c": -float("inf")}}
+    assert json_text(content) == '{"a": [null, [null, 1.5]], "b": {"c": null}}'
+    with pytest.raises(TypeError):
+        json_text({"a": object()})
 
 
 def test_markdown_and_html_stay_text():
+    assert markdown_text("leave_last_out _b_") == r"leave_last_out \_b\_"
     text = markdown_text("<script>a|b</script>\n# [x](y) `c` *d* & ![e]")
     assert text == (r"&lt;script&gt;a\|b&lt;/script&gt;\\n\# \[x\](y) \`c\` \*d\* &amp; \!\[e\]")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 import random
 import statistics
 import sys
@@ -31,6 +30,7 @@ from mdsrec_pyg.nn.mode import model_device
 from mdsrec_pyg.nn.models.mdsrec import MDSRec
 from mdsrec_pyg.nn.models.presets import build_mdsrec
 from mdsrec_pyg.retrieval import Retriever, recommend
+from mdsrec_pyg.showing import json_text
 from mdsrec_pyg.training import TrainerConfig
 from mdsrec_pyg.training.optimizer import make_optimizer
 
@@ -91,7 +91,7 @@ def run(args: Namespace) -> int:
             print(f"{title} ...", file=sys.stderr)
             rows += measure(title, runs, args.repeats, device)
     result = {"about": about(args, device), "rows": rows}
-    print(json.dumps(result, indent=2) if args.json else table(result))
+    print(json_text(result, 2) if args.json else table(result))
     return 0
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 from mdsrec_pyg.cli.parser import Namespace, Parser
 from mdsrec_pyg.datasets import FolderDataset, RecommendationDataset, SyntheticDataset
 from mdsrec_pyg.inspection import inspect_dataset, plot_inspection
+from mdsrec_pyg.showing import json_text
 
 EXAMPLES = """\
   mdsrec inspect shop
@@ -82,8 +82,7 @@ def run(args: Namespace) -> int:
     }
     inspection = inspect_dataset(dataset, **options)
     if args.json:
-        text = json.dumps(inspection.to_dict(), indent=2, ensure_ascii=False, allow_nan=False)
-        print(text)
+        print(json_text(inspection.to_dict(), 2))
     else:
         print(inspection, end="\n\n")
     if args.json and args.out is None:

@@ -19,6 +19,7 @@ from mdsrec_pyg.retrieval import (
     user_histories,
     write_recommendations,
 )
+from mdsrec_pyg.showing import json_text, showable
 from mdsrec_pyg.training import Run
 
 EXAMPLES = """\
@@ -98,7 +99,7 @@ def run(args: Namespace) -> int:
         write_recommendations(table, args.output)
         print(f"{len(table):,} rows written to {args.output}", file=sys.stderr)
     elif args.json:
-        print(json.dumps(as_json(table), indent=2, ensure_ascii=False))
+        print(json_text(as_json(table), 2))
     else:
         _print(table)
     return 0
@@ -118,7 +119,9 @@ def _print(table: pd.DataFrame) -> None:
     if "text" in table:
         texts = [textwrap.shorten(str(text), 48, placeholder=" ...") for text in table["text"]]
         table = table.assign(text=texts)
+    words = [name for name in ("item", "text") if name in table]
+    table = table.assign(**{name: table[name].map(showable) for name in words})
     shown = [name for name in ("item", "score", "text", "why") if name in table]
     for number, (user, rows) in enumerate(table.groupby("user", sort=False)):
-        print(f"{'' if number == 0 else chr(10)}{user}")
+        print(f"{'' if number == 0 else chr(10)}{showable(user)}")
         print(rows[shown].to_string(index=False, float_format="{:.3f}".format))

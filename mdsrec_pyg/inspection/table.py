@@ -10,16 +10,18 @@ import pandas as pd
 from mdsrec_pyg.data.interactions import show_time
 from mdsrec_pyg.inspection.difference import ModalityDifference
 from mdsrec_pyg.inspection.findings import Findings
+from mdsrec_pyg.showing import showable
 
 WIDTH = 100
 LABEL = 33  # the longest label and two blanks
+LONGEST = 40  # of the name of a modality
 Rows = Iterable[tuple[str, object]]
 
 
 def format_inspection(inspection: Findings) -> str:
     """The table: sections of labels and figures, then pairs and warnings."""
     parts = [
-        _section(f"{inspection.name}: all interactions", _counts(inspection)),
+        _section(f"{showable(inspection.name)}: all interactions", _counts(inspection)),
         _features(inspection),
         _alignment(inspection),
         _differences(inspection),
@@ -70,7 +72,7 @@ def _features(inspection: Findings) -> str:
     if not inspection.features:
         return ""
     rows = {
-        name: {
+        _label(name): {
             "features": found.num_features,
             "items": f"{found.num_present:,}",
             "of items": f"{found.share_items:.1%}",
@@ -95,7 +97,7 @@ def _alignment(inspection: Findings) -> str:
         return ""
     first = next(iter(inspection.alignment.values()))
     rows = {
-        name: {
+        _label(name): {
             "hit rate": f"{found.hit_rate:.4f}",
             "shuffled": f"{found.shuffled:.4f}",
             "chance": f"{found.chance:.4f}",
@@ -118,7 +120,7 @@ def _differences(inspection: Findings) -> str:
     if not inspection.differences:
         return ""
     rows = {
-        f"{found.first}, {found.second}": {
+        f"{_label(found.first)}, {_label(found.second)}": {
             "common neighbors": f"{found.common_neighbors:.1%}",
             "random": f"{found.random:.1%}",
             "agreement": f"{found.agreement:.3f}",
@@ -140,12 +142,12 @@ def _differences(inspection: Findings) -> str:
 def _examples(found: ModalityDifference) -> str:
     if not found.examples:
         return ""
-    lines = [f"Where {found.first} and {found.second} disagree most"]
+    lines = [f"Where {_label(found.first)} and {_label(found.second)} disagree most"]
     for number, pair in enumerate(found.examples, 1):
-        cosines = ", ".join(f"{name} {value:.2f}" for name, value in pair.cosine.items())
-        lines.append(f"  {number:>2}. alike in {pair.alike_in}: cosine {cosines}")
+        cosines = ", ".join(f"{_label(name)} {value:.2f}" for name, value in pair.cosine.items())
+        lines.append(f"  {number:>2}. alike in {_label(pair.alike_in)}: cosine {cosines}")
         for raw_id, text in zip(pair.raw_ids, pair.texts, strict=True):
-            line = f"{raw_id}  {text}".rstrip()
+            line = f"{showable(raw_id)}  {showable(text)}".rstrip()
             lines.append(f"      {textwrap.shorten(line, WIDTH - 6, placeholder=' ...')}")
     return "\n".join(lines)
 
@@ -174,7 +176,7 @@ def _oddities(inspection: Findings) -> Rows:
 
 
 def _sentences(title: str, sentences: list[str]) -> str:
-    return "\n".join([title, *(f"  {text}" for text in sentences)]) if sentences else ""
+    return "\n".join([title, *(f"  {showable(text)}" for text in sentences)]) if sentences else ""
 
 
 def _warnings(inspection: Findings) -> str:
@@ -182,9 +184,14 @@ def _warnings(inspection: Findings) -> str:
         return "No warnings"
     lines = [f"Warnings ({len(inspection.warnings)})"]
     for warning in inspection.warnings:
-        lines += _wrap(f"[{warning.code}] {warning.message}.", 2, 4)
-        lines += _wrap(f"-> {warning.advice}.", 4, 7)
+        lines += _wrap(showable(f"[{warning.code}] {warning.message}."), 2, 4)
+        lines += _wrap(showable(f"-> {warning.advice}."), 4, 7)
     return "\n".join(lines)
+
+
+def _label(name: str) -> str:
+    """The name of a modality, of bounded width."""
+    return showable(name, LONGEST)
 
 
 def _time(seconds: float) -> str:
