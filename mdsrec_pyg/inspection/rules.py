@@ -161,6 +161,15 @@ def _leaks(inspection: Findings, limits: Thresholds) -> Iterator[DataWarning]:
             "(metrics_by_popularity), or drop rare items with dataset.k_core(5), as most published "
             "sets do",
         )
+    split = inspection.split
+    if split.users_not_asked > limits.users_not_asked * split.held_out_users:
+        yield DataWarning(
+            "users_without_history",
+            f"{split.users_not_asked:,} of the {split.held_out_users:,} users with held-out "
+            "interactions are not asked about: nothing of theirs stands before these",
+            "Say so with the results: they hold for users with a history only. Popularity is what "
+            "a new user can be given; another split (split=...) may ask about more of them",
+        )
     if found.share_identical_users > limits.identical_users:
         yield DataWarning(
             "identical_histories",
@@ -196,8 +205,12 @@ def _order(inspection: Findings, limits: Thresholds) -> Iterator[DataWarning]:
             "tied_targets",
             f"{found.test_targets_tied:.1%} of the test targets have the timestamp of the newest "
             "history item: which came next is not known",
-            "Say so with the results (Evaluation.tied), and compare with "
-            "temporal_split(interactions), which cuts between timestamps",
+            "Say so with the results (Evaluation.tied)"
+            + (
+                ""
+                if inspection.split.method.startswith("temporal")
+                else ", and compare with temporal_split(interactions), which cuts between timestamps"
+            ),
         )
 
 

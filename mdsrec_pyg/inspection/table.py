@@ -25,7 +25,8 @@ def format_inspection(inspection: Findings) -> str:
         _features(inspection),
         _alignment(inspection),
         _differences(inspection),
-        _section("Leaks and oddities (leave-last-out)", _oddities(inspection)),
+        _section(f"Split: {showable(inspection.split.method)}", _split(inspection)),
+        _section("Leaks and oddities", _oddities(inspection)),
         _sentences("Read", [text for text in inspection.notes if not text.startswith("0 ")]),
         _sentences("Sampled", inspection.sampled),
         _warnings(inspection),
@@ -152,15 +153,27 @@ def _examples(found: ModalityDifference) -> str:
     return "\n".join(lines)
 
 
+def _split(inspection: Findings) -> Rows:
+    found = inspection.split
+    yield (
+        "training",
+        f"{found.train_interactions:,} interactions, {found.train_users:,} users, "
+        f"{found.train_items:,} items",
+    )
+    yield "validation, test", f"{found.val_queries:,} queries, {found.test_queries:,} queries"
+    yield "cold targets of validation", _share(found.val_cold, found.val_queries)
+    yield "cold targets of the test", _share(found.test_cold, found.test_queries)
+    yield "held-out users not asked about", _share(found.users_not_asked, found.held_out_users)
+    yield "test users unknown to training", f"{found.users_unknown:.1%}"
+
+
 def _oddities(inspection: Findings) -> Rows:
     found = inspection.oddities
     rows = inspection.interactions.num_interactions
-    yield "users too short to split", f"{found.users_not_split:,}"
     yield (
         "items held out only",
         _share(found.items_only_held_out, inspection.interactions.num_items),
     )
-    yield "test targets not in training", f"{found.test_targets_unknown:.1%}"
     yield (
         "users with another's history",
         _share(found.identical_users, inspection.interactions.num_users),
