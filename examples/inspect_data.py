@@ -15,9 +15,11 @@ random ones would; one warning, about test targets that have no training interac
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 from mdsrec_pyg import FolderDataset, SyntheticDataset
+from mdsrec_pyg.cli.ending import run_script
 from mdsrec_pyg.datasets import SPLITS, RecommendationDataset
 from mdsrec_pyg.inspection import inspect_dataset, plot_inspection
 
@@ -69,7 +71,4 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except ValueError as error:  # a mistake in the options or the data, said by the library
-        raise SystemExit(f"error: {error}") from error
+    sys.exit(run_script(main))  # a mistake in the options or the data ends in one line

@@ -59,13 +59,10 @@ def write_json(path: str | os.PathLike[str], content: Any) -> None:
 
     Raises:
         TypeError: ``content`` is something else; an existing ``path`` stays as it was.
-        ValueError: The folder of ``path`` does not exist, ``path`` is a folder, or ``content``
-            holds a number that is none: JSON has no word for it.
+        ValueError: The folder of ``path`` does not exist, or ``path`` is a folder.
     """
     with atomic_write(path) as temporary:
-        temporary.write_text(
-            json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8"
-        )
+        temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
 @contextmanager

@@ -200,17 +200,15 @@ def _order(inspection: Findings, limits: Thresholds) -> Iterator[DataWarning]:
             "Train with Trainer(model, shuffle_ties=True), so that no order is learned that is "
             "none; use finer timestamps if the source has them",
         )
+    compare = ", and compare with temporal_split(interactions), which cuts between timestamps"
+    if inspection.split.method.startswith("temporal"):
+        compare = ""
     if found.test_targets_tied is not None and found.test_targets_tied > limits.tied_targets:
         yield DataWarning(
             "tied_targets",
             f"{found.test_targets_tied:.1%} of the test targets have the timestamp of the newest "
             "history item: which came next is not known",
-            "Say so with the results (Evaluation.tied)"
-            + (
-                ""
-                if inspection.split.method.startswith("temporal")
-                else ", and compare with temporal_split(interactions), which cuts between timestamps"
-            ),
+            f"Say so with the results (Evaluation.tied){compare}",
         )
 
 
