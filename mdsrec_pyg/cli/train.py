@@ -179,7 +179,6 @@ def run(args: Namespace) -> int:
 
 def _train(args: Namespace, config: RunConfig, trainer: TrainerConfig) -> int:
     """Trains with options that were checked."""
-
     first = [f"{_settings(config, trainer)}\n\n"]  # said when nothing is wrong with folder and data
 
     def log(text: str) -> None:
