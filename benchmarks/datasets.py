@@ -22,6 +22,8 @@ from benchmarks.about import about, code_version
 from benchmarks.harness import add_common_arguments, megabytes, result_path, save, table
 from benchmarks.interaction_files import FILES, interaction_file
 from benchmarks.peers.environments import PeerError, Worker, interpreter, make
+from mdsrec_pyg.cli.ending import run_script
+from mdsrec_pyg.showing import json_text
 
 Row = dict[str, Any]
 
@@ -111,7 +113,7 @@ def measure_all(args: argparse.Namespace, readers: list[str], scratch: Path) -> 
                 continue
             row["code"] = code_version()
             with args.done.open("a") as file:
-                file.write(json.dumps(row) + "\n")
+                file.write(json_text(row) + "\n")
             done[key(row)] = row
         rows.append(done[key(row)])
         check(rows)
@@ -231,4 +233,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_script(main))

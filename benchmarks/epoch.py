@@ -6,8 +6,8 @@ python -m benchmarks.epoch DATA/scientific_full --threads 2
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
+import sys
 import time
 from pathlib import Path
 
@@ -17,10 +17,12 @@ from torch.profiler import ProfilerActivity, profile
 from benchmarks.about import about
 from benchmarks.trials import make_model
 from mdsrec_pyg import FolderDataset, leave_last_out
+from mdsrec_pyg.cli.ending import run_script
 from mdsrec_pyg.data import SequenceLoader
 from mdsrec_pyg.io import atomic_write
 from mdsrec_pyg.memory import use_huge_pages
 from mdsrec_pyg.nn.models import SequentialRecommender
+from mdsrec_pyg.showing import json_text
 from mdsrec_pyg.training.optimizer import make_optimizer
 
 MODELS = ("SASRec", "SASRecF", "MDSRec-paper", "MDSRec")
@@ -96,11 +98,11 @@ def main() -> None:
             f"{row['model']:14}{row['median_s']:10.2f}{row['min_s']:8.2f}{row['max_s']:8.2f}"
             f"{row['ratio_to_sasrec']:10.2f}"
         )
-    print(json.dumps(result))
+    print(json_text(result))
     if args.out:
         with atomic_write(args.out) as path:
-            path.write_text(json.dumps(result, indent=1) + "\n")
+            path.write_text(json_text(result, 1) + "\n")
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_script(main))

@@ -23,6 +23,7 @@ from benchmarks.about import about
 from benchmarks.harness import add_common_arguments, megabytes, result_path, save, table
 from benchmarks.peers.environments import PeerError, Worker, interpreter, make, take_turns
 from mdsrec_pyg import FolderDataset, leave_last_out
+from mdsrec_pyg.cli.ending import run_script
 from mdsrec_pyg.memory import use_huge_pages
 
 TOLERANCE = 1e-6  # RecBole rounds nothing here; the means are taken in another order
@@ -188,4 +189,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_script(main))

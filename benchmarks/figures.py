@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import sys
 import time
 import traceback
 from collections.abc import Iterator
@@ -33,6 +34,7 @@ from benchmarks.about import about
 from benchmarks.figure_models import Edges, World
 from benchmarks.figure_rows import GRAPHS, ROWS, Row
 from benchmarks.harness import table, write
+from mdsrec_pyg.cli.ending import run_script
 
 Figures = dict[str, Any]
 
@@ -256,4 +258,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_script(main))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import ctypes
-import json
 import os
 import random
 import re
@@ -19,6 +18,7 @@ import torch
 
 from benchmarks.about import processor
 from mdsrec_pyg.io import atomic_write
+from mdsrec_pyg.showing import json_text
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -167,11 +167,11 @@ def write(result: Mapping[str, Any], path: Path) -> None:
     """Writes a result whole."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(path) as temporary:
-        temporary.write_text(json.dumps(result, indent=1) + "\n")
+        temporary.write_text(json_text(result, 1) + "\n")
 
 
 def save(result: Mapping[str, Any], path: Path) -> None:
     """Writes a result whole, says where, and prints it as the last line, for programs."""
     write(result, path)
     print(f"written to {path.name}")
-    print(json.dumps(result))
+    print(json_text(result))

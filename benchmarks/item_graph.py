@@ -42,11 +42,13 @@ from benchmarks.harness import (
     save,
     table,
 )
+from mdsrec_pyg.cli.ending import run_script
 from mdsrec_pyg.data import ModalFeature
 from mdsrec_pyg.graphs import local_ridge_graph, ridge_graph, ridge_precision
 from mdsrec_pyg.graphs.nearest import nearest
 from mdsrec_pyg.graphs.neighbors import unit_rows
 from mdsrec_pyg.memory import use_huge_pages
+from mdsrec_pyg.showing import json_text
 
 # Bytes that each needs for N items, where that grows with the square ...
 BYTES = {"exact ridge": 12, "dense N x N": 4}
@@ -135,7 +137,7 @@ def measure_all(args: Settings) -> list[Result]:
             row |= {"note": reason} if reason else child(args, method, num_items)
             row["code"] = code_version()
             with args.rows.open("a") as file:
-                file.write(json.dumps(row) + "\n")
+                file.write(json_text(row) + "\n")
             done[key(row)] = row
         rows.append(done[key(row)])
     return rows
@@ -200,7 +202,7 @@ def main() -> None:
     use_huge_pages()
     args = parse()
     if args.one is not None:
-        print(json.dumps(measure(args, args.one, args.num_items[0])))
+        print(json_text(measure(args, args.one, args.num_items[0])))
         return
     print(
         f"items {args.num_items}, {args.num_features} features float16, 20 interactions an item, "
@@ -218,4 +220,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_script(main))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import statistics
+import sys
 from collections.abc import Callable
 from functools import partial
 from importlib import import_module
@@ -32,6 +33,7 @@ from benchmarks.harness import (
     table,
 )
 from mdsrec_pyg import Interactions
+from mdsrec_pyg.cli.ending import run_script
 from mdsrec_pyg.data import SequenceBatch, SequenceLoader
 from mdsrec_pyg.memory import use_huge_pages
 from mdsrec_pyg.nn import SASRec
@@ -291,4 +293,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_script(main))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ matplotlib.use("agg")
 from matplotlib import pyplot as plt
 
 from benchmarks.propagation_methods import OURS
+from mdsrec_pyg.cli.ending import run_script
 from mdsrec_pyg.io import atomic_write
 
 # The edges of docs/draw_architecture.py.
@@ -98,4 +100,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_script(main))

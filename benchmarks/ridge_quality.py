@@ -9,6 +9,7 @@ is trained, so nothing but the graph differs.
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from torch_geometric.data import Data
 from benchmarks.about import about
 from benchmarks.harness import add_common_arguments, result_path, save, table
 from mdsrec_pyg import FolderDataset, evaluate, leave_last_out
+from mdsrec_pyg.cli.ending import run_script
 from mdsrec_pyg.data import SequenceBatch, Split
 from mdsrec_pyg.graphs import local_ridge_graph, ridge_graph, ridge_precision
 from mdsrec_pyg.memory import use_huge_pages
@@ -134,4 +136,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_script(main))

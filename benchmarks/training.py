@@ -29,6 +29,7 @@ from benchmarks.peers.environments import (
 )
 from benchmarks.peers.equal_time import equal_time
 from mdsrec_pyg import FolderDataset, leave_last_out
+from mdsrec_pyg.cli.ending import run_script
 from mdsrec_pyg.data import Split
 from mdsrec_pyg.memory import use_huge_pages
 
@@ -220,4 +221,4 @@ def close(workers: Mapping[str, Worker]) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_script(main))

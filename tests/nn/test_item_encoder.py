@@ -175,7 +175,7 @@ class NeedsMore(BothNames):
     """Cannot do with one weight an edge, by whichever name."""
 
     def forward(self, x: Tensor, edge_index: Tensor, edge_weight: Tensor | None = None) -> Tensor:  # type: ignore[override]
-        return x * edge_weight.relation  # type: ignore[union-attr, no-any-return]
+        return x * edge_weight.relation  # type: ignore[union-attr]
 
 
 class OneAnItem(torch.nn.Module):
