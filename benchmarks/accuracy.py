@@ -34,6 +34,7 @@ from benchmarks.accuracy_rows import (
     ranks_path,
     read_rows,
 )
+from benchmarks.harness import positive
 from benchmarks.trials import ABLATIONS, TRIALS, make_model
 from mdsrec_pyg import FolderDataset, Trainer, evaluate, seed_everything
 from mdsrec_pyg.cli.ending import run_script
@@ -59,8 +60,8 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--trials-of", help="take the winners of this data set, do not tune")
     parser.add_argument("--ablations", action="store_true", help="each part of MDSRec off in turn")
     parser.add_argument("--rows", type=Path, default=RESULTS)
-    parser.add_argument("--epochs", type=int, default=TRAINER["epochs"])
-    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--epochs", type=positive, default=TRAINER["epochs"])
+    parser.add_argument("--threads", type=positive, default=1)
     return parser.parse_args()
 
 

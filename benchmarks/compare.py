@@ -24,6 +24,7 @@ import torch
 from benchmarks.about import about
 from benchmarks.accuracy import TRAINER, figures, keep_ranks, key_of, train_model
 from benchmarks.accuracy_rows import BEFORE, RESULTS, chosen, models_for, ranks_path
+from benchmarks.harness import positive
 from benchmarks.trials import TRIALS
 from mdsrec_pyg import FolderDataset
 from mdsrec_pyg.cli.ending import run_script
@@ -49,8 +50,8 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--trials-of", help="take the winners of this data set")
     parser.add_argument("--metric", default="ndcg@10")
     parser.add_argument("--rows", type=Path, default=RESULTS)
-    parser.add_argument("--epochs", type=int, default=TRAINER["epochs"])
-    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--epochs", type=positive, default=TRAINER["epochs"])
+    parser.add_argument("--threads", type=positive, default=1)
     parser.add_argument("--out", type=Path, help="write the result here, too (JSON)")
     return parser.parse_args()
 

@@ -15,6 +15,7 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 
 from benchmarks.about import about
+from benchmarks.harness import positive
 from benchmarks.trials import make_model
 from mdsrec_pyg import FolderDataset, leave_last_out
 from mdsrec_pyg.cli.ending import run_script
@@ -32,11 +33,11 @@ def parse() -> argparse.Namespace:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--modalities", nargs="+", default=["image", "text"])
-    parser.add_argument("--channels", type=int, default=64)
-    parser.add_argument("--batch-size", type=int, default=128)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--modalities", nargs="+", help="default: all in the folder")
+    parser.add_argument("--channels", type=positive, default=64)
+    parser.add_argument("--batch-size", type=positive, default=128)
+    parser.add_argument("--threads", type=positive, default=2)
+    parser.add_argument("--repeats", type=positive, default=5)
     parser.add_argument("--out", type=Path, help="write the result here, too (JSON)")
     return parser.parse_args()
 

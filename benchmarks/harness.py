@@ -17,6 +17,7 @@ from typing import Any
 import torch
 
 from benchmarks.about import processor
+from mdsrec_pyg.cli.device import check_device
 from mdsrec_pyg.io import atomic_write
 from mdsrec_pyg.showing import json_text
 
@@ -29,9 +30,25 @@ Seconds = dict[str, list[float]]
 def add_common_arguments(parser: argparse.ArgumentParser) -> None:
     """Options that every benchmark has."""
     parser.add_argument("--short", action="store_true", help="small sizes: only shows that it runs")
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--repeats", type=int, help="timed runs of each, in turn")
+    parser.add_argument("--threads", type=positive, default=2)
+    parser.add_argument("--repeats", type=positive, help="timed runs of each, in turn")
     parser.add_argument("--out", type=Path, help="result file (default: under benchmarks/results)")
+
+
+def positive(text: str) -> int:
+    """A whole number from 1, as the type of an option."""
+    if not re.fullmatch(r"\d+", text) or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number from 1 (got {text!r})")
+    return int(text)
+
+
+def device(text: str) -> str:
+    """A device that torch has here, as the type of an option."""
+    try:
+        check_device(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    return text
 
 
 def child_environment() -> dict[str, str]:

@@ -38,6 +38,7 @@ from benchmarks.harness import (
     child_environment,
     megabytes,
     peak_memory,
+    positive,
     result_path,
     save,
     table,
@@ -175,13 +176,13 @@ def parse() -> Settings:
     """Options; the short form replaces the sizes."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     add_common_arguments(parser)
-    parser.add_argument("--num-items", type=int, nargs="+", default=[10_000, 100_000])
-    parser.add_argument("--num-features", type=int, default=768)
+    parser.add_argument("--num-items", type=positive, nargs="+", default=[10_000, 100_000])
+    parser.add_argument("--num-features", type=positive, default=768)
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
-    parser.add_argument("--targets", type=int, help="local ridge: solve so many, extrapolate")
-    parser.add_argument("--candidates", type=int, default=200, help="of a target, local ridge")
+    parser.add_argument("--targets", type=positive, help="local ridge: solve so many, extrapolate")
+    parser.add_argument("--candidates", type=positive, default=200, help="of a target, local ridge")
     parser.add_argument("--search", choices=["exact", "cells"], help="local ridge; by size")
-    parser.add_argument("--queries", type=int, default=500, help="of the recall of the cells")
+    parser.add_argument("--queries", type=positive, default=500, help="of the recall of the cells")
     parser.add_argument("--memory", type=float, default=20, help="GB that a method may need")
     folder = Path(tempfile.gettempdir()) / "mdsrec-item-graph"
     parser.add_argument("--folder", type=Path, default=folder, help="of the synthetic catalogs")

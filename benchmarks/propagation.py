@@ -22,9 +22,11 @@ from tqdm import tqdm
 from benchmarks.about import about
 from benchmarks.harness import (
     add_common_arguments,
+    device,
     interleave,
     megabytes,
     peak_memory,
+    positive,
     result_path,
     save,
     spread,
@@ -44,11 +46,15 @@ def parse() -> argparse.Namespace:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     add_common_arguments(parser)
-    parser.add_argument("--num-nodes", type=int, nargs="+", help=f"N (default: {SIZES})")
-    parser.add_argument("--num-neighbors", type=int, nargs="+", help="H (default: 10; 5, 20 once)")
-    parser.add_argument("--channels", type=int, nargs="+", help="D (default: 64; 32, 128 once)")
+    parser.add_argument("--num-nodes", type=positive, nargs="+", help=f"N (default: {SIZES})")
+    parser.add_argument(
+        "--num-neighbors", type=positive, nargs="+", help="H (default: 10; 5, 20 once)"
+    )
+    parser.add_argument(
+        "--channels", type=positive, nargs="+", help="D (default: 64; 32, 128 once)"
+    )
     parser.add_argument("--dtype", nargs="+", choices=DTYPES, default=["float32"])
-    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--device", type=device, default="cpu")
     parser.add_argument("--methods", nargs="+", help="only these, beside ours (default: all)")
     parser.add_argument("--layer", action="append", default=[], help="module:Class, to compare too")
     parser.add_argument("--seconds", type=float, default=20, help="about, a configuration")

@@ -30,6 +30,7 @@ import torch_geometric
 
 import mdsrec_pyg
 from mdsrec_pyg import FolderDataset, SyntheticDataset, Trainer, build_mdsrec, evaluate
+from mdsrec_pyg.cli.device import cpu_threads
 from mdsrec_pyg.cli.ending import run_script
 from mdsrec_pyg.datasets import SPLITS, RecommendationDataset
 from mdsrec_pyg.evaluation import save_ranks
@@ -99,10 +100,10 @@ def say_what_next(directory: Path, user: object) -> None:
     if python.is_relative_to(Path.cwd()):
         python = python.relative_to(Path.cwd())
     print("What next\n  Recommendations of this run, with the why of each:")
-    print(f"    {python} examples/recommend.py {directory} --user {user}")
+    print(f"    {python} examples/recommend.py {directory} --user {shlex.quote(str(user))}")
     print("  Your own data (docs/guides/data.md says what the folder holds):")
     print(f"    {python} examples/train_mdsrec.py --data FOLDER")
-    print("  Layers, modalities and models of your own: docs/guides (make docs: as pages)")
+    print("  Layers, modalities, models of your own: docs/guides")
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -117,8 +118,17 @@ def main(argv: list[str] | None = None) -> int:
         args = parser.parse_args(argv)
         own = preset_options(args.preset, form)
         print(f"settings of the synthetic data: {own}, lr {usual.lr}, patience {usual.patience}\n")
-    if args.threads is not None:
-        torch.set_num_threads(args.threads)
+    with cpu_threads(args.threads):
+        return run(parser, args, own, argv)
+
+
+def run(
+    parser: argparse.ArgumentParser,
+    args: argparse.Namespace,
+    own: dict[str, Any],
+    argv: list[str] | None,
+) -> int:
+    """Does what the options say."""
     directory = args.directory or run_directory(parser, args)
     settings = {
         "data": args.data and str(args.data.resolve()),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import subprocess
 import sys
 import traceback
 import warnings
@@ -20,7 +21,10 @@ __all__ = ["CLOSED", "FINE", "INTERRUPTED", "MISTAKE", "USAGE", "run_script"]
 FINE, MISTAKE, USAGE, INTERRUPTED, CLOSED = 0, 1, 2, 130, 141
 
 #: What the library and its readers raise for a mistake in data, options or machine.
-MISTAKES = (ValueError, ImportError, OSError, FloatingPointError, MemoryError)
+MISTAKES = (
+    *(ValueError, ImportError, OSError, FloatingPointError, MemoryError),
+    subprocess.SubprocessError,
+)
 #: How torch says on the CPU that memory is out; on the GPU it has a class for it.
 _NO_MEMORY = ("can't allocate memory", "not enough memory", "OutOfMemoryError")
 
