@@ -80,6 +80,8 @@ def run(args: Namespace) -> int:
         value = getattr(args, name)
         if value is not None and value < 1:
             raise ValueError(f"--{name.replace('_', '-')} must be at least 1 (got {value})")
+    if args.seed < 0:
+        raise ValueError(f"--seed must not be negative (got {args.seed})")
     check_device(args.device)
     if args.threads is not None:
         torch.set_num_threads(args.threads)

@@ -96,6 +96,8 @@ def run(args: Namespace) -> int:
     if args.json and args.out is None:
         return 0
     out = Path("runs") / f"inspect-{dataset.name}" if args.out is None else Path(args.out)
+    if out.exists() and not out.is_dir():
+        raise ValueError(f"--out must be a folder (got the file {out})")
     out.mkdir(parents=True, exist_ok=True)
     inspection.save(out / "inspection.json")
     print(f"wrote {out / 'inspection.json'}", file=sys.stderr if args.json else sys.stdout)

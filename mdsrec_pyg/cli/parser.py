@@ -97,7 +97,10 @@ class Parser(jsonargparse.ArgumentParser):
                 same = [k for k in known if k.replace("-", "_") == name.replace("-", "_")]
                 name = same[0] if same else name
             words.append(f"{name}{equals}{value}")
-        found: Namespace = self.parse_args(words)
+        try:
+            found: Namespace = self.parse_args(words)
+        except UnicodeDecodeError as error:
+            self.error(f"a file of options must be text ({error})")
         for group in self.configs:
             if not isinstance(found[group], Namespace):
                 self.error(f"--{group} must be options by name, not a value (got {found[group]})")

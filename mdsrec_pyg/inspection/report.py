@@ -100,6 +100,8 @@ def inspect_dataset(
         ValueError: The data have no such split (leave-last-out: no user has three interactions;
             given: it came with none), or an option is out of range.
     """
+    if seed < 0:
+        raise ValueError(f"'seed' must not be negative (got {seed})")
     interactions = dataset.interactions
     parts = _split_of(dataset, split)
     inspection = Inspection(
