@@ -13,7 +13,7 @@ import re
 import zlib
 from typing import Any
 
-__all__ = ["file_name", "json_text", "markdown_text", "sheet_cell", "showable"]
+__all__ = ["counted", "file_name", "json_text", "markdown_text", "sheet_cell", "showable"]
 
 #: What is a command to a terminal or a layout and no letter: control characters, invisible format
 #: characters (the bidirectional overrides among them), halves of characters, separators of lines.
@@ -53,6 +53,17 @@ def _escaped(char: str) -> str:
     if code < 256:
         return f"\\x{code:02x}"
     return f"\\u{code:04x}" if code < 65536 else f"\\U{code:08x}"
+
+
+def counted(number: int, word: str, words: str | None = None) -> str:
+    """A number and what is counted: ``1 row``, ``2,000 rows``.
+
+    Args:
+        number: How many.
+        word: What one is called.
+        words: What several are called. Default: ``word`` with an s.
+    """
+    return f"{number:,} {word if number == 1 else words or word + 's'}"
 
 
 def json_text(content: Any, indent: int | None = None) -> str:

@@ -6,7 +6,7 @@ import unicodedata
 
 import pytest
 
-from mdsrec_pyg.showing import file_name, json_text, markdown_text, sheet_cell, showable
+from mdsrec_pyg.showing import counted, file_name, json_text, markdown_text, sheet_cell, showable
 
 HOSTILE = "\x1b[31mred\x1b]0;title\x07 \x9b2J \u202etxt.exe \u2066 \n\r\t\x7f \ud83d \u2028 \ufeff"
 
@@ -70,6 +70,12 @@ def test_a_cell_is_no_formula(cell):
 @pytest.mark.parametrize("cell", ["B001", "-5", "+4.5e-3", "", "'=1", "a=b", ".5"])
 def test_other_cells_stay(cell):
     assert sheet_cell(cell) == cell
+
+
+def test_what_is_counted():
+    assert [counted(n, "row") for n in (0, 1, 2000)] == ["0 rows", "1 row", "2,000 rows"]
+    assert counted(1, "modality", "modalities") == "1 modality"
+    assert counted(3, "modality", "modalities") == "3 modalities"
 
 
 def test_names_of_files():

@@ -30,7 +30,7 @@ from mdsrec_pyg.nn.mode import model_device
 from mdsrec_pyg.nn.models.mdsrec import MDSRec
 from mdsrec_pyg.nn.models.presets import build_mdsrec
 from mdsrec_pyg.retrieval import Retriever, recommend
-from mdsrec_pyg.showing import json_text
+from mdsrec_pyg.showing import counted, json_text
 from mdsrec_pyg.training import TrainerConfig
 from mdsrec_pyg.training.optimizer import make_optimizer
 
@@ -260,7 +260,7 @@ def about(args: Namespace, device: str) -> dict[str, Any]:
 def table(result: Mapping[str, Any]) -> str:
     """The figures for people."""
     facts = result["about"]
-    threads = f"{facts['threads']} thread(s), {facts['vectors']}"
+    threads = f"{counted(facts['threads'], 'thread')}, {facts['vectors']}"
     lines = [
         f"{facts['hardware']}, {facts['device']}, {threads}; "
         f"torch {facts['torch']}, PyG {facts['torch_geometric']}",

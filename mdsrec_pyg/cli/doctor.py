@@ -8,7 +8,7 @@ from dataclasses import asdict
 
 from mdsrec_pyg.cli.checks import PROBLEM, Check, all_checks
 from mdsrec_pyg.cli.parser import Namespace, Parser
-from mdsrec_pyg.showing import json_text
+from mdsrec_pyg.showing import counted, json_text
 
 EXAMPLES = """\
   mdsrec doctor
@@ -40,7 +40,7 @@ def run(args: Namespace) -> int:
     else:
         print(table(found))
         notes = sum(bool(check.advice) for check in found) - problems
-        print(f"\n{problems} problem(s), {notes} note(s)")
+        print(f"\n{counted(problems, 'problem')}, {counted(notes, 'note')}")
     return 1 if problems else 0
 
 

@@ -19,7 +19,7 @@ from mdsrec_pyg.retrieval import (
     user_histories,
     write_recommendations,
 )
-from mdsrec_pyg.showing import json_text, showable
+from mdsrec_pyg.showing import counted, json_text, showable
 from mdsrec_pyg.training import Run
 
 EXAMPLES = """\
@@ -97,7 +97,7 @@ def run(args: Namespace) -> int:
         table = table.assign(text=table["item"].map(named))
     if args.output is not None:
         write_recommendations(table, args.output)
-        print(f"{len(table):,} rows written to {args.output}", file=sys.stderr)
+        print(f"{counted(len(table), 'row')} written to {args.output}", file=sys.stderr)
     elif args.json:
         print(json_text(as_json(table), 2))
     else:

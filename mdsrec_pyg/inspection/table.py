@@ -10,7 +10,7 @@ import pandas as pd
 from mdsrec_pyg.data.interactions import show_time
 from mdsrec_pyg.inspection.difference import ModalityDifference
 from mdsrec_pyg.inspection.findings import Findings
-from mdsrec_pyg.showing import showable
+from mdsrec_pyg.showing import counted, showable
 
 WIDTH = 100
 LABEL = 33  # the longest label and two blanks
@@ -157,10 +157,15 @@ def _split(inspection: Findings) -> Rows:
     found = inspection.split
     yield (
         "training",
-        f"{found.train_interactions:,} interactions, {found.train_users:,} users, "
-        f"{found.train_items:,} items",
+        ", ".join(
+            [
+                counted(found.train_interactions, "interaction"),
+                counted(found.train_users, "user"),
+                counted(found.train_items, "item"),
+            ]
+        ),
     )
-    yield "validation, test", f"{found.val_queries:,} queries, {found.test_queries:,} queries"
+    yield "queries of validation, test", f"{found.val_queries:,}, {found.test_queries:,}"
     yield "cold targets of validation", _share(found.val_cold, found.val_queries)
     yield "cold targets of the test", _share(found.test_cold, found.test_queries)
     yield "held-out users not asked about", _share(found.users_not_asked, found.held_out_users)

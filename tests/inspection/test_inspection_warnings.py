@@ -257,7 +257,7 @@ def test_milliseconds_are_named() -> None:
     assert "divide the timestamp column" in warning.advice
     (other,) = inspected("time_out_of_range").warnings
     assert "divide" not in other.advice
-    assert "1 rows before 1990" in other.message
+    assert "1 row before 1990" in other.message
 
 
 def all_warnings() -> list[DataWarning]:
