@@ -176,8 +176,8 @@ def _leaks(inspection: Findings, limits: Thresholds) -> Iterator[DataWarning]:
         yield DataWarning(
             "identical_histories",
             f"{counted(found.identical_users, 'user')} ({found.share_identical_users:.1%}) with "
-            f"exactly the items of another user, target included; {found.largest_identical_size:,} share one "
-            f"history, among them {', '.join(found.largest_identical)}",
+            f"exactly the items of another user, target included; "
+            f"{found.largest_identical_size:,} share one history, among them {', '.join(found.largest_identical)}",
             "Copies, shared accounts or robots give test targets away. Keep one of each in the "
             "interactions file, or drop them with dataset.filter(mask)",
         )
@@ -188,8 +188,8 @@ def _order(inspection: Findings, limits: Thresholds) -> Iterator[DataWarning]:
     if found.share_repeated_pairs > limits.repeated_pairs:
         yield DataWarning(
             "repeated_pairs",
-            f"{counted(found.repeated_pairs, 'row')} ({found.share_repeated_pairs:.1%}) with an item "
-            "that the user took before",
+            f"{counted(found.repeated_pairs, 'row')} ({found.share_repeated_pairs:.1%}) with an "
+            "item that the user took before",
             "If these are copies of a row, FolderDataset(root, duplicates='drop') keeps the oldest "
             "one. If people do take items again, keep them, read the results with seen items kept, "
             "and recommend(..., exclude_seen=False)",
@@ -231,8 +231,8 @@ def _time_range(inspection: Findings) -> Iterator[DataWarning]:
         )
     yield DataWarning(
         "time_out_of_range",
-        f"timestamps: {counted(found.before_1990, 'row')} before 1990, {found.in_future:,} in the future, "
-        f"{found.far_from_rest:,} far from all others",
+        f"timestamps: {counted(found.before_1990, 'row')} before 1990, "
+        f"{found.in_future:,} in the future, {found.far_from_rest:,} far from all others",
         advice,
     )
 
