@@ -177,7 +177,8 @@ def _leaks(inspection: Findings, limits: Thresholds) -> Iterator[DataWarning]:
             "identical_histories",
             f"{counted(found.identical_users, 'user')} ({found.share_identical_users:.1%}) with "
             f"exactly the items of another user, target included; "
-            f"{found.largest_identical_size:,} share one history, among them {', '.join(found.largest_identical)}",
+            f"{found.largest_identical_size:,} share one history, among them "
+            f"{', '.join(found.largest_identical)}",
             "Copies, shared accounts or robots give test targets away. Keep one of each in the "
             "interactions file, or drop them with dataset.filter(mask)",
         )
