@@ -130,7 +130,9 @@ def write_recommendations(table: pd.DataFrame, path: str | PathLike[str]) -> Non
 
 def _for_sheets(table: pd.DataFrame, path: Path) -> pd.DataFrame:
     """The table with lists as JSON and no cell that a spreadsheet runs."""
-    flat = table.map(lambda cell: json.dumps(cell) if isinstance(cell, list) else cell)
+    flat = table.map(
+        lambda cell: json.dumps(cell, allow_nan=False) if isinstance(cell, list) else cell
+    )
     safe = flat.map(lambda cell: sheet_cell(cell) if isinstance(cell, str) else cell)
     changed = int(((safe != flat) & flat.notna()).to_numpy().sum())
     if changed:
