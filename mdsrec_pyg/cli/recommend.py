@@ -19,6 +19,7 @@ from mdsrec_pyg.retrieval import (
     user_histories,
     write_recommendations,
 )
+from mdsrec_pyg.showing import counted, json_text, showable
 from mdsrec_pyg.training import Run
 
 EXAMPLES = """\
@@ -119,10 +120,10 @@ def run(args: Namespace) -> int:
         table = table.assign(text=table["item"].map(named))
     if args.output is not None:
         write_recommendations(table, args.output)
-        print(f"{len(table):,} rows written to {args.output}", file=sys.stderr)
+        print(f"{counted(len(table), 'row')} written to {args.output}", file=sys.stderr)
     elif args.json:
         users: list[dict[str, Any]] = [*as_json(table), *table.attrs.get("skipped", ())]
-        print(json.dumps(users, indent=2, ensure_ascii=False))
+        print(json_text(users, 2))
     else:
         _print(table)
     return 0
@@ -146,7 +147,9 @@ def _print(table: pd.DataFrame) -> None:
     if "text" in table:
         texts = [textwrap.shorten(str(text), 48, placeholder=" ...") for text in table["text"]]
         table = table.assign(text=texts)
+    words = [name for name in ("item", "text") if name in table]
+    table = table.assign(**{name: table[name].map(showable) for name in words})
     shown = [name for name in ("item", "score", "source", "text", "why") if name in table]
     for number, (user, rows) in enumerate(table.groupby("user", sort=False)):
-        print(f"{'' if number == 0 else chr(10)}{user}")
+        print(f"{'' if number == 0 else chr(10)}{showable(user)}")
         print(rows[shown].to_string(index=False, float_format="{:.3f}".format))

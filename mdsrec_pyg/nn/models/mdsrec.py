@@ -148,7 +148,8 @@ class MDSRec(SequentialRecommender):
         config = self.config
         self.ids = ItemIDs(self.num_items, config.channels)
         self.propagate = nn.ModuleList(
-            ItemGraphEncoder(config.num_conv_layers, own.conv) for _ in self.modalities
+            ItemGraphEncoder(config.num_conv_layers, own.conv, channels=config.channels)
+            for _ in self.modalities
         )
         names = ("channels", "max_length", "num_layers", "num_heads", "dropout", "center_mode")
         encoder = partial(InterestTransformer, **{name: getattr(config, name) for name in names})
