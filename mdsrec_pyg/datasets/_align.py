@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from mdsrec_pyg.data.features import ModalFeature
 from mdsrec_pyg.data.raw_ids import same_type
-from mdsrec_pyg.data.words import counted
 from mdsrec_pyg.datasets.raw import RawFeature, RawInteractions, RawItems
+from mdsrec_pyg.showing import counted
 
 # Rows of a feature converted at a time: few enough for arrays on disk, enough for the overhead.
 BLOCK = 4_096

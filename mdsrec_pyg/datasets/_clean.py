@@ -10,8 +10,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mdsrec_pyg.data.interactions import Interactions, Seconds
-from mdsrec_pyg.data.words import counted
 from mdsrec_pyg.datasets._order import by_user_and_time
+from mdsrec_pyg.showing import counted
 
 
 def clean_interactions(

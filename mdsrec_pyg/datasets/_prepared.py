@@ -11,10 +11,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from mdsrec_pyg.data.words import counted
 from mdsrec_pyg.datasets.reading.digits import first
 from mdsrec_pyg.datasets.reading.ids import IdEncoder
 from mdsrec_pyg.datasets.reading.table import Table, check_filled
+from mdsrec_pyg.showing import counted
 
 # Of an item that no row has as its target.
 HISTORY = -1

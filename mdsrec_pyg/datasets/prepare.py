@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from mdsrec_pyg.data.features import ModalFeature
 from mdsrec_pyg.data.interactions import Interactions
 from mdsrec_pyg.data.interactions import k_core as core_mask
-from mdsrec_pyg.data.words import counted
 from mdsrec_pyg.datasets._align import Aligned, one_type
 from mdsrec_pyg.datasets.dataset import RecommendationDataset
 from mdsrec_pyg.datasets.raw import RawInteractions, RawItems
+from mdsrec_pyg.showing import counted
 
 __all__ = ["prepare"]
 

@@ -12,11 +12,11 @@ from torch_geometric.data import Data
 from mdsrec_pyg.configs import configure
 from mdsrec_pyg.data.features import ModalFeature
 from mdsrec_pyg.data.interactions import Interactions
-from mdsrec_pyg.data.words import counted
 from mdsrec_pyg.graphs.config import RidgeConfig
 from mdsrec_pyg.graphs.local_ridge import local_ridge_graph
 from mdsrec_pyg.graphs.neighbors import UnitRows, as_unit, with_features
 from mdsrec_pyg.graphs.ridge import ridge_graph, ridge_memory, ridge_precision
+from mdsrec_pyg.showing import counted
 
 __all__ = ["learned_graph"]
 

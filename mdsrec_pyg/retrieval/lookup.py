@@ -30,8 +30,17 @@ def look_up(items: pd.Index, catalog: pd.Index) -> NDArray[np.int64]:
             for value in items.tolist()
         ]
         return np.array([place.get(key, -1) for key in keys], np.int64)
-    typed = {(type(value), value): row for row, value in enumerate(catalog.tolist())}
-    return np.array([typed.get((type(v), v), -1) for v in items.tolist()], np.int64)
+    typed = {_typed(value): row for row, value in enumerate(catalog.tolist())}
+    return np.array([typed.get(_typed(value), -1) for value in items.tolist()], np.int64)
+
+
+def _typed(value: Any) -> tuple[type, Any] | None:
+    """A key that is the same for a value of the same type only; ``None`` for one that is none."""
+    try:
+        hash(value)
+    except TypeError:
+        return None
+    return type(value), value
 
 
 def _kind_of(values: pd.Index) -> str:

@@ -11,11 +11,11 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from mdsrec_pyg.data.interactions import Seconds
-from mdsrec_pyg.data.words import counted
 from mdsrec_pyg.datasets.raw import RawInteractions
 from mdsrec_pyg.datasets.reading.digits import PLAIN_INTEGER
 from mdsrec_pyg.datasets.reading.fields import Time
 from mdsrec_pyg.datasets.reading.ids import IdEncoder
+from mdsrec_pyg.showing import counted
 
 
 class Collector:

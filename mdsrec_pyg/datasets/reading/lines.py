@@ -8,12 +8,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-from mdsrec_pyg.data.words import counted
 from mdsrec_pyg.datasets.reading.compressed import DAMAGE, damage, form_of, open_bytes
+from mdsrec_pyg.showing import counted
 
 BLOCK_SIZE = 16_000_000
-# The longest line of the collections that we know has some 300 kB.
-LONGEST_LINE = 64_000_000
+# The longest line of the collections that we know has some 300 kB. Python makes up to 25 bytes of
+# one of JSON: 400 MB.
+LONGEST_LINE = 16_000_000
 ON_ERROR = ("raise", "skip")
 
 
@@ -151,8 +152,9 @@ def parse_object(line: bytes) -> dict[str, Any]:
     """A line of JSON that is an object.
 
     Raises:
-        ValueError: It is not; the message says why.
+        ValueError: It is not, or it is too long; the message says why.
     """
+    check_length(line, LONGEST_LINE)
     try:
         record = json.loads(line.decode())
     except UnicodeDecodeError as error:
@@ -162,6 +164,12 @@ def parse_object(line: bytes) -> dict[str, Any]:
             f"expected a JSON object, got text that is not JSON ({error}): {show(line)}"
         ) from error
     return check_object(record, line)
+
+
+def check_length(line: bytes, most: int) -> None:
+    """Raises a ValueError about a line that would take too much memory as Python's objects."""
+    if len(line) > most:
+        raise ValueError(f"expected at most {most:,} bytes, got {len(line):,}: {show(line)}")
 
 
 def check_object(record: Any, line: bytes) -> dict[str, Any]:

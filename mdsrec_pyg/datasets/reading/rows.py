@@ -110,7 +110,7 @@ def _parse_quickly(
         every += [*([f"\0{len(every)}" for _ in range(gap)] if every else []), name]
     empty = [name for name in every if name.startswith("\0")]
     types: dict[str, Any] = {field.name: field.type for field in fields}
-    if pa.int64() in types.values() and HEXADECIMAL.search(block.data):
+    if pa.int64() in types.values() and _has_hexadecimal(block.data):
         return None
     try:
         table = pa.csv.read_csv(
@@ -141,6 +141,11 @@ def _parse_quickly(
     if any(not field.valid(columns[field.name]) for field in fields):
         return None
     return columns
+
+
+def _has_hexadecimal(data: bytes) -> bool:
+    # Looking for two bytes is ten times as fast as the expression.
+    return (b"0x" in data or b"0X" in data) and HEXADECIMAL.search(data) is not None
 
 
 def _parse_slowly(

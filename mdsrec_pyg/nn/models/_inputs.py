@@ -9,10 +9,10 @@ from typing import Any
 from torch import nn
 from torch_geometric.data import Data
 
-from mdsrec_pyg.data.words import counted
 from mdsrec_pyg.graphs.centers import InterestCenters
 from mdsrec_pyg.nn.votes.edge_table import num_nodes
 from mdsrec_pyg.nn.votes.fit import Relations
+from mdsrec_pyg.showing import counted
 
 
 def check_inputs(

@@ -13,7 +13,6 @@ from torch_geometric.data import Data
 
 from mdsrec_pyg.configs import check_at_least, configure
 from mdsrec_pyg.data import Interactions, ModalFeature
-from mdsrec_pyg.data.words import counted
 from mdsrec_pyg.graphs.config import RidgeConfig
 from mdsrec_pyg.graphs.learned import exact_fits
 from mdsrec_pyg.graphs.local_ridge import local_ridge_graph
@@ -22,6 +21,7 @@ from mdsrec_pyg.graphs.ridge import ridge_graph, ridge_memory, ridge_precision
 from mdsrec_pyg.nn.votes.cross_fitted import CrossFittedVotes
 from mdsrec_pyg.nn.votes.leave_one_user_out import LeaveOneUserOut
 from mdsrec_pyg.nn.votes.training_votes import TrainingVotes
+from mdsrec_pyg.showing import counted
 
 __all__ = ["Relations", "RelationsConfig", "fit_relations"]
 
