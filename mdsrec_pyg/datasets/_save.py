@@ -65,6 +65,10 @@ def read_meta(path: Path) -> dict[str, Any]:
         raise ValueError(f"{path}: expected a JSON object in UTF-8 ({error})") from error
     if not isinstance(meta, dict):
         raise ValueError(f"{path}: expected a JSON object, got {str(meta)[:80]!r}")
+    try:
+        _meta_text(meta)
+    except ValueError as error:  # Python reads NaN, 1e999 and half a pair, and JSON knows none
+        raise ValueError(f"{path}: expected what can be written again ({error})") from error
     return meta
 
 
