@@ -65,7 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         # Python would complain once more when it flushes standard output at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return CLOSED
-    except (ValueError, ImportError, OSError, FloatingPointError) as error:
+    except (ValueError, ImportError, OSError, FloatingPointError, MemoryError) as error:
         if debug:
             traceback.print_exc()
         print(f"error: {error}", file=sys.stderr)

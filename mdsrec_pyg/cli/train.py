@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import shlex
 import sys
 from collections.abc import Sequence
@@ -13,6 +12,7 @@ from typing import Any
 from mdsrec_pyg.cli.device import check_device
 from mdsrec_pyg.cli.parser import Namespace, Parser, add_config, option_texts
 from mdsrec_pyg.datasets import SPLITS
+from mdsrec_pyg.io import json_text
 from mdsrec_pyg.nn.models.presets import PRESETS, Preset
 from mdsrec_pyg.nn.votes.fit import RelationsConfig
 from mdsrec_pyg.training import (
@@ -174,7 +174,7 @@ def run(args: Namespace) -> int:
         log(f"the same command continues the run in {done.directory}")
         return 130
     if args.json:
-        print(json.dumps({"directory": str(done.directory), **done.result}, indent=2))
+        print(json_text({"directory": str(done.directory), **done.result}, indent=2))
         return 0
     print(f"\n{done.test}\n")
     _say_what_next(done.directory, done.user, config)

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 from tqdm import tqdm
 
+from mdsrec_pyg.configs import check_device
 from mdsrec_pyg.data.splits import EvaluationSplit
 from mdsrec_pyg.evaluation.metrics import (
     check_cutoffs,
@@ -187,7 +188,7 @@ def _count_ranks(
             f"'split' and 'model' must have the same catalog (got {split.num_items} and "
             f"{model.num_items} items)"
         )
-    device = model_device(model) if device is None else torch.device(device)
+    device = model_device(model) if device is None else check_device(device)
     model.to(device)
     ranks, ranks_masked = np.empty(len(split)), np.empty(len(split))
     with (

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from mdsrec_pyg.configs import check_device
 from mdsrec_pyg.data.sequences import SequenceBatch
 from mdsrec_pyg.data.splits import EvaluationSplit
 from mdsrec_pyg.evaluation.scores import check_scores, seen_items
@@ -61,7 +62,7 @@ class Retriever:
         index: FaissIndex | None = None,
         device: str | torch.device | None = None,
     ) -> None:
-        self.device = model_device(model) if device is None else torch.device(device)
+        self.device = model_device(model) if device is None else check_device(device)
         self._score = scorer(model.to(self.device))
         self.model = model = uncompiled(model)
         self.item_ids = raw_ids(ids_of(model, item_ids), model.num_items)
