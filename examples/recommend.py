@@ -78,5 +78,5 @@ def main(argv: list[str] | None = None) -> None:
 if __name__ == "__main__":
     try:
         main()
-    except ValueError as error:  # a mistake in the options or the data, said by the library
+    except (ValueError, OSError, MemoryError) as error:  # said by the library, or by the disk
         raise SystemExit(f"error: {error}") from error

@@ -18,6 +18,7 @@ from difflib import get_close_matches
 from types import ModuleType
 from typing import Any
 
+from mdsrec_pyg.memory import is_out_of_memory
 from mdsrec_pyg.version import __version__
 
 __all__ = ["COMMANDS", "main"]
@@ -65,13 +66,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         # Python would complain once more when it flushes standard output at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return CLOSED
-    except (ValueError, ImportError, OSError, FloatingPointError, MemoryError) as error:
-        if debug:
-            traceback.print_exc()
-        print(f"error: {error}", file=sys.stderr)
-        return MISTAKE
+    except (ValueError, ImportError, OSError, FloatingPointError) as error:
+        return _mistake(error, debug)
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        return _mistake(error, debug)
     finally:
         warnings.formatwarning = _STANDARD
+
+
+def _mistake(error: Exception, debug: bool) -> int:
+    if debug:
+        traceback.print_exc()
+    text = str(error) or "the memory does not suffice"
+    print(f"error: {text}", file=sys.stderr)
+    return MISTAKE
 
 
 _STANDARD = warnings.formatwarning

@@ -140,14 +140,15 @@ class RunFiles:
     def save_model(self, model: nn.Module, log: Callable[[str], None]) -> None:
         """Writes the model as one that stands alone; a reason why it cannot is logged.
 
-        The weights are in ``best.pt`` already: a run must not fail at its end.
+        The weights are in ``best.pt`` already: a run must not fail at its end for want of a model
+        that can be saved. A disk that is full is an error: the run can be continued.
         """
         if not isinstance(model, Recommender):
             log(f"{self.model} is not written: {type(model).__name__} is no Recommender")
             return
         try:
             model.save(self.model)
-        except (NotImplementedError, ValueError, OSError) as error:
+        except (NotImplementedError, ValueError) as error:
             log(f"{self.model} is not written: {error}")
 
     def write_rows(self, rows: Iterable[dict[str, Any]]) -> None:

@@ -15,6 +15,7 @@ from mdsrec_pyg.data.splits import Split
 from mdsrec_pyg.datasets import SPLITS, RecommendationDataset
 from mdsrec_pyg.evaluation import Evaluation, evaluate, save_ranks
 from mdsrec_pyg.io import claim, read_json, write_json
+from mdsrec_pyg.memory import named_memory_errors
 from mdsrec_pyg.nn.models.base import Recommender
 from mdsrec_pyg.nn.models.saving.card import ModelCard
 from mdsrec_pyg.nn.models.saving.folder import versions
@@ -99,7 +100,8 @@ def train_run(
         dataset = config.read_data()
         split = SPLITS[config.split](dataset)
         log(f"{dataset}\n\n{split}\n\nMDSRec is built from the training part ...\n")
-        model = config.build(dataset, split)
+        with named_memory_errors("the graphs", "lower 'memory_limit' of 'relations'"):
+            model = config.build(dataset, split)
         model.item_ids = dataset.item_ids  # what recommendations take and give
         write_json(folder / SETTINGS, settings)
         if dataset.item_text is not None:

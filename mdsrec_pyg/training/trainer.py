@@ -15,6 +15,7 @@ from mdsrec_pyg.data.interactions import Interactions
 from mdsrec_pyg.data.sequences import SequenceLoader
 from mdsrec_pyg.data.splits import EvaluationSplit
 from mdsrec_pyg.io import claim
+from mdsrec_pyg.memory import named_memory_errors
 from mdsrec_pyg.nn.mode import uncompiled
 from mdsrec_pyg.nn.models.base import SequentialRecommender
 from mdsrec_pyg.seed import preserved_random_state, seed_everything
@@ -126,9 +127,12 @@ class Trainer:
                 file, or another process trains there.
             OSError: If a file cannot be written; those of the epochs before stay.
             FloatingPointError: If the loss is not finite.
+            MemoryError: If a batch does not fit.
         """
         folder = nullcontext() if self.directory is None else claim(self.directory, make=True)
-        with folder, preserved_random_state(self.device):
+        size = self.config.batch_size
+        memory = named_memory_errors("training", f"lower 'batch_size' (it is {size})")
+        with folder, preserved_random_state(self.device), memory:
             run = self._start(train, val, resume)
             description = describe_training(self.model, self.config, self.device, train, val)
             self._train(run, val, description | run.describe())
