@@ -18,7 +18,6 @@ The run's folder, ``runs/<data>-<preset>-seed<seed>`` and further options, holds
 from __future__ import annotations
 
 import argparse
-import json
 import shlex
 import sys
 from pathlib import Path
@@ -33,7 +32,7 @@ from mdsrec_pyg import FolderDataset, SyntheticDataset, Trainer, build_mdsrec, e
 from mdsrec_pyg.datasets import SPLITS, RecommendationDataset
 from mdsrec_pyg.evaluation import save_ranks
 from mdsrec_pyg.graphs import RidgeConfig
-from mdsrec_pyg.io import write_json
+from mdsrec_pyg.io import claim, read_json, write_json
 from mdsrec_pyg.nn import PRESETS, MDSRecConfig, ModelCard, Preset, Recommender
 from mdsrec_pyg.training import TrainerConfig, fit_baselines, plot_learning
 
@@ -97,7 +96,7 @@ def say_what_next(directory: Path, user: object) -> None:
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Trains, evaluates, writes."""
+    """Reads the options, and trains."""
     parser = make_parser()
     args = parser.parse_args(argv)
     if args.data is None:
@@ -114,10 +113,22 @@ def main(argv: list[str] | None = None) -> None:
     ridge = RidgeConfig(l2=args.l2, feature_weight=args.feature_weight)
     if PRESETS[args.preset].relations is not None:
         settings["options"]["relations"] = {"l2": args.l2, "feature_weight": args.feature_weight}
+    with claim(directory, make=True):  # by one process at a time, to the end
+        train(args, directory, settings, ridge, argv or sys.argv[1:])
+
+
+def train(
+    args: argparse.Namespace,
+    directory: Path,
+    settings: dict[str, Any],
+    ridge: RidgeConfig,
+    argv: list[str],
+) -> None:
+    """Trains, evaluates, writes the folder of the run."""
     held = directory / "settings.json"
     if args.resume and not (directory / "last.pt").exists():
         raise ValueError(f"--resume needs a run in {directory} (there is no last.pt)")
-    if held.exists() and json.loads(held.read_text()) != settings:
+    if held.exists() and read_json(held, dict, "the settings of a run") != settings:
         raise ValueError(f"--directory {directory} holds a run with other settings")
 
     dataset: RecommendationDataset = SyntheticDataset(seed=0)
@@ -130,7 +141,6 @@ def main(argv: list[str] | None = None) -> None:
     )
     model.item_ids = dataset.item_ids  # what recommendations take and give
     before = [evaluate(model, part) for part in (split.val, split.test)]
-    directory.mkdir(parents=True, exist_ok=True)
     write_json(held, settings)
     if dataset.item_text is not None:
         write_json(directory / "texts.json", list(dataset.item_text))
@@ -160,7 +170,7 @@ def main(argv: list[str] | None = None) -> None:
         "versions": {m.__name__: m.__version__ for m in (mdsrec_pyg, torch, torch_geometric)},
     }
     write_json(directory / "result.json", result)
-    command = shlex.join(["python", "examples/train_mdsrec.py", *(argv or sys.argv[1:])])
+    command = shlex.join(["python", "examples/train_mdsrec.py", *argv])
     rules: dict[str, Any] = {"data": dataset.name, "split": args.split, "seed": args.seed}
     ModelCard(metrics=test.metrics, exclude_seen=False, command=command, **rules).write(
         directory / "model"

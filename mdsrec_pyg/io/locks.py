@@ -200,7 +200,10 @@ def _take(path: Path, what: str, until: float) -> int:
             holder = _holder(descriptor)
             os.close(descriptor)
             if time.monotonic() >= until:
-                raise ValueError(f"{what} by another process: {holder} has locked {str(path)!r}")
+                raise ValueError(
+                    f"{what} by another process: {holder} has locked {str(path)!r}; wait until it "
+                    "has ended, or use another folder"
+                )
             time.sleep(_POLL)
         elif not is_at(descriptor, path):  # removed by the one who had it
             os.close(descriptor)
