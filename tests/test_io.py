@@ -134,22 +134,30 @@ def test_what_a_killed_writer_left_is_removed(tmp_path):
 
 def test_a_link_to_nothing_is_no_place_to_write(tmp_path):
     (tmp_path / "a").symlink_to("nowhere")
-    with pytest.raises(ValueError, match=r"a link to nothing \(got .*/a, a link to nowhere"):
-        with atomic_write(tmp_path / "a"):
-            pass
-    with pytest.raises(ValueError, match=r"a' must be a folder .*a link to 'nowhere'"):
-        with atomic_folder(tmp_path / "a", key="k"):
-            pass
+    with (
+        pytest.raises(ValueError, match=r"a link to nothing \(got .*/a, a link to nowhere"),
+        atomic_write(tmp_path / "a"),
+    ):
+        pass
+    with (
+        pytest.raises(ValueError, match=r"a' must be a folder .*a link to 'nowhere'"),
+        atomic_folder(tmp_path / "a", key="k"),
+    ):
+        pass
     assert os.listdir(tmp_path) == ["a"]
 
 
 def test_a_disk_that_fails_is_said_with_the_name(tmp_path, monkeypatch):
-    with pytest.raises(OSError, match=r"No space left.*nothing is written: '.*/a\.txt'"):
-        with atomic_write(tmp_path / "a.txt"):
-            raise OSError(errno.ENOSPC, "whatever")
-    with pytest.raises(OSError, match=r"No space left.*nothing is written: '.*/folder'"):
-        with atomic_folder(tmp_path / "folder", key="k"):
-            raise OSError(errno.ENOSPC, "whatever")
+    with (
+        pytest.raises(OSError, match=r"No space left.*nothing is written: '.*/a\.txt'"),
+        atomic_write(tmp_path / "a.txt"),
+    ):
+        raise OSError(errno.ENOSPC, "whatever")
+    with (
+        pytest.raises(OSError, match=r"No space left.*nothing is written: '.*/folder'"),
+        atomic_folder(tmp_path / "folder", key="k"),
+    ):
+        raise OSError(errno.ENOSPC, "whatever")
     with pytest.raises(FileNotFoundError, match=r"No such file.*: '.*/other'$"):  # of another file
         with atomic_write(tmp_path / "a.txt"):
             (tmp_path / "other").read_text()
@@ -158,9 +166,11 @@ def test_a_disk_that_fails_is_said_with_the_name(tmp_path, monkeypatch):
         raise OSError(errno.EROFS, "Read-only file system", str(path))
 
     monkeypatch.setattr(os, "open", read_only)
-    with pytest.raises(OSError, match=r"Read-only file system; nothing is written: '.*/a\.txt'"):
-        with atomic_write(tmp_path / "a.txt"):
-            pass
+    with (
+        pytest.raises(OSError, match=r"Read-only file system; nothing is written: '.*/a\.txt'"),
+        atomic_write(tmp_path / "a.txt"),
+    ):
+        pass
     assert os.listdir(tmp_path) == []
 
 

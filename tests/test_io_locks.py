@@ -51,14 +51,16 @@ def test_the_second_process_is_told_who_holds_the_folder_until_it_is_killed(tmp_
     try:
         assert holder.stdout is not None
         assert holder.stdout.readline() == b"held\n"
-        with pytest.raises(ValueError, match=rf"process {holder.pid} on .* since 20.*-c .*run a "):
-            with claim(folder):
-                pass
-        with pytest.raises(
-            ValueError, match=r"has locked .*lock'; wait until it has ended"
-        ) as told:
-            with claim(folder, wait=0.15):
-                pass
+        with (
+            pytest.raises(ValueError, match=rf"process {holder.pid} on .* since 20.*-c .*run a "),
+            claim(folder),
+        ):
+            pass
+        with (
+            pytest.raises(ValueError, match=r"has locked .*lock'; wait until it has ended") as told,
+            claim(folder, wait=0.15),
+        ):
+            pass
         assert "\x1b" not in str(told.value), "what others have written is not sent to a terminal"
         assert (folder / ".writing-table.tsv").read_text() == "half"
         with atomic_write(folder / "table.tsv") as temporary:  # not by the name that is in use
@@ -120,9 +122,11 @@ def test_folders_that_stay_empty_are_removed_again(tmp_path: Path) -> None:
 def test_what_can_be_no_folder(tmp_path: Path, folder: str) -> None:
     (tmp_path / "file").write_text("kept")
     (tmp_path / "dangling").symlink_to("nowhere")
-    with pytest.raises(ValueError, match=rf"{folder}' must be a folder \('.*(file|dangling)' is a"):
-        with claim(tmp_path / folder, make=True):
-            pass
+    with (
+        pytest.raises(ValueError, match=rf"{folder}' must be a folder \('.*(file|dangling)' is a"),
+        claim(tmp_path / folder, make=True),
+    ):
+        pass
     assert (tmp_path / "file").read_text() == "kept"
     assert sorted(os.listdir(tmp_path)) == ["dangling", "file"]
 
@@ -132,9 +136,11 @@ def test_a_lock_never_empties_what_a_link_leads_to(tmp_path: Path) -> None:
     notes.write_text("years of work")
     folder.mkdir()
     (folder / ".lock").symlink_to(notes)
-    with pytest.raises(ValueError, match=r"must be a lock file \(it is a link to '.*notes'\)"):
-        with claim(folder):
-            pass
+    with (
+        pytest.raises(ValueError, match=r"must be a lock file \(it is a link to '.*notes'\)"),
+        claim(folder),
+    ):
+        pass
     (folder / ".lock").unlink()
     (folder / ".lock").hardlink_to(notes)
     with claim(folder):
