@@ -158,9 +158,11 @@ def test_a_disk_that_fails_is_said_with_the_name(tmp_path, monkeypatch):
         atomic_folder(tmp_path / "folder", key="k"),
     ):
         raise OSError(errno.ENOSPC, "whatever")
-    with pytest.raises(FileNotFoundError, match=r"No such file.*: '.*/other'$"):  # of another file
-        with atomic_write(tmp_path / "a.txt"):
-            (tmp_path / "other").read_text()
+    with (
+        pytest.raises(FileNotFoundError, match=r"No such file.*: '.*/other'$"),  # of another file
+        atomic_write(tmp_path / "a.txt"),
+    ):
+        (tmp_path / "other").read_text()
 
     def read_only(path, flags, *mode):
         raise OSError(errno.EROFS, "Read-only file system", str(path))
