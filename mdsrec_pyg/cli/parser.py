@@ -15,6 +15,7 @@ from typing import Any, Literal, NoReturn, Union, get_args, get_origin, get_type
 import jsonargparse
 
 from mdsrec_pyg.configs import Config
+from mdsrec_pyg.showing import showable
 
 __all__ = ["Namespace", "Parser", "add_config", "argument_texts", "metavar_of", "option_texts"]
 
@@ -123,6 +124,7 @@ class Parser(jsonargparse.ArgumentParser):
         message = re.sub(r'^Parser key "([^"]+)": ', r"--\1: ", message)
         for found, said in _SAID.items():
             message = re.sub(found, said, message)
+        message = showable(message)
         lines = [f"error: {message}{self._meant(message)}", f"help: {self.prog} --help"]
         self.exit(2, "\n".join(lines) + "\n")
         raise AssertionError("exit returns never")

@@ -1,6 +1,6 @@
 """Files and folders: whole or not at all, claimed by one process, verified when read back."""
 
-from mdsrec_pyg.io.files import atomic_write, json_text, read_json, write_json
+from mdsrec_pyg.io.files import atomic_write, read_json, write_json
 from mdsrec_pyg.io.folders import atomic_folder, settle
 from mdsrec_pyg.io.locks import claim
 from mdsrec_pyg.io.seals import load_sealed, open_sealed, save_sealed, seal, sha256
@@ -9,7 +9,6 @@ __all__ = [
     "atomic_folder",
     "atomic_write",
     "claim",
-    "json_text",
     "load_sealed",
     "open_sealed",
     "read_json",

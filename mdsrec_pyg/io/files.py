@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import errno
 import json
-import math
 import os
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from mdsrec_pyg.io.locks import UNFINISHED, is_at, lock, remove_dead
+from mdsrec_pyg.showing import json_text
 
 
 @contextmanager
@@ -114,7 +114,7 @@ def flush_folder(folder: Path) -> None:
 
 
 def write_json(path: str | os.PathLike[str], content: Any) -> None:
-    """Writes :func:`json_text` and a newline, by :func:`atomic_write`.
+    """Writes :func:`~mdsrec_pyg.showing.json_text` and a newline, by :func:`atomic_write`.
 
     Args:
         path: The file to be written. Its folder must exist.
@@ -126,27 +126,6 @@ def write_json(path: str | os.PathLike[str], content: Any) -> None:
     """
     with atomic_write(path) as temporary:
         temporary.write_text(json_text(content, indent=2) + "\n", encoding="utf-8")
-
-
-def json_text(content: Any, indent: int | None = None) -> str:
-    """Content as JSON that every reader takes: numbers that are not finite become ``null``.
-
-    Args:
-        content: What JSON can hold.
-        indent: Spaces of a level; ``None``: one line.
-
-    Raises:
-        TypeError: ``content`` is something else.
-    """
-    return json.dumps(_finite(content), indent=indent, allow_nan=False)
-
-
-def _finite(content: Any) -> Any:
-    if isinstance(content, Mapping):
-        return {name: _finite(value) for name, value in content.items()}
-    if isinstance(content, (list, tuple)):
-        return [_finite(value) for value in content]
-    return None if isinstance(content, float) and not math.isfinite(content) else content
 
 
 def read_json(path: str | os.PathLike[str], kind: type[Any], what: str) -> Any:

@@ -15,8 +15,9 @@ import pandas as pd
 from numpy.typing import NDArray
 from torch import nn
 
-from mdsrec_pyg.io import atomic_write, json_text
+from mdsrec_pyg.io import atomic_write
 from mdsrec_pyg.nn.models.base import Recommender
+from mdsrec_pyg.showing import json_text
 from mdsrec_pyg.training.checkpoint import check_readable, load_checkpoint, save_checkpoint
 from mdsrec_pyg.training.signature import first_difference
 
