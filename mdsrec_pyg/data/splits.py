@@ -101,8 +101,8 @@ class EvaluationSplit:
 
         Args:
             batch_size: Queries a batch.
-            max_length: The newest ``max_length`` items of each history are taken; a batch is as
-                long as its longest history.
+            max_length: The newest ``max_length`` items of each history are read; a batch is as
+                long as its longest history. The rest is the batch's ``older``.
 
         Yields:
             The queries of the batch as a slice, and their histories. Users that training does not
@@ -114,7 +114,7 @@ class EvaluationSplit:
         for start in range(0, len(self), batch_size):
             rows = slice(start, min(start + batch_size, len(self)))
             first, stop = self.history_ptr[:-1][rows], self.history_ptr[1:][rows]
-            yield rows, pack(self.history_item, first, stop, user[rows], max_length)
+            yield rows, pack(self.history_item, first, stop, user[rows], max_length, older=True)
 
 
 @dataclass(frozen=True, eq=False)
