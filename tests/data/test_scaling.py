@@ -160,6 +160,13 @@ def test_damaged_files_are_read_right_or_refused(
     assert refused > 200
 
 
+def test_compressed_arrays_are_refused_before_they_swell(tmp_path: Path) -> None:
+    path = tmp_path / "kept.npz"
+    np.savez_compressed(path, kind=np.array("FeatureScaler"), mean_=np.zeros(10_000))
+    with pytest.raises(ValueError, match=r"kept\.npz: expected a saved .*\(compressed arrays"):
+        FeatureScaler.load(path)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
