@@ -16,7 +16,7 @@ from mdsrec_pyg.datasets._clean import clean_interactions
 from mdsrec_pyg.datasets._labels import split_labels
 from mdsrec_pyg.datasets._save import read_meta
 from mdsrec_pyg.datasets.dataset import RecommendationDataset
-from mdsrec_pyg.datasets.reading.arrays import read_feature
+from mdsrec_pyg.datasets.reading.arrays import read_feature, unread_features
 from mdsrec_pyg.datasets.reading.items import raw_item_ids
 from mdsrec_pyg.datasets.reading.table import (
     Table,
@@ -103,6 +103,7 @@ class FolderDataset(RecommendationDataset):
         for name in _modalities(root, modalities):
             features[name], notes = read_feature(root, name, len(item_ids))
             report += notes
+        report += unread_features(root)
         super().__init__(
             name=root.resolve().name,
             interactions=interactions,
