@@ -126,7 +126,7 @@ class Trainer:
         Raises:
             ValueError: If the model cannot be trained or does not fit the data, the directory
                 holds a run (``resume=False``) or none that fits (``resume=True``).
-            FloatingPointError: If the loss is not finite.
+            FloatingPointError: If the loss is not finite, or a score of the validation is NaN.
         """
         with preserved_random_state(self.device):
             run = self._start(train, val, resume)
