@@ -213,7 +213,7 @@ class Retriever:
         row, item, score = candidate_scores(decomposed(self.model), batch, self.items, index, seen)
         bad = row[score.isnan()]
         if len(bad):
-            raise ValueError(diverged(self.model, name(int(bad[0]))))
+            raise diverged(self.model, name(int(bad[0])))
         if bool((torch.bincount(row, minlength=len(batch)) < k).any()):
             return None
         return first_of_rows(row, item, score, len(batch), k)

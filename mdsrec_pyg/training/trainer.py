@@ -126,7 +126,7 @@ class Trainer:
                 holds a run (``resume=False``) or none that fits (``resume=True``), or a damaged
                 file, or another process trains there.
             OSError: If a file cannot be written; those of the epochs before stay.
-            FloatingPointError: If the loss is not finite.
+            FloatingPointError: If the loss is not finite, or a score of the validation is NaN.
             MemoryError: If a batch does not fit.
         """
         folder = nullcontext() if self.directory is None else claim(self.directory, make=True)
