@@ -221,5 +221,5 @@ class TestForms:
     def test_errors(self) -> None:
         with pytest.raises(ValueError, match="'form' must be one of"):
             encode("hard")
-        with pytest.raises(ValueError, match=r"'softness' must be positive \(got 0\)"):
+        with pytest.raises(ValueError, match=r"'softness' must be positive and finite \(got 0\)"):
             encode("soft", softness=0)
