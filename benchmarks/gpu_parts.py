@@ -133,6 +133,7 @@ def host_time(scale: Scale) -> Iterator[Row]:
             40.0,
         ),
         "a call and its gradient": (both, None),
+        "an autograd function that does nothing": (lambda: _Nothing.apply(trained), None),
         "the look-up of what is kept": (lambda: conv._calls.get(*kept), None),
         "the checks of a new input": (lambda: conv.path(x, edge_index, weight), None),
     }
@@ -144,6 +145,20 @@ def host_time(scale: Scale) -> Iterator[Row]:
             seconds_of(call, scale)  # nothing of the turn before is waited for
             found.append(seconds_to_return(call, repeats))
         yield figure(f"host, {name}", 1e6 * min(found[1:]), "us", goal if scale.cuda else None)
+
+
+class _Nothing(torch.autograd.Function):
+    """What every gradient written in Python costs at least."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        """Gives back what it got."""
+        return x.view_as(x)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        """The same."""
+        return grad
 
 
 def seconds_to_return(call: Callable[[], object], repeats: int) -> float:
