@@ -16,12 +16,14 @@ voted for it, over which modality and with what share of the votes, after a few 
 from __future__ import annotations
 
 import argparse
+import sys
 import textwrap
 from pathlib import Path
 
 import pandas as pd
 
 from mdsrec_pyg import recommend
+from mdsrec_pyg.cli.ending import run_script
 from mdsrec_pyg.retrieval import (
     explain_row,
     read_history_file,
@@ -76,7 +78,4 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except ValueError as error:  # a mistake in the options or the data, said by the library
-        raise SystemExit(f"error: {error}") from error
+    sys.exit(run_script(main))  # a mistake in the options or the data ends in one line

@@ -77,7 +77,11 @@ def run_script(
     def call(folder: Path, name: str, *arguments: object) -> str:
         monkeypatch.setattr(sys, "argv", [name, *map(str, arguments)])
         capsys.readouterr()
-        runpy.run_path(str(folder / name), run_name="__main__")
+        try:
+            runpy.run_path(str(folder / name), run_name="__main__")
+        except SystemExit as stop:
+            if stop.code:  # the line that it ended with, and the status
+                raise SystemExit(capsys.readouterr().err) from stop
         return capsys.readouterr().out
 
     return call

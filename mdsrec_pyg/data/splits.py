@@ -101,8 +101,8 @@ class EvaluationSplit:
 
         Args:
             batch_size: Queries a batch.
-            max_length: The newest ``max_length`` items of each history are taken; a batch is as
-                long as its longest history.
+            max_length: The newest ``max_length`` items of each history are read; a batch is as
+                long as its longest history. The rest is the batch's ``older``.
 
         Yields:
             The queries of the batch as a slice, and their histories. Users that training does not
@@ -114,7 +114,7 @@ class EvaluationSplit:
         for start in range(0, len(self), batch_size):
             rows = slice(start, min(start + batch_size, len(self)))
             first, stop = self.history_ptr[:-1][rows], self.history_ptr[1:][rows]
-            yield rows, pack(self.history_item, first, stop, user[rows], max_length)
+            yield rows, pack(self.history_item, first, stop, user[rows], max_length, older=True)
 
 
 @dataclass(frozen=True, eq=False)
@@ -232,7 +232,9 @@ def temporal_split(
         raise ValueError("'interactions' must have timestamps for a temporal split (got None)")
     if target not in ("first", "all"):
         raise ValueError(f"'target' must be 'first' or 'all' (got {target!r})")
-    if min(val_fraction, test_fraction) <= 0 or val_fraction + test_fraction >= 1:
+    # In this form NaN is out of range, too.
+    positive = val_fraction > 0 and test_fraction > 0
+    if not (positive and val_fraction + test_fraction < 1):
         raise ValueError(
             "'val_fraction' and 'test_fraction' must be positive and sum to less than 1 (got "
             f"{val_fraction} and {test_fraction})"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from os import PathLike
 
 import numpy as np
@@ -22,7 +23,7 @@ from mdsrec_pyg.evaluation.metrics import (
 )
 from mdsrec_pyg.evaluation.scores import check_scores, seen_items
 from mdsrec_pyg.io import atomic_write
-from mdsrec_pyg.nn.mode import evaluation_mode, model_device, scorer
+from mdsrec_pyg.nn.mode import Unchanged, model_device, scorer, scoring_copy
 from mdsrec_pyg.nn.models.base import Recommender
 
 __all__ = [
@@ -111,11 +112,14 @@ def evaluate(
     The scores are computed once for both rules.
 
     Args:
-        model: The model; it is put into evaluation mode and back into its earlier mode.
+        model: The model. A copy in evaluation mode scores, over the same weights; the model's own
+            mode is never touched.
         split: Histories and targets.
         k: Cutoffs of Recall and NDCG.
-        batch_size: Queries scored at a time; the memory is ``batch_size * num_items`` scores.
-        device: Where to compute; the model is moved there. Default: where the model is.
+        batch_size: Queries scored at a time. Beside the model, its item vectors and at most 1 MB,
+            the memory is what ``model.score`` needs: ``batch_size * num_items`` scores of the
+            sequence models, EASE and popularity, three times as many of an MDSRec with votes.
+        device: Where to compute; the model stays where it is. Default: there.
         progress: Shows a progress bar.
 
     Raises:
@@ -150,16 +154,17 @@ def target_ranks(
     .. math::
         r = |\{j : s_j > s_t\}| + \tfrac{1}{2} |\{j \neq t : s_j = s_t\}|
 
-    A constant scorer thus has rank :math:`(N - 1) / 2` for every target. Memory:
-    ``batch_size * num_items`` scores at a time.
+    A constant scorer thus has rank :math:`(N - 1) / 2` for every target. Memory: see
+    :func:`evaluate`.
 
     Args:
-        model: The model; it is put into evaluation mode and back into its earlier mode.
+        model: The model. A copy in evaluation mode scores, over the same weights; the model's own
+            mode is never touched.
         split: Histories and targets.
         exclude_seen: Whether the items of the whole history (not only the part that the model
             reads) are taken out of the candidates. The target itself always stays.
         batch_size: Queries scored at a time.
-        device: Where to compute; the model is moved there. Default: where the model is.
+        device: Where to compute; the model stays where it is. Default: there.
         progress: Shows a progress bar.
 
     Returns:
@@ -188,25 +193,31 @@ def _count_ranks(
             f"{model.num_items} items)"
         )
     device = model_device(model) if device is None else torch.device(device)
-    model.to(device)
+    weights = Unchanged(model.parameters())
+    model = scoring_copy(model, device, own_weights=False)
     ranks, ranks_masked = np.empty(len(split)), np.empty(len(split))
-    with (
-        evaluation_mode(model),
-        tqdm(
-            total=len(split), desc=split.name, leave=False, disable=None if progress else True
-        ) as bar,
-    ):
+    with tqdm(
+        total=len(split), desc=split.name, leave=False, disable=None if progress else True
+    ) as bar:
         items, score = model.encode_items(), scorer(model)
         for rows, batch in split.batches(batch_size, model.max_length):
             scores = score(batch.to(device), items)
-            check_scores(model, scores, (rows.stop - rows.start, split.num_items))
+            shape = rows.stop - rows.start, split.num_items
+            check_scores(model, scores, shape, partial(_query, split, rows))
             target = torch.from_numpy(split.target[rows]).to(device)
             seen = seen_items(split.history_ptr, split.history_item, rows, split.num_items)
             plain, masked = _ranks_of_block(scores, target, *(s.to(device) for s in seen))
             ranks[rows], ranks_masked[rows] = plain.cpu().numpy(), masked.cpu().numpy()
             del scores  # before the next ones are made: one batch at a time
             bar.update(rows.stop - rows.start)
+    weights.check("during its evaluation")
     return ranks, ranks_masked
+
+
+def _query(split: EvaluationSplit, rows: slice, row: int) -> str:
+    """How an error calls a query of a batch."""
+    query = rows.start + row
+    return f"{split.user_id[query]} (query {query} of {split.name!r})"
 
 
 def _ranks_of_block(

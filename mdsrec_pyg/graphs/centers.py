@@ -16,6 +16,7 @@ NUM_CENTERS = 32
 
 # Items labeled at once: 64 MB of 512 features.
 _BLOCK = 2**15
+_MAX_ITEMS = 50_000
 
 
 class InterestCenters:
@@ -27,7 +28,7 @@ class InterestCenters:
         n_init: Restarts of k-means, the best is kept. (default: ``3``)
         max_items: Items that the centers are fitted on, drawn by ``random_state`` where there are
             more; all are labeled. A few dozen centers are means of thousands of items by then, so
-            that more items change them little. (default: ``50000``)
+            that more items change them little. (default: ``50000``, or ``num_centers`` if more)
 
     Attributes:
         centers_: Float tensor [K, F].
@@ -51,10 +52,12 @@ class InterestCenters:
         random_state: int = 0,
         *,
         n_init: int = 3,
-        max_items: int = 50_000,
+        max_items: int | None = None,
     ) -> None:
         if num_centers < 1:
             raise ValueError(f"'num_centers' must be at least 1 (got {num_centers})")
+        if max_items is None:
+            max_items = max(_MAX_ITEMS, num_centers)
         if max_items < num_centers:
             raise ValueError(
                 f"'max_items' must not be below 'num_centers', {num_centers} (got {max_items})"

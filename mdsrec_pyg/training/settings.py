@@ -10,6 +10,7 @@ import torch
 from mdsrec_pyg.data.interactions import Interactions
 from mdsrec_pyg.data.splits import EvaluationSplit
 from mdsrec_pyg.nn.models.base import SequentialRecommender
+from mdsrec_pyg.showing import showable
 from mdsrec_pyg.training.config import TrainerConfig
 from mdsrec_pyg.training.optimizer import describe_groups
 from mdsrec_pyg.training.run_folder import fingerprint
@@ -83,7 +84,7 @@ def describe_training(
 def aligned(table: Mapping[str, object]) -> str:
     """Names and values in two columns."""
     width = max(map(len, table))
-    return "\n".join(f"{name:<{width}}  {value}" for name, value in table.items())
+    return "\n".join(f"{name:<{width}}  {showable(value)}" for name, value in table.items())
 
 
 def describe_interruption(directory: object, epochs: int) -> str:

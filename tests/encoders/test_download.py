@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import time
 from collections.abc import Iterator
@@ -85,7 +86,7 @@ def test_what_is_there_when_interrupted(
 
     def check(body: bytes, limits: Any) -> str:
         if server.requests["/good/b"]:
-            raise OSError("No space left on device")
+            raise OSError(errno.ENOSPC, "No space left on device")
         return ".jpg"
 
     monkeypatch.setattr(_fetch, "check_image", check)
@@ -244,6 +245,7 @@ def test_two_at_once(server: PictureServer, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "options",
     [
+        *({"timeout": float("inf")}, {"backoff": float("nan")}),
         *({"concurrency": 0}, {"max_bytes": 0}, {"max_pixels": 0}, {"timeout": 0}),
         *({"retries": -1}, {"backoff": -1}, {"max_redirects": -1}, {"min_side": -1}),
     ],

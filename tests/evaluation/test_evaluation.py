@@ -35,13 +35,13 @@ class TableModel(Recommender):
         super().__init__(table.size(1), max_length)
         self.register_buffer("table", table)
         self.inner = nn.Dropout()
-        self.encoded = 0
+        self.encoded: list[int] = []
         self.scored: list[int] = []
 
     def encode_items(self) -> Tensor:
         assert not self.training
         assert not torch.is_grad_enabled()
-        self.encoded += 1
+        self.encoded.append(1)
         return self.table
 
     def score(self, batch: SequenceBatch, items: Any = None) -> Tensor:
@@ -159,7 +159,7 @@ def test_evaluate_scores_once_and_reports(random_case):
     table, split = random_case
     model = TableModel(table)
     result = evaluate(model, split, k=(3,), batch_size=10)
-    assert model.encoded == 1
+    assert model.encoded == [1]
     assert model.scored == [10, 10, 3]
     assert result.ranks.tolist() == slow_ranks(table, split, False)
     assert result.ranks_masked.tolist() == slow_ranks(table, split, True)
@@ -211,9 +211,16 @@ def test_device_and_progress_are_used(random_case, monkeypatch, capsys):
     table, split = random_case
     model = TableModel(table)
     moved, bars = [], []
-    monkeypatch.setattr(model, "to", lambda device: moved.append(device))
-    target_ranks(model, split, exclude_seen=False, device="cpu")
-    assert moved == [torch.device("cpu")]
+
+    def move(scoring: TableModel, device: torch.device) -> TableModel:
+        moved.append((scoring is model, device))
+        raise StopIteration
+
+    with monkeypatch.context() as patch:
+        patch.setattr(TableModel, "to", move)
+        with pytest.raises(StopIteration):
+            target_ranks(model, split, exclude_seen=False, device="meta")
+    assert moved == [(False, torch.device("meta"))]
 
     def bar(*args, **kwargs):
         bars.append(kwargs["disable"])

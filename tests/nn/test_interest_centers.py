@@ -126,6 +126,8 @@ class TestFit:
     def test_errors(self) -> None:
         with pytest.raises(ValueError, match=r"'num_centers' must be at least 1 \(got 0\)"):
             InterestCenters(0)
+        with pytest.raises(ValueError, match=r"'num_centers' must not exceed .*=99999, items="):
+            InterestCenters(99_999).fit(torch.randn(8, 3))
         with pytest.raises(ValueError, match=r"'max_items' must not be below .*3 \(got 2\)"):
             InterestCenters(3, max_items=2)
         with pytest.raises(ValueError, match=r"got num_centers=3, items=2"):
@@ -219,5 +221,5 @@ class TestForms:
     def test_errors(self) -> None:
         with pytest.raises(ValueError, match="'form' must be one of"):
             encode("hard")
-        with pytest.raises(ValueError, match=r"'softness' must be positive \(got 0\)"):
+        with pytest.raises(ValueError, match=r"'softness' must be positive and finite \(got 0\)"):
             encode("soft", softness=0)

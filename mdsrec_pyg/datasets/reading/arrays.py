@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import math
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +29,12 @@ def read_feature(root: Path, name: str, num_items: int) -> tuple[ModalFeature, l
                 f"{mask_path}: expected bool of shape ({num_items},), one value an item, got "
                 f"{mask.dtype} of shape {mask.shape}"
             )
+        odd = mask.view(np.uint8) > 1  # NumPy and PyTorch disagree on what these mean
+        if odd.any():
+            row = int(odd.argmax())
+            raise ValueError(
+                f"{mask_path}, item {row}: expected a byte 0 or 1, got {mask.view(np.uint8)[row]}"
+            )
     path = root / f"{name}.npy"
     array = _load(path)
     if array.dtype.kind != "f" or array.dtype.itemsize > 8:
@@ -45,12 +54,27 @@ def read_feature(root: Path, name: str, num_items: int) -> tuple[ModalFeature, l
 
 
 def _load(path: Path) -> NDArray[Any]:
+    """An array of a ``.npy`` file, left on disk; the file must be as long as its header says."""
     if not path.is_file():
         raise ValueError(f"expected a file {path}, got none")
     try:
-        return np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, EOFError) as error:
-        raise ValueError(f"{path}: expected an array of numbers in .npy form ({error})") from error
+        with np.errstate(over="ignore"), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # NumPy's about headers of Python 2
+            # Not np.load: it takes zip files and pickles for arrays, too.
+            array = np.lib.format.open_memmap(path, mode="r")
+    # A header is a Python literal: where it is damaged, NumPy raises nearly anything.
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
+            raise OSError(error.errno, error.strerror, str(path)) from error
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise ValueError(f"{path}: expected an array of numbers in .npy form ({reason})") from error
+    size, expected = path.stat().st_size, array.offset + math.prod(array.shape) * array.itemsize
+    if size != expected:
+        raise ValueError(
+            f"{path}: expected {expected:,} bytes, {array.dtype} of shape {array.shape} by its "
+            f"header, got {size:,}: cut off, overwritten or written twice"
+        )
+    return array
 
 
 def _convert(
