@@ -26,7 +26,8 @@ import torch
 
 from benchmarks.about import about
 from benchmarks.gpu_rows import Row, judged
-from benchmarks.harness import ROOT, child_environment, result_path, table, write
+from benchmarks.harness import ROOT, child_environment, device, result_path, table, write
+from mdsrec_pyg.cli.ending import run_script
 
 #: Seconds that a part may take at most; all together take what ``--minutes`` says at most. What
 #: says most stands first.
@@ -48,11 +49,16 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS), metavar="PART")
     parser.add_argument("--minutes", type=float, default=6.0, help="for all parts together")
-    parser.add_argument("--device", default="cuda")
+    parser.add_argument("--device", type=device, help="default: the GPU")
     parser.add_argument("--data", type=Path, help="a data set's folder for the steps' times")
     parser.add_argument("--miniature", action="store_true", help="tiny sizes: shows that it runs")
     parser.add_argument("--out", type=Path, help="result file (default: under benchmarks/results)")
-    return parser.parse_args(arguments)
+    args = parser.parse_args(arguments)
+    if args.device is None:
+        if not torch.cuda.is_available():
+            raise ValueError("gpu_check needs a GPU; --miniature --device cpu shows that it runs")
+        args.device = "cuda"
+    return args
 
 
 def command(name: str, args: argparse.Namespace, rows: Path) -> list[str]:
@@ -161,8 +167,6 @@ def run(args: argparse.Namespace, path: Path) -> dict[str, Any]:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs, prints the table, writes the result."""
     args = parse(arguments)
-    if torch.device(args.device).type == "cuda" and not torch.cuda.is_available():
-        raise SystemExit("gpu_check needs a GPU; --miniature --device cpu shows that it runs")
     today = about(1)["date"]
     path = args.out or result_path("gpu-check", today, args.device, torch.get_num_threads())
     result = run(args, path)
@@ -171,4 +175,4 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_script(main))

@@ -26,9 +26,10 @@ from benchmarks import loss as loss_benchmark
 from benchmarks import propagation as propagation_benchmark
 from benchmarks.gpu_models import building, step, training
 from benchmarks.gpu_rows import Row, Scale, figure, seconds_of
-from benchmarks.harness import ROOT
+from benchmarks.harness import ROOT, device
 from benchmarks.propagation_methods import OURS
 from mdsrec_pyg import Interactions, SASRec, evaluate, leave_last_out
+from mdsrec_pyg.cli.ending import run_script
 from mdsrec_pyg.nn import LightGraphConv
 
 PEERS = ("torch_sparse.matmul", "torch CSR int32, cached transpose", "EdgeIndex.matmul")
@@ -264,7 +265,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Runs one part; each row is written when it is there."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("part", choices=RUN)
-    parser.add_argument("--device", default="cuda")
+    parser.add_argument("--device", type=device, default="cpu")
     parser.add_argument("--data", type=Path)
     parser.add_argument("--miniature", action="store_true")
     parser.add_argument("--rows", type=Path, required=True)
@@ -277,4 +278,4 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_script(main))

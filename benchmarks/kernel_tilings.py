@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -16,7 +17,8 @@ import torch
 from torch import Tensor
 
 from benchmarks.about import about
-from benchmarks.harness import result_path, save, table
+from benchmarks.harness import positive, result_path, save, table
+from mdsrec_pyg.cli.ending import run_script
 from mdsrec_pyg.nn.conv._adjacency import Adjacency
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.bfloat16}
@@ -26,13 +28,13 @@ COLUMNS = ("num_nodes", "num_neighbors", "channels", "side", "rows", "num_warps"
 def parse() -> argparse.Namespace:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--num-nodes", type=int, nargs="+", default=[23_000, 1_000_000])
-    parser.add_argument("--num-neighbors", type=int, nargs="+", default=[10, 20])
-    parser.add_argument("--channels", type=int, nargs="+", default=[64, 128])
+    parser.add_argument("--num-nodes", type=positive, nargs="+", default=[23_000, 1_000_000])
+    parser.add_argument("--num-neighbors", type=positive, nargs="+", default=[10, 20])
+    parser.add_argument("--channels", type=positive, nargs="+", default=[64, 128])
     parser.add_argument("--dtype", choices=DTYPES, default="float32")
-    parser.add_argument("--rows", type=int, nargs="+", default=[1, 2, 4, 8, 16])
-    parser.add_argument("--num-warps", type=int, nargs="+", default=[1, 2, 4])
-    parser.add_argument("--steps", type=int, nargs="+", default=[4, 10, 20])
+    parser.add_argument("--rows", type=positive, nargs="+", default=[1, 2, 4, 8, 16])
+    parser.add_argument("--num-warps", type=positive, nargs="+", default=[1, 2, 4])
+    parser.add_argument("--steps", type=positive, nargs="+", default=[4, 10, 20])
     parser.add_argument("--out", type=Path, help="result file (default: under benchmarks/results)")
     return parser.parse_args()
 
@@ -99,6 +101,8 @@ def rows_of(args: argparse.Namespace, size: tuple[int, int, int]) -> Iterator[di
 def main() -> None:
     """Prints the best of each graph, writes all."""
     args = parse()
+    if not torch.cuda.is_available():
+        raise ValueError("kernel_tilings needs a GPU")
     results: list[dict[str, Any]] = []
     for size in itertools.product(args.num_nodes, args.num_neighbors, args.channels):
         found = sorted(rows_of(args, size), key=lambda row: (row["side"], row["ms"]))
@@ -112,4 +116,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_script(main))

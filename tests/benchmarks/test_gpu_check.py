@@ -130,5 +130,5 @@ def test_verdicts() -> None:
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="the machine has a GPU")
 def test_without_a_gpu_it_says_so() -> None:
-    with pytest.raises(SystemExit, match="needs a GPU; --miniature --device cpu"):
+    with pytest.raises(ValueError, match="needs a GPU; --miniature --device cpu"):
         gpu_check.main([])
