@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import re
 import types
 from collections.abc import Collection, Sequence
 from difflib import get_close_matches
 from inspect import cleandoc
-from itertools import pairwise
 from typing import Any, Literal, NoReturn, Union, get_args, get_origin, get_type_hints
 
 import jsonargparse
@@ -100,10 +100,11 @@ class Parser(jsonargparse.ArgumentParser):
             words.append(f"{name}{equals}{value}")
         try:
             found: Namespace = self.parse_args(words)
-        except UnicodeDecodeError as error:
-            after = [word for name, word in pairwise([*words, ""]) if name == "--config"]
-            after += [word.partition("=")[2] for word in words if word.startswith("--config=")]
-            self.error(f"--config must be a file of UTF-8 text (got {' '.join(after)}: {error})")
+        except UnicodeDecodeError as error:  # of a file, and says not of which
+            after = dict(itertools.pairwise(words))
+            files = [word.removeprefix("--config=") for word in words if "--config=" in word]
+            files += [after["--config"]] if "--config" in after else []
+            self.error(f"--config must be a file in UTF-8 (got {', '.join(files)}: {error})")
         for group in self.configs:
             if not isinstance(found[group], Namespace):
                 self.error(f"--{group} must be options by name, not a value (got {found[group]})")

@@ -17,7 +17,7 @@ from mdsrec_pyg.datasets._labels import split_labels
 from mdsrec_pyg.datasets._recognize import other_reader
 from mdsrec_pyg.datasets._save import read_meta
 from mdsrec_pyg.datasets.dataset import RecommendationDataset
-from mdsrec_pyg.datasets.reading.arrays import read_feature
+from mdsrec_pyg.datasets.reading.arrays import read_feature, unread_features
 from mdsrec_pyg.datasets.reading.items import raw_item_ids
 from mdsrec_pyg.datasets.reading.table import (
     Table,
@@ -28,6 +28,7 @@ from mdsrec_pyg.datasets.reading.table import (
     unused_columns,
 )
 from mdsrec_pyg.datasets.reading.times import timestamps
+from mdsrec_pyg.io import settle
 
 __all__ = ["FolderDataset"]
 
@@ -83,6 +84,7 @@ class FolderDataset(RecommendationDataset):
         root = Path(root)
         if not root.is_dir():
             raise ValueError(f"'root' must be a folder (got {root})")
+        settle(root)
         items = read_table(
             _one_of(root, "items.jsonl", "items.parquet"),
             ["item", "raw_id"],
@@ -113,6 +115,7 @@ class FolderDataset(RecommendationDataset):
         for name in _modalities(root, modalities):
             features[name], notes = read_feature(root, name, len(item_ids))
             report += notes
+        report += unread_features(root)
         super().__init__(
             name=root.resolve().name,
             interactions=interactions,

@@ -131,7 +131,7 @@ def test_settings_that_are_none(call: Any, tmp_path: Path) -> None:
     (tmp_path / "settings.json").write_text("[1")
     done = call("evaluate", tmp_path)
     assert done.code == 1
-    assert "must hold the settings of a run" in done.err
+    assert "settings.json: expected the settings of a run" in done.err
 
 
 @pytest.mark.parametrize("name", ["a,b", " x", "TRUE", "1e5", "null", "0108775018", '"q"'])
@@ -168,7 +168,7 @@ def test_a_configuration_that_is_no_text(call: Any, tmp_path: Path) -> None:
     for words in (("--config", "c.yaml"), ("--config=c.yaml",)):
         done = call("train", *words)
         assert done.code == 2
-        assert "error: --config must be a file of UTF-8 text (got c.yaml: " in done.err
+        assert "error: --config must be a file in UTF-8 (got c.yaml: " in done.err
         assert "Traceback" not in done.err
 
 
