@@ -5,10 +5,30 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
+from threading import RLock
 from typing import Any
 
 import numpy as np
 import torch
+
+#: Held where random numbers are drawn from a state that is put back: the generators are the
+#: process's, and of two threads each would draw from, and put back, what the other left.
+_DRAWING = RLock()
+
+
+@contextmanager
+def drawn_apart(seed: int | None = None, device: torch.device | None = None) -> Iterator[None]:
+    """Draws from torch's generators inside the block without a trace; one thread at a time.
+
+    Args:
+        seed: Where the block begins. (default: where the generators stand)
+        device: Its generator is put back, too, if it is a CUDA device.
+    """
+    devices = [device] if device is not None and device.type == "cuda" else []
+    with _DRAWING, torch.random.fork_rng(devices=devices):
+        if seed is not None:
+            torch.manual_seed(seed)
+        yield
 
 
 def seed_everything(seed: int) -> None:
