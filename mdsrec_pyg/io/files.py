@@ -50,7 +50,8 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
         try:
             yield temporary
             # The file gets the permissions that a plain open() would have given it.
-            temporary.chmod(path.stat().st_mode & 0o777 if path.exists() else 0o666 & ~umask())
+            rights = path.stat().st_mode & 0o777 if path.exists() else 0o666 & ~umask(path.parent)
+            temporary.chmod(rights)
             flush(temporary)
             os.replace(temporary, path)
             flush_folder(path.parent)
@@ -151,8 +152,16 @@ def read_json(path: str | os.PathLike[str], kind: type[Any], what: str) -> Any:
     return content
 
 
-def umask() -> int:
-    """The permissions that new files do not get."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+def umask(folder: Path) -> int:
+    """The permissions that new files do not get, read off one that is made in ``folder``.
+
+    ``os.umask`` tells them only by setting others, for all threads: a file that one of these makes
+    meanwhile has every permission, and two calls at once could leave it so.
+    """
+    probe = folder / f"{UNFINISHED}{secrets.token_hex(4)}"
+    descriptor = os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o777)
+    try:
+        return 0o777 & ~os.fstat(descriptor).st_mode
+    finally:
+        os.close(descriptor)
+        probe.unlink(missing_ok=True)

@@ -66,7 +66,7 @@ def _put(temporary: Path, folder: Path, key: str) -> None:
         os.replace(temporary, commit)
         _finish(commit)
     else:
-        temporary.chmod(0o777 & ~umask())
+        temporary.chmod(0o777 & ~umask(folder.parent))
         os.replace(temporary, folder)
         flush_folder(folder.parent)
 
