@@ -26,6 +26,7 @@ from mdsrec_pyg.datasets.reading.table import (
     release_memory,
 )
 from mdsrec_pyg.datasets.reading.times import timestamps
+from mdsrec_pyg.io import settle
 
 __all__ = ["FolderDataset"]
 
@@ -80,6 +81,7 @@ class FolderDataset(RecommendationDataset):
         root = Path(root)
         if not root.is_dir():
             raise ValueError(f"'root' must be a folder (got {root})")
+        settle(root)
         item_ids, item_text, image_urls = _read_items(_one_of(root, "items.jsonl", "items.parquet"))
         path = _one_of(root, "interactions.tsv", "interactions.parquet")
         table = read_table(path, ["user", "item"], ["timestamp", "split"], ids=["user"])

@@ -14,6 +14,7 @@ from mdsrec_pyg.datasets import SPLITS, FolderDataset, RecommendationDataset, Sy
 from mdsrec_pyg.nn.models.mdsrec import MDSRec
 from mdsrec_pyg.nn.models.presets import PRESETS, Preset, build_mdsrec
 from mdsrec_pyg.nn.votes.fit import RelationsConfig
+from mdsrec_pyg.showing import file_name
 from mdsrec_pyg.training.config import TrainerConfig
 
 __all__ = ["RunConfig", "preset_options", "synthetic_settings"]
@@ -96,6 +97,7 @@ class RunConfig(Config):
         rest = "".join(f"-{key}-{_text(value)}" for key, value in flat_options(given | options))
         if len(rest) > 120:  # names of files have an end
             rest = f"{rest[:100]}-{zlib.crc32(rest.encode()):08x}"
+        rest = file_name(rest, 130) if rest else ""  # modalities are called as their files are
         return f"{data}-{self.preset}-seed{self.seed}{rest}".replace("_", "-")
 
 

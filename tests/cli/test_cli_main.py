@@ -166,6 +166,9 @@ def test_run_names_hold_every_option() -> None:
     names = {RunConfig(options=long | {"seed2": i}).name() for i in range(2)}
     assert len(names) == 2
     assert max(map(len, names)) < 160
+    odd = RunConfig(data="shop", modalities=["../x\n\x1b[2J", "\u6771" * 99]).name()
+    assert re.fullmatch(r"shop-best-seed0[\w.=-]+", odd)
+    assert len(odd.encode()) < 255
 
 
 def test_a_yaml_file_gives_options(call: Any, tmp_path: Path) -> None:
