@@ -79,13 +79,16 @@ def configurations(args: argparse.Namespace) -> Iterator[tuple[int, int, int, st
             yield (SIZES[-1], 10, 64, dtype)  # last, as it takes most of the time
 
 
-def random_graph(num_nodes: int, num_neighbors: int, dtype: torch.dtype) -> Data:
+def random_graph(
+    num_nodes: int, num_neighbors: int, dtype: torch.dtype, device: str = "cpu"
+) -> Data:
     """H random neighbors an item, sorted by target: no locality, the worst case for caches."""
-    generator = torch.Generator().manual_seed(0)
-    target = torch.arange(num_nodes).repeat_interleave(num_neighbors)
-    source = torch.randint(num_nodes, target.shape, generator=generator)
+    generator = torch.Generator(device).manual_seed(0)
+    target = torch.arange(num_nodes, device=device).repeat_interleave(num_neighbors)
+    source = torch.randint(num_nodes, target.shape, generator=generator, device=device)
     order = torch.argsort(target * num_nodes + source)
-    weight = torch.rand(len(order), generator=generator, dtype=dtype) / num_neighbors
+    weight = torch.rand(len(order), generator=generator, dtype=dtype, device=device)
+    weight /= num_neighbors
     return Data(
         edge_index=torch.stack([source[order], target]), edge_weight=weight, num_nodes=num_nodes
     )
@@ -104,10 +107,12 @@ class Case:
         self.args, self.size = args, size
         num_nodes, num_neighbors, channels, name = size
         dtype, device = DTYPES[name], args.device
-        self.graph = random_graph(num_nodes, num_neighbors, dtype).to(device)
-        generator = torch.Generator().manual_seed(1)
-        self.x = torch.randn(num_nodes, channels, generator=generator, dtype=dtype).to(device)
-        self.grad = torch.randn(num_nodes, channels, generator=generator, dtype=dtype).to(device)
+        self.graph = random_graph(num_nodes, num_neighbors, dtype, device)
+        generator = torch.Generator(device).manual_seed(1)
+        self.x, self.grad = (
+            torch.randn(num_nodes, channels, generator=generator, dtype=dtype, device=device)
+            for _ in range(2)
+        )
         self.bytes = floor_bytes(num_nodes, num_neighbors, channels, dtype)
         self.skipped: dict[str, str] = {}
         self.ready = dict(self._prepare())

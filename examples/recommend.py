@@ -44,6 +44,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--data", type=Path, help="data set of --user; default: the run's")
     parser.add_argument("-k", type=int, default=5, help="items a user")
     parser.add_argument("--keep-seen", action="store_true", help="recommend seen items, too")
+    parser.add_argument("--skip", action="store_true", help="skip users who cannot be answered")
     parser.add_argument("--output", type=Path, metavar="FILE", help="write a table, print nothing")
     args = parser.parse_args(argv)
 
@@ -62,6 +63,7 @@ def main(argv: list[str] | None = None) -> None:
         exclude_seen=not args.keep_seen,
         item_ids=run.item_ids,
         explain=True,
+        on_error="skip" if args.skip else "raise",
     )
     if run.item_text is not None:
         table["text"] = table["item"].map(dict(zip(run.item_ids, run.item_text, strict=True)))

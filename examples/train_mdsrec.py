@@ -18,7 +18,6 @@ The run's folder, ``runs/<data>-<preset>-seed<seed>`` and further options, holds
 from __future__ import annotations
 
 import argparse
-import json
 import shlex
 import sys
 from pathlib import Path
@@ -35,7 +34,7 @@ from mdsrec_pyg.cli.ending import run_script
 from mdsrec_pyg.datasets import SPLITS, RecommendationDataset
 from mdsrec_pyg.evaluation import save_ranks
 from mdsrec_pyg.graphs import RidgeConfig
-from mdsrec_pyg.io import write_json
+from mdsrec_pyg.io import claim, read_json, write_json
 from mdsrec_pyg.nn import PRESETS, ModelCard, Preset, Recommender
 from mdsrec_pyg.training import (
     TrainerConfig,
@@ -118,18 +117,19 @@ def main(argv: list[str] | None = None) -> int:
         args = parser.parse_args(argv)
         own = preset_options(args.preset, form)
         print(f"settings of the synthetic data: {own}, lr {usual.lr}, patience {usual.patience}\n")
-    with cpu_threads(args.threads):
-        return run(parser, args, own, argv)
+    directory = args.directory or run_directory(parser, args)
+    # One process at a time, to the end, or the files in the folder would be those of two runs.
+    with cpu_threads(args.threads), claim(directory, make=True):
+        return run(directory, args, own, argv)
 
 
 def run(
-    parser: argparse.ArgumentParser,
+    directory: Path,
     args: argparse.Namespace,
     own: dict[str, Any],
     argv: list[str] | None,
 ) -> int:
     """Does what the options say."""
-    directory = args.directory or run_directory(parser, args)
     settings = {
         "data": args.data and str(args.data.resolve()),
         **{name: vars(args)[name] for name in ("modalities", "duplicates", "split", "preset")},
@@ -143,7 +143,7 @@ def run(
     held = directory / "settings.json"
     if args.resume and not (directory / "last.pt").exists():
         raise ValueError(f"--resume needs a run in {directory} (there is no last.pt)")
-    if held.exists() and json.loads(held.read_text()) != settings:
+    if held.exists() and read_json(held, dict, "the settings of a run") != settings:
         raise ValueError(f"--directory {directory} holds a run with other settings")
 
     dataset: RecommendationDataset = SyntheticDataset(seed=0)
@@ -156,7 +156,6 @@ def run(
     )
     model.item_ids = dataset.item_ids  # what recommendations take and give
     before = [evaluate(model, part) for part in (split.val, split.test)]
-    directory.mkdir(parents=True, exist_ok=True)
     write_json(held, settings)
     if dataset.item_text is not None:
         write_json(directory / "texts.json", list(dataset.item_text))

@@ -8,16 +8,20 @@ from dataclasses import asdict, dataclass, fields, replace
 from difflib import get_close_matches
 from numbers import Integral, Real
 from types import UnionType
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 __all__ = [
     "Config",
     "check_at_least",
+    "check_device",
     "check_finite",
     "check_one_of",
     "configure",
     "unknown_option",
 ]
+
+if TYPE_CHECKING:
+    import torch
 
 C = TypeVar("C", bound="Config")
 
@@ -157,3 +161,27 @@ def check_one_of(config: Config, name: str, *values: Any) -> None:
         raise ValueError(
             f"{name!r} must be {', '.join(first)} or {last} (got {getattr(config, name)!r})"
         )
+
+
+def check_device(device: Any, name: str = "device") -> torch.device:
+    """A device of torch that can be used here.
+
+    Args:
+        device: What ``torch.device`` takes.
+        name: Name of the argument, for the message.
+
+    Raises:
+        ValueError: There is none of this name, or torch cannot use it here.
+    """
+    import torch
+
+    try:
+        found = torch.device(device)
+        torch.empty(0, device=found)
+    except (RuntimeError, AssertionError, TypeError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(
+            f"{name!r} must be a device that torch has here, such as 'cpu' (got {device!r}: "
+            f"{reason})"
+        ) from error
+    return found

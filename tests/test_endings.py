@@ -148,7 +148,13 @@ MISUSE: dict[str, list[tuple[str, int, str]]] = {
         ("--compare file file", 1, "error: file must be a file that benchmarks.figures wrote"),
         ("--compare list file", 1, "error: list must be a file that benchmarks.figures wrote"),
     ],
+    "benchmarks/gpu_check.py": [
+        ("--device gpu", 2, "--device must be one that torch has here"),
+        ("--parts all", 2, "invalid choice: 'all'"),
+    ],
+    "benchmarks/gpu_parts.py": [("tests", 2, "--rows"), ("all --rows r", 2, "'all'")],
     "benchmarks/item_graph.py": [("--num-items 0", 2, "from 1"), ("--targets x", 2, "'x'")],
+    "benchmarks/kernel_tilings.py": [("--channels 0", 2, "from 1"), ("--dtype int", 2, "'int'")],
     "benchmarks/loss.py": [("--num-items -1", 2, "from 1"), ("--device gpu", 2, "--device must")],
     "benchmarks/propagation.py": [("--channels 0", 2, "from 1"), ("--dtype int", 2, "'int'")],
     "benchmarks/propagation_plot.py": [

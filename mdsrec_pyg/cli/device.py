@@ -7,6 +7,8 @@ from contextlib import contextmanager
 
 import torch
 
+from mdsrec_pyg import configs
+
 __all__ = ["check_device", "cpu_threads"]
 
 
@@ -15,9 +17,9 @@ def check_device(device: str | None) -> None:
     if device is None:
         return
     try:
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
+        configs.check_device(device)
+    except ValueError as error:
+        reason = str(error.__cause__).splitlines()[0]
         raise ValueError(f"--device must be one that torch has here ({reason})") from error
 
 

@@ -14,6 +14,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from typing import Any, TextIO
 
+from mdsrec_pyg.memory import is_out_of_memory
 from mdsrec_pyg.showing import showable
 
 __all__ = ["CLOSED", "FINE", "INTERRUPTED", "MISTAKE", "USAGE", "run_script"]
@@ -25,8 +26,6 @@ MISTAKES = (
     *(ValueError, ImportError, OSError, FloatingPointError, MemoryError),
     subprocess.SubprocessError,
 )
-#: How torch says on the CPU that memory is out; on the GPU it has a class for it.
-_NO_MEMORY = ("can't allocate memory", "not enough memory", "OutOfMemoryError")
 
 
 class ShownStream:
@@ -91,22 +90,16 @@ def run_script(main: Callable[[], int | None], *, debug: bool | None = None) -> 
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return CLOSED
     except (*MISTAKES, RuntimeError) as error:
-        if isinstance(error, RuntimeError) and not _is_out_of_memory(error):
+        if isinstance(error, RuntimeError) and not is_out_of_memory(error):
             raise
         if debug:
             traceback.print_exc()
         return _ended(_said(error))
 
 
-def _is_out_of_memory(error: BaseException) -> bool:
-    return type(error).__name__ == "OutOfMemoryError" or any(
-        word in str(error) for word in _NO_MEMORY
-    )
-
-
 def _said(error: BaseException) -> str:
     text = str(error)
-    if isinstance(error, MemoryError) or _is_out_of_memory(error):
+    if is_out_of_memory(error):
         return f"out of memory: {text or 'the machine has no more'}"
     return text or type(error).__name__
 

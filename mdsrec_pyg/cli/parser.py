@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import re
 import types
@@ -99,8 +100,11 @@ class Parser(jsonargparse.ArgumentParser):
             words.append(f"{name}{equals}{value}")
         try:
             found: Namespace = self.parse_args(words)
-        except UnicodeDecodeError as error:
-            self.error(f"a file of options must be text ({error})")
+        except UnicodeDecodeError as error:  # of a file, and says not of which
+            after = dict(itertools.pairwise(words))
+            files = [word.removeprefix("--config=") for word in words if "--config=" in word]
+            files += [after["--config"]] if "--config" in after else []
+            self.error(f"--config must be a file in UTF-8 (got {', '.join(files)}: {error})")
         for group in self.configs:
             if not isinstance(found[group], Namespace):
                 self.error(f"--{group} must be options by name, not a value (got {found[group]})")

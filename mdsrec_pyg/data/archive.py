@@ -13,7 +13,7 @@ __all__ = ["read_archive"]
 
 
 def read_archive(path: str | os.PathLike[str], what: str) -> dict[str, NDArray[Any]]:
-    """All arrays of an ``.npz`` file by name.
+    """All arrays of an ``.npz`` file by name; such as ``numpy.savez`` writes, not compressed.
 
     Args:
         path: The file.
@@ -28,6 +28,9 @@ def read_archive(path: str | os.PathLike[str], what: str) -> dict[str, NDArray[A
         if not isinstance(content, np.lib.npyio.NpzFile):
             raise ValueError("a single array")
         with content:
+            size = sum(member.file_size for member in content.zip.infolist())
+            if size > os.path.getsize(path):  # a few kB of zeros could become gigabytes
+                raise ValueError("compressed arrays, while ours are stored as they are")
             return {name: content[name] for name in content.files}
     # Zip, zlib and the headers, which are Python literals, fail in more ways than they announce.
     except Exception as error:

@@ -77,6 +77,9 @@ class _Fitted:
         kind = str(content.get("kind", "other arrays"))
         if kind != cls.__name__:
             raise ValueError(f"{path}: expected {what}, got {kind}")
+        extra = sorted(set(content) - {"kind", *cls._arrays, *cls._options})
+        if extra:
+            raise ValueError(f"{path}: expected {what}, got {extra} beside it")
         try:
             fitted = cls(**{name: content[name].item() for name in cls._options})
             for name in cls._arrays:

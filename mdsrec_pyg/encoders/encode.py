@@ -144,7 +144,8 @@ def encode_images(
         if value < 1:
             raise ValueError(f"'{option}' must be at least 1 (got {value})")
     items = read_items(folder, None if name in ("raw_id", "item") else name)
-    files, reasons = _image_files(_paths(items, images, name), _root(images))
+    paths, unused = _paths(items, images, name)
+    files, reasons = _image_files(paths, _root(images))
     encoder = _encoder(ImageEncoder, model, options)
     listing = [f"{row}\0{path}" for row, path in files.items()]
     version = files_version(Path(folder), list(files.values()))
@@ -158,7 +159,7 @@ def encode_images(
         ),
         key=hashlib.sha256("\n".join([version, *listing]).encode()).hexdigest(),
         what="images",
-        origin=f"{'given' if isinstance(images, Mapping) else images}, by {name}",
+        origin=f"{'given' if isinstance(images, Mapping) else images}, by {name}{unused}",
     )
     with quiet_pillow():
         return encode_source(source, encoder, batch_size, block_size, progress, log)
@@ -210,12 +211,12 @@ def _image_files(
 
 def _paths(
     items: Items, images: str | os.PathLike[str] | Mapping[str, Path], name: str
-) -> Sequence[Path | None]:
-    """The image file of each item."""
+) -> tuple[Sequence[Path | None], str]:
+    """The image file of each item, and how many images belong to none."""
     if name not in ("raw_id", "item"):
         if isinstance(images, Mapping) or not Path(images).is_dir():
             raise ValueError(f"'images' must be a folder with name={name!r} (got {images})")
-        return [Path(images, value) if value else None for value in items.values]
+        return [Path(images, value) if value else None for value in items.values], ""
     found = images if isinstance(images, Mapping) else find_images(images)
     ids = [str(raw_id) for raw_id in (range(len(items)) if name == "item" else items.raw_ids)]
     paths = images_of(found, ids)
@@ -224,4 +225,5 @@ def _paths(
         raise ValueError(
             f"'images' must hold images called by {name}, such as {ids[0]!r} (got {given})"
         )
-    return paths
+    unused = len(found) - len({path for path in paths if path is not None})
+    return paths, f"; {unused:,} images of no item" if unused > 0 else ""

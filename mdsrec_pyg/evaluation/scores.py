@@ -10,6 +10,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 
+class DivergedError(ValueError, FloatingPointError):
+    """Scores or vectors are no numbers: a wrong input, and to who trains, a loss of precision."""
+
+
 def seen_items(
     ptr: NDArray[np.int64], items: NDArray[np.int64], rows: slice, num_items: int
 ) -> tuple[Tensor, Tensor]:
@@ -23,7 +27,7 @@ def seen_items(
 def check_scores(
     model: torch.nn.Module, scores: Tensor, shape: tuple[int, int], name: Callable[[int], str]
 ) -> None:
-    """Raises an error that names the model if its scores have a wrong shape or are NaN.
+    """Raises an error that names model and user if its scores have a wrong shape or are NaN.
 
     Args:
         model: What scored.
@@ -35,12 +39,12 @@ def check_scores(
         kind = type(model).__name__
         raise ValueError(f"{kind}.score must return shape {shape} (got {tuple(scores.shape)})")
     if scores.amax().isnan():  # NaN is the largest; one pass, nothing of [B, N] is made
-        raise ValueError(diverged(model, name(int(scores.amax(1).isnan().nonzero()[0]))))
+        raise diverged(model, name(int(scores.amax(1).isnan().nonzero()[0])))
 
 
-def diverged(model: torch.nn.Module, user: str) -> str:
-    """What is wrong with a model whose scores are NaN."""
-    return (
+def diverged(model: torch.nn.Module, user: str) -> DivergedError:
+    """The error for a model whose scores are NaN."""
+    return DivergedError(
         f"{type(model).__name__}.score must return numbers (got NaN, first for user {user}): the "
         "model has diverged or its input is broken"
     )

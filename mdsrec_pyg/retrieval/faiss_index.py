@@ -11,6 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from mdsrec_pyg.evaluation.scores import DivergedError
+
 __all__ = ["FaissIndex"]
 
 #: From here on the default index looks at a part of the catalog only.
@@ -105,7 +107,7 @@ class FaissIndex:
     def _fitted(self, vectors: NDArray[np.float32]) -> Any:
         num_items, channels = vectors.shape
         if not np.isfinite(vectors).all():
-            raise ValueError(
+            raise DivergedError(
                 "'table' must hold finite item vectors (got NaN or infinity, first for item "
                 f"{int((~np.isfinite(vectors)).any(1).argmax())}): the model has diverged"
             )

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from mdsrec_pyg.configs import check_device
 from mdsrec_pyg.data.sequences import SequenceBatch
 from mdsrec_pyg.data.splits import EvaluationSplit
 from mdsrec_pyg.evaluation.scores import check_scores, diverged, seen_items
@@ -71,7 +72,7 @@ class Retriever:
         item_counts: ArrayLike | None = None,
         device: str | torch.device | None = None,
     ) -> None:
-        self.device = model_device(model) if device is None else torch.device(device)
+        self.device = model_device(model) if device is None else check_device(device)
         self.item_ids = raw_ids(ids_of(model, item_ids), model.num_items)
         self.item_counts = check_item_counts(item_counts, model.num_items)
         self.index = index
@@ -212,7 +213,7 @@ class Retriever:
         row, item, score = candidate_scores(decomposed(self.model), batch, self.items, index, seen)
         bad = row[score.isnan()]
         if len(bad):
-            raise ValueError(diverged(self.model, name(int(bad[0]))))
+            raise diverged(self.model, name(int(bad[0])))
         if bool((torch.bincount(row, minlength=len(batch)) < k).any()):
             return None
         return first_of_rows(row, item, score, len(batch), k)

@@ -50,6 +50,9 @@ def training_settings(
         "scheduler": schedule.describe(),
         "train": fingerprint(train.user_id, train.item_id, train.timestamp),
         "val": fingerprint(val.history_ptr, val.history_item, val.target),
+        "threads": torch.get_num_threads(),
+        "torch": str(torch.__version__),
+        "processor": torch.backends.cpu.get_cpu_capability(),
     }
 
 
@@ -67,7 +70,7 @@ def describe_training(
     tied = f" ({val.tied.mean():.1%} with the time of their history)" if val.tied.any() else ""
     return {
         "model": f"{type(model).__name__}, {weights:,} trainable parameters",
-        "device": f"{device}, {config.precision}",
+        "device": f"{device}, {config.precision}, {torch.get_num_threads()} thread(s)",
         "seed": str(config.seed),
         "train": f"{len(train):,} interactions, {train.num_users:,} users, "
         f"{train.num_items:,} items, windows of {model.max_length}, "

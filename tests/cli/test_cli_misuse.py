@@ -74,7 +74,8 @@ def test_what_comes_next_without_features(call: Any, place: Path) -> None:
 def test_a_configuration_that_is_no_text(call: Any, place: Path) -> None:
     done = call("train", "--config", place / "file")
     assert (done.code, done.out) == (2, "")
-    assert "a file of options must be text" in done.err
+    assert "--config must be a file in UTF-8 (got " in done.err
+    assert f"{place / 'file'}: " in done.err
 
 
 @pytest.mark.parametrize("name", COMMANDS)

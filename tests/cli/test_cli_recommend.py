@@ -130,7 +130,7 @@ def test_settings_that_are_none(call: Any, tmp_path: Path) -> None:
     (tmp_path / "settings.json").write_text("[1")
     done = call("evaluate", tmp_path)
     assert done.code == 1
-    assert "must hold the settings of a run" in done.err
+    assert "settings.json: expected the settings of a run" in done.err
 
 
 def test_users_who_cannot_be_answered_are_skipped_and_named(call: Any, trained: Path) -> None:

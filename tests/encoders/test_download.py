@@ -55,7 +55,8 @@ def test_files_and_table(server: PictureServer, tmp_path: Path) -> None:
         ("no_url", 0, ""),
     ]
     assert sorted(path.name for path in (tmp_path / "images").iterdir()) == [
-        *(".lock", "a.jpg", "c%20.png")  # the suffix is that of the content
+        "a.jpg",
+        "c%20.png",  # the suffix is that of the content
     ]
     assert (tmp_path / "images/a.jpg").read_bytes() == server.jpeg
     table = (tmp_path / "image_url_download.tsv").read_text().splitlines()

@@ -277,3 +277,9 @@ def test_recommend_says_what_is_wrong(run: Run, trained: Path, tmp_path: Path) -
         run("recommend.py", trained, "--user", "user-3", "nobody")
     with pytest.raises(SystemExit, match="'nothing' as item 1"):
         run("recommend.py", trained, "--history", "item-3,nothing")
+    pd.DataFrame({"user": list("ab"), "item": ["item-3", "nothing"]}).to_csv(
+        tmp_path / "h.csv", index=False
+    )
+    with pytest.warns(UserWarning, match="skipped 1 users"):
+        output = run("recommend.py", trained, "--histories", tmp_path / "h.csv", "--skip")
+    assert output.split()[0] == "a"

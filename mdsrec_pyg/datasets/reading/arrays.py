@@ -18,6 +18,20 @@ from mdsrec_pyg.data.features import ModalFeature
 BLOCK = 4_000_000
 
 
+# Forms that features are kept in elsewhere, and that are not read.
+OTHER_FORMS = (".npz", ".pt", ".pth", ".safetensors", ".h5", ".hdf5", ".pkl", ".pickle")
+
+
+def unread_features(root: Path) -> list[str]:
+    """What a folder holds that looks like features and is none, in a sentence for a report."""
+    files = (path for path in root.iterdir() if not path.name.startswith("."))
+    names = sorted(path.name for path in files if path.suffix.lower() in OTHER_FORMS)
+    if not names:
+        return []
+    more = f" and {len(names) - 3:,} more" if len(names) > 3 else ""
+    return [f"not read: {', '.join(names[:3])}{more} (features are .npy files)"]
+
+
 def read_feature(root: Path, name: str, num_items: int) -> tuple[ModalFeature, list[str]]:
     """Reads ``<name>.npy`` and ``<name>_mask.npy``; also says how many items lack it."""
     mask_path = root / f"{name}_mask.npy"

@@ -17,8 +17,8 @@ __all__ = ["PIECE", "Rows", "Tiling", "tiling"]
 PIECE = 64
 # Columns that a program holds of a row; wider tables take several programs a row.
 _MOST_COLUMNS = 128
-# The best of 36 tilings on an H200, or within 3 % of it, at 23,000 and 1,000,000 rows of 10 and 20
-# neighbors, with 64 and 128 columns: benchmarks/results/2026-11-27-kernel-nvidia-h200.json.
+# The best of 36 tilings on an H200, or within 6 % of it, at 23,000 and 1,000,000 rows of 10 and 20
+# neighbors, with 64 and 128 columns: benchmarks/results/2026-11-27-kernel-tilings-nvidia-h200.json.
 _TILE_BYTES = 2048
 _SUMS = {torch.float32: tl.float32, torch.float64: tl.float64}
 

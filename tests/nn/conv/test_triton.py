@@ -22,12 +22,47 @@ ROOT = Path(__file__).parents[3]
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 
 
+@pytest.mark.gpu
 def test_interpreted() -> None:
     pytest.importorskip("triton")
     environment = {**os.environ, "TRITON_INTERPRET": "1"}
     # NumPy 2.5 refuses what older ones warn of: one element as a number, whatever its dimensions.
     strict = "error:Conversion of an array with ndim > 0:DeprecationWarning"
     command = [sys.executable, "-W", "ignore", "-W", strict, "-m", "tests.nn.conv.triton_cases"]
+    run = subprocess.run(
+        command, env=environment, cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 0, run.stderr
+
+
+COMPILE = """
+import sys
+import triton.language as tl
+from triton import compile
+from triton.backends.compiler import GPUTarget
+from triton.compiler import ASTSource
+from mdsrec_pyg.nn.conv import _triton
+given = {"HAS_VALUE": True, "HAS_ROWS": True, "CHANNELS": 200, "COLUMNS": 128}
+given |= {"ROWS": 4, "STEPS": 4}
+for kernel in (_triton._row_sums, _triton._edge_sums):
+    for table, total in (("*fp32", tl.float32), ("*bf16", tl.float32), ("*fp64", tl.float64)):
+        types = dict.fromkeys(("value", "x", "grad", "out"), table) | {"num_rows": "i32"}
+        types |= dict.fromkeys(("first", "last", "col", "rows"), "*i32")
+        names, constants = kernel.arg_names, {**given, "SUM": total}
+        source = ASTSource(
+            kernel,
+            {name: types.get(name, "constexpr") for name in names},
+            {(names.index(k),): v for k, v in constants.items() if k in names},
+        )
+        assert compile(source, GPUTarget("cuda", 90, 32), {"num_warps": 1}).asm["ptx"]
+"""
+
+
+def test_compiles_for_a_gpu_that_is_not_there(tmp_path: Path) -> None:
+    pytest.importorskip("triton")
+    environment = {**os.environ, "TRITON_CACHE_DIR": str(tmp_path)}
+    environment.pop("TRITON_INTERPRET", None)
+    command = [sys.executable, "-W", "ignore", "-c", COMPILE]
     run = subprocess.run(
         command, env=environment, cwd=ROOT, capture_output=True, text=True, check=False
     )
