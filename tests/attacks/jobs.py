@@ -1,0 +1,192 @@
+"""The work that is killed, doubled and starved: small, and the same each time it is done."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from mdsrec_pyg import MDSRec
+from mdsrec_pyg.encoders import encode_images
+from mdsrec_pyg.retrieval import write_recommendations
+from tests.attacks.harness import command, digest
+from tests.attacks.run_files import (
+    cached,
+    encode,
+    make_shards,
+    run_content,
+    small_model,
+    state,
+    train,
+    trained,
+)
+from tests.datasets import test_mmrec
+
+SIZE = 24
+
+
+@dataclass(frozen=True)
+class Job:
+    """Something that writes files.
+
+    Args:
+        name: What the report calls it.
+        make: Writes what is there before into an empty folder.
+        run: The command; the same again after a kill must end as if nothing had been.
+        read: What must then be equal.
+        old: Reads what was there before and must be whole while the command has not come to its
+            end; ``None``: nothing was.
+    """
+
+    name: str
+    make: Callable[[Path], object]
+    run: Callable[[Path], object]
+    read: Callable[[Path], Any]
+    old: Callable[[Path], Any] | None = None
+
+
+@functools.cache
+def models() -> tuple[Any, Any]:
+    """Two models that differ."""
+    return small_model(0), small_model(1)
+
+
+def _nothing(folder: Path) -> None:
+    """Nothing is there before."""
+
+
+def _train(folder: Path) -> None:
+    train(trained()[0], folder / "run", 3)
+
+
+def _prepare(folder: Path) -> None:
+    command("prepare", "mmrec", folder / "raw", "--out", folder / "out")
+
+
+def _table(folder: Path) -> Any:
+    from mdsrec_pyg import FolderDataset
+    from tests.attacks.readers import content
+
+    return content(FolderDataset(folder / "out", min_interactions=1))
+
+
+def _shelf(folder: Path) -> None:
+    """Texts and images of items, nothing encoded."""
+    from PIL import Image
+
+    make_shards(folder)
+    import shutil
+
+    shutil.rmtree(folder / ".text-shards")
+    (folder / "images").mkdir()
+    for i in range(6):
+        Image.new("RGB", (9, 9), (i * 20, 40, 60)).save(folder / "images" / f"B{i}.png")
+
+
+class Colors:
+    """An encoder without weights: the mean color."""
+
+    key = "colors"
+
+    def __call__(self, images: list[Any]) -> Any:
+        """Features ``[B, 3]``."""
+        return np.stack([np.asarray(image).mean((0, 1)) for image in images])
+
+
+def _encode(folder: Path) -> None:
+    encode(folder)
+    encode_images(folder, folder / "images", Colors(), block_size=2, log=None, progress=False)
+
+
+def _encoded(folder: Path) -> Any:
+    names = ("text.npy", "text_mask.npy", "image.npy", "image_mask.npy", "text_missing.tsv")
+    return [digest((folder / name).read_bytes()) for name in names]
+
+
+def _saved(folder: Path) -> Any:
+    model = MDSRec.load(folder / "model")
+    return state(model), None if model.item_ids is None else list(model.item_ids)
+
+
+def _save(folder: Path) -> None:
+    models()[1].save(folder / "model", item_ids=[f"B{i}" for i in range(40)])
+
+
+def recommendations() -> pd.DataFrame:
+    """A table of results."""
+    rows = [{"user": f"u{u}", "rank": r, "item": f"B{r}", "score": r / 3} for u in range(50)
+            for r in range(1, 11)]  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def _results(folder: Path) -> None:
+    for suffix in ("tsv", "parquet", "jsonl"):
+        write_recommendations(recommendations(), folder / f"best.{suffix}")
+
+
+def _old_results(folder: Path) -> None:
+    for suffix in ("tsv", "parquet", "jsonl"):
+        (folder / f"best.{suffix}").write_text("the table before\n")
+
+
+def _read_results(folder: Path) -> Any:
+    return [digest((folder / f"best.{suffix}").read_bytes()) for suffix in ("tsv", "jsonl")]
+
+
+def _whole_results(folder: Path) -> Any:
+    """Each file is the one before or the new one, never in between."""
+    new = recommendations()
+    for suffix in ("tsv", "jsonl"):
+        text = (folder / f"best.{suffix}").read_text()
+        if text != "the table before\n" and text.count("\n") not in (len(new), len(new) + 1):
+            return f"best.{suffix} has {text.count(chr(10))} lines"
+    return "whole"
+
+
+def _longer(folder: Path) -> None:
+    """A run of two epochs: the same folder, and a third epoch is wanted."""
+    train(trained()[0], folder / "run", 2)
+
+
+def _last_epoch(folder: Path) -> Any:
+    """The old run can still be read."""
+    import torch
+
+    from mdsrec_pyg.training.checkpoint import load_checkpoint
+
+    last = load_checkpoint(folder / "run" / "last.pt")
+    return bool(last["epoch"] >= 2 and all(torch.isfinite(x).all() for x in last["model"].values()))
+
+
+def warm_up() -> None:
+    """Makes what the jobs share, in this process: else every child makes its own."""
+    trained()
+    models()
+
+
+JOBS: tuple[Job, ...] = (
+    Job("training", _nothing, _train, lambda folder: run_content(folder / "run")),
+    Job(
+        "training on",
+        _longer,
+        _train,
+        lambda folder: run_content(folder / "run"),
+        _last_epoch,
+    ),
+    Job("preparing", lambda folder: test_mmrec.write(folder / "raw"), _prepare, _table),
+    Job("encoding", _shelf, _encode, _encoded),
+    Job("saving", _nothing, _save, _saved),
+    Job(
+        "saving over another",
+        lambda folder: models()[0].save(folder / "model"),
+        _save,
+        _saved,
+    ),
+    Job("caching", _nothing, cached, cached),
+    Job("writing results", _old_results, _results, _read_results, _whole_results),
+)
