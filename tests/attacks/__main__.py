@@ -23,7 +23,6 @@ from tests.attacks.attacks import ATTACKS
 from tests.attacks.harness import Count, table
 from tests.attacks.page import write_page
 
-
 SHORT = 0.05
 
 

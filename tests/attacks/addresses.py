@@ -126,13 +126,13 @@ def addresses(share: int = 1) -> Iterator[Count]:
             here = f"http://127.0.0.1:{port}"
             bad = f"{here}/to/{quote(target, safe='', errors='surrogateescape')}"
             folder = _shop(place / f"shop-{n}", [f"{here}/good/{i}" for i in range(4)], bad, target)
-            _count_rows(count, folder, target[:60], allow_private=True)
+            _count_rows(count, folder, target[:60])
     yield count
     count = Count("hostile: private hosts")
     with scratch() as place, server(place / "heard") as port:
         for n, host in enumerate(PRIVATE[::share]):
             folder = _shop(place / f"shop-{n}", [], f"http://{host}:{port}/good", None)
-            child = forked(lambda folder=folder: _download(folder, allow_private=False))
+            child = forked(_download, folder, False)
             asked = (place / "heard").read_text()
             end = RIGHT if child.kind == "value" else end_of(child, ())
             if asked or (child.kind == "value" and child.value[0][1] != "failed"):
@@ -142,17 +142,21 @@ def addresses(share: int = 1) -> Iterator[Count]:
     yield count
 
 
+RAW_IDS = (
+    *("../../evil", "/etc/evil", "..", ".", ".lock", "a/../../b", "%2e%2e%2fx", "~root", " "),
+    *("\x1b[2J", "a\nb", "nul\0", "x" * 300, "\u202egnp.exe", "-rf", "con"),
+)
+
+
 def names() -> Iterator[Count]:
     """Raw ids that are paths: every picture stays inside of its folder."""
     count = Count("hostile: file names")
-    raw_ids = ("../../evil", "/etc/evil", "..", ".", ".lock", "a/../../b", "\x1b[2J", "a\nb",
-               "nul\0", "~root", "%2e%2e%2fx", "x" * 300, "\u202egnp.exe", "-rf", "con", " ")  # fmt: skip
     with scratch() as place, server(place / "heard") as port:
-        for n, raw_id in enumerate(raw_ids):
+        for n, raw_id in enumerate(RAW_IDS):
             folder = _shop(
                 place / f"{n}" / "shop", [], f"http://127.0.0.1:{port}/good", None, raw_id
             )
-            child = forked(lambda folder=folder: _download(folder, allow_private=True))
+            child = forked(_download, folder, True)
             strays = [path for path in (place / f"{n}").iterdir() if path.name != "shop"]
             end = end_of(child, ("raw_id",), None)
             end = RIGHT if end == OTHER else end
@@ -181,14 +185,15 @@ def _download(folder: Path, allow_private: bool) -> list[tuple[str, str, str]]:
             flags |= socket.AI_NUMERICHOST
         return find(host, port, family, type, proto, flags)
 
-    socket.getaddrinfo = local  # a forked child: nobody else's
+    network: Any = socket  # a forked child: nobody else's
+    network.getaddrinfo = local
     options: dict[str, Any] = {"retries": 0, "timeout": 5.0, "log": None, "progress": False}
     done = download_images(folder, allow_private=allow_private, concurrency=2, **options)
     return [(str(row.raw_id), row.status, row.reason) for row in done.rows]
 
 
-def _count_rows(count: Count, folder: Path, case: str, **options: Any) -> None:
-    child = forked(lambda: _download(folder, **options))
+def _count_rows(count: Count, folder: Path, case: str) -> None:
+    child = forked(_download, folder, True)
     if child.kind != "value":
         end = end_of(child, ())
         count.add(end if end != OTHER else TRACEBACK, repr(case), f"{case!r}: {detail_of(child)}")

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import resource
+import shutil
 import subprocess
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -123,7 +125,7 @@ def _attack(job: Job, name: str, place: Path, tries: int, starve: Starve) -> Cou
     before.mkdir()
     job.make(before)
     whole = copy(before, place / "whole")
-    reference = forked(lambda: (job.run(whole), job.read(whole))[1])
+    reference = forked(job.finish, whole)
     if reference.kind != "value":
         raise AssertionError(f"{job.name}: {detail_of(reference)}")
     names, sizes = list(files_in(whole)), _sizes(whole)
@@ -133,9 +135,9 @@ def _attack(job: Job, name: str, place: Path, tries: int, starve: Starve) -> Cou
         n = round(number * 9 / max(1, tries - 1))
         work = copy(before, place / f"work-{number}")
         case = f"{job.name}/{n} tenths of {need} bytes"
-        child = starve(place, need, max(sizes), n, lambda work=work: job.run(work))
+        child = starve(place, need, max(sizes), n, partial(job.run, work))
         count.add(*_judge(job, child, reference.value, work, names, case))
-        forked(lambda work=work: __import__("shutil").rmtree(work))
+        shutil.rmtree(work)  # room for the next
     return count
 
 
@@ -154,11 +156,9 @@ def _judge(
     left = _temporary(work, names)
     if left:
         return LEFT, case, f"left behind: {left}"
-    if job.old is not None:
-        old = forked(lambda: job.old(work))  # type: ignore[misc]
-        if old.kind != "value" or old.value is False or "lines" in str(old.value):
-            return LEFT, case, f"what was there is lost: {detail_of(old)} {old.value}"
-    again = forked(lambda: (job.run(work), job.read(work))[1])
+    if lost := job.lost(work):
+        return LEFT, case, f"what was there is lost: {lost}"
+    again = forked(job.finish, work)
     if again.kind != "value":
         return LEFT, case, f"with room again: {detail_of(again)}".replace(str(work), "")
     if again.value != expected:

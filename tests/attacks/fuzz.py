@@ -42,7 +42,7 @@ def fuzz(
             good = place / "good"
             good.mkdir()
             reader.make(good)
-            expected = forked(lambda good=good, reader=reader: _read(reader, good, place))
+            expected = forked(reader.read, copy(good, place / "reference"))
             if expected.kind != "value":
                 raise AssertionError(f"{reader.name}: {detail_of(expected)}")
             yield _attack(reader, good, expected.value, tries, seed, only)
@@ -53,10 +53,6 @@ def one_bit(tries: int, seed: int = 0, readers: Iterable[Reader] = READERS) -> I
     for reader in readers:
         if reader.verified:
             yield from fuzz(tries, seed, [reader], "bit")
-
-
-def _read(reader: Reader, good: Path, place: Path) -> object:
-    return reader.read(copy(good, place / "reference"))
 
 
 def _attack(
@@ -73,7 +69,7 @@ def _attack(
             before = path.read_bytes()
             kind, after = mutate(case, before, only)
             path.write_bytes(after)
-            child = forked(lambda folder=folder: reader.read(folder))
+            child = forked(reader.read, folder)
             names = (str(folder), *(Path(name).name for name in targets))
             end = RIGHT if _same(child, expected) else end_of(child, names, expected)
             if end == OTHER and _must_be_refused(reader, path, kind):

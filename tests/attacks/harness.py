@@ -7,6 +7,7 @@ milliseconds; it may hang, take all memory or be killed, and nobody else notices
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import hashlib
 import io
 import os
@@ -23,6 +24,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +81,8 @@ class Count:
 
 
 def forked(
-    call: Callable[[], Any],
+    call: Callable[..., Any],
+    *given: Any,
     seconds: float = SECONDS,
     memory: int = MEMORY,
     kill_after: float | None = None,
@@ -88,6 +91,7 @@ def forked(
 
     Args:
         call: What it returns must fit into a pickle.
+        *given: Its arguments.
         seconds: After so many it hangs, and is killed.
         memory: It may take so many bytes more than it starts with.
         kill_after: Seconds until it is killed (SIGKILL) on purpose.
@@ -98,7 +102,7 @@ def forked(
     pid = os.fork()
     if pid == 0:
         os.close(reader)
-        _child(call, writer, memory)
+        _child(partial(call, *given), writer, memory)
     os.close(writer)
     limit = seconds if kill_after is None else kill_after
     answer, done = _receive(reader, started + limit)
@@ -125,7 +129,7 @@ def _resident() -> int:
 
 def _receive(reader: int, deadline: float) -> tuple[bytes, bool]:
     """All that the child writes, and whether it came to its end in time."""
-    parts = []
+    parts: list[bytes] = []
     while (left := deadline - time.monotonic()) > 0:
         if select.select([reader], [], [], left)[0]:
             part = os.read(reader, 1 << 16)
@@ -141,6 +145,7 @@ def _child(call: Callable[[], Any], writer: int, memory: int) -> None:
     # Addresses are reserved generously: the limit only ends what would take the machine down.
     resource.setrlimit(resource.RLIMIT_AS, (used + memory + 4_000_000_000,) * 2)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    faulthandler.disable()  # of pytest: a child that dies is counted, not described
     quiet = open(os.devnull, "w")  # noqa: SIM115
     os.dup2(quiet.fileno(), 1)
     os.dup2(quiet.fileno(), 2)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import itertools
 import os
 import pickle
+import shutil
 import struct
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
@@ -15,6 +17,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from PIL import Image
 
 from mdsrec_pyg.encoders import encode_images
 from tests.attacks.fuzz import READERS
@@ -101,7 +104,7 @@ def pickles(share: int = 1, readers: Iterable[Reader] = READERS) -> Iterator[Cou
                     marker = place / "it-ran"
                     folder = copy(good, place / "data")
                     (folder / target).write_bytes(make(Bomb(marker)))
-                    child = forked(lambda reader=reader, folder=folder: reader.read(folder))
+                    child = forked(reader.read, folder)
                     names = (str(folder), *(Path(name).name for name in reader.targets(good)))
                     end = RIGHT if child.kind == "value" else end_of(child, names)
                     if marker.exists():
@@ -129,7 +132,7 @@ def links(share: int = 1, jobs: Iterable[Job] = JOBS) -> Iterator[Count]:
             before.mkdir()
             job.make(before)
             whole = copy(before, place / "whole")
-            forked(lambda whole=whole, job=job: job.run(whole))
+            forked(job.run, whole)
             # What is there before is read, and may be a link of its owner.
             written = sorted(set(files_in(whole)) - set(files_in(before)))
             for name in [*written, *LOCKS]:
@@ -145,8 +148,6 @@ LOCKS = (".text-shards/lock", ".image-shards/lock", "run/.lock", "run/lock", ".l
 
 
 def _link(count: Count, job: Job, place: Path, name: str, content: str | None) -> None:
-    import shutil
-
     shutil.rmtree(place / "work", ignore_errors=True)
     work, victim = copy(place / "before", place / "work"), place / "victim"
     victim.unlink(missing_ok=True)
@@ -154,7 +155,7 @@ def _link(count: Count, job: Job, place: Path, name: str, content: str | None) -
         victim.write_text(content)
     (work / name).parent.mkdir(parents=True, exist_ok=True)
     (work / name).symlink_to(victim)
-    child = forked(lambda: job.run(work))
+    child = forked(job.run, work)
     found = victim.read_text(errors="replace") if victim.exists() else None
     kind = "dangling link" if content is None else "link"
     end = RIGHT if child.kind == "value" else end_of(child, (str(work), Path(name).name))
@@ -169,11 +170,9 @@ def outside() -> Iterator[Count]:
     """Paths in data that lead out of their folder: the picture there must not be read."""
     count = Count("hostile: paths")
     with scratch() as place:
-        from PIL import Image
-
         (place / "images" / "deep").mkdir(parents=True)
-        for path in (place / "secret.png", place / "images" / "fine.png"):
-            Image.new("RGB", (9, 9), (200, 10, 10)).save(path)
+        for picture in (place / "secret.png", place / "images" / "fine.png"):
+            Image.new("RGB", (9, 9), (200, 10, 10)).save(picture)
         (place / "images" / "link.png").symlink_to(place / "secret.png")
         paths = ("../secret.png", str(place / "secret.png"), "deep/../../secret.png", "link.png",
                  "./../secret.png", "images/../../secret.png")  # fmt: skip
@@ -182,7 +181,7 @@ def outside() -> Iterator[Count]:
             folder.mkdir(exist_ok=True)
             table = {"item": [0, 1], "raw_id": ["a", "b"], "picture": ["fine.png", path]}
             pd.DataFrame(table).to_parquet(folder / "items.parquet")
-            child = forked(lambda folder=folder, place=place: _encode_column(folder, place))
+            child = forked(_encode_column, folder, place)
             end = end_of(child, (path, "picture", "items.parquet"), 1, SILENT)
             count.add(end, f"encode_images/{path}", f"{path}: {detail_of(child)}")
     yield count
@@ -225,8 +224,6 @@ def swollen() -> dict[str, bytes]:
 
 
 def _gzip(data: bytes) -> bytes:
-    import gzip
-
     return gzip.compress(data, 6, mtime=0)
 
 
@@ -244,7 +241,7 @@ def archives(share: int = 1, readers: Iterable[Reader] = READERS) -> Iterator[Co
             good = place / "good"
             good.mkdir()
             reader.make(good)
-            expected = forked(lambda reader=reader, good=good: reader.read(copy(good, place / "r")))
+            expected = forked(reader.read, copy(good, place / "r"))
             for target in reader.targets(good):
                 for name, data in bombs.items():
                     fits = Path(target).suffix in SUFFIXES[name.split()[0]]
@@ -253,7 +250,7 @@ def archives(share: int = 1, readers: Iterable[Reader] = READERS) -> Iterator[Co
                     folder = copy(good, place / "data")
                     (folder / target).write_bytes(data)
                     outside = set(place.iterdir())
-                    child = forked(lambda reader=reader, folder=folder: reader.read(folder))
+                    child = forked(reader.read, folder)
                     names = (str(folder), Path(target).name)
                     end = end_of(child, names, expected.value)
                     if end == OTHER:  # a line too long that is skipped, as the report says

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,11 +11,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from PIL import Image
 
-from mdsrec_pyg import MDSRec
+from mdsrec_pyg import FolderDataset, MDSRec
 from mdsrec_pyg.encoders import encode_images
 from mdsrec_pyg.retrieval import write_recommendations
-from tests.attacks.harness import command, digest
+from mdsrec_pyg.training import load_weights
+from tests.attacks.harness import command, detail_of, digest, forked
+from tests.attacks.readers import content
 from tests.attacks.run_files import (
     cached,
     encode,
@@ -39,15 +43,27 @@ class Job:
         make: Writes what is there before into an empty folder.
         run: The command; the same again after a kill must end as if nothing had been.
         read: What must then be equal.
-        old: Reads what was there before and must be whole while the command has not come to its
-            end; ``None``: nothing was.
+        old: What is lost, in words, of that which was there before and must be whole while the
+            command has not come to its end; ``None``: nothing was there.
     """
 
     name: str
     make: Callable[[Path], object]
     run: Callable[[Path], object]
     read: Callable[[Path], Any]
-    old: Callable[[Path], Any] | None = None
+    old: Callable[[Path], str] | None = None
+
+    def finish(self, folder: Path) -> Any:
+        """The command, and what it leaves."""
+        self.run(folder)
+        return self.read(folder)
+
+    def lost(self, folder: Path) -> str:
+        """What is lost, in words."""
+        if self.old is None:
+            return ""
+        child = forked(self.old, folder)
+        return str(child.value) if child.kind == "value" else detail_of(child)
 
 
 @functools.cache
@@ -69,19 +85,12 @@ def _prepare(folder: Path) -> None:
 
 
 def _table(folder: Path) -> Any:
-    from mdsrec_pyg import FolderDataset
-    from tests.attacks.readers import content
-
     return content(FolderDataset(folder / "out", min_interactions=1))
 
 
 def _shelf(folder: Path) -> None:
     """Texts and images of items, nothing encoded."""
-    from PIL import Image
-
     make_shards(folder)
-    import shutil
-
     shutil.rmtree(folder / ".text-shards")
     (folder / "images").mkdir()
     for i in range(6):
@@ -138,14 +147,14 @@ def _read_results(folder: Path) -> Any:
     return [digest((folder / f"best.{suffix}").read_bytes()) for suffix in ("tsv", "jsonl")]
 
 
-def _whole_results(folder: Path) -> Any:
+def _lost_results(folder: Path) -> str:
     """Each file is the one before or the new one, never in between."""
     new = recommendations()
     for suffix in ("tsv", "jsonl"):
         text = (folder / f"best.{suffix}").read_text()
         if text != "the table before\n" and text.count("\n") not in (len(new), len(new) + 1):
             return f"best.{suffix} has {text.count(chr(10))} lines"
-    return "whole"
+    return ""
 
 
 def _longer(folder: Path) -> None:
@@ -153,14 +162,10 @@ def _longer(folder: Path) -> None:
     train(trained()[0], folder / "run", 2)
 
 
-def _last_epoch(folder: Path) -> Any:
-    """The old run can still be read."""
-    import torch
-
-    from mdsrec_pyg.training.checkpoint import load_checkpoint
-
-    last = load_checkpoint(folder / "run" / "last.pt")
-    return bool(last["epoch"] >= 2 and all(torch.isfinite(x).all() for x in last["model"].values()))
+def _lost_epochs(folder: Path) -> str:
+    """The run of two epochs can still be read."""
+    last = load_weights(small_model(), folder / "run" / "last.pt")
+    return "" if last["epoch"] >= 2 else f"last.pt holds epoch {last['epoch']}"
 
 
 def warm_up() -> None:
@@ -176,7 +181,7 @@ JOBS: tuple[Job, ...] = (
         _longer,
         _train,
         lambda folder: run_content(folder / "run"),
-        _last_epoch,
+        _lost_epochs,
     ),
     Job("preparing", lambda folder: test_mmrec.write(folder / "raw"), _prepare, _table),
     Job("encoding", _shelf, _encode, _encoded),
@@ -188,5 +193,5 @@ JOBS: tuple[Job, ...] = (
         _saved,
     ),
     Job("caching", _nothing, cached, cached),
-    Job("writing results", _old_results, _results, _read_results, _whole_results),
+    Job("writing results", _old_results, _results, _read_results, _lost_results),
 )

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import signal
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,8 @@ class Steps:
         self.folder, self.kill_at, self.count = str(folder), kill_at, 0
         sys.addaudithook(self._hear)
         self._fsync = os.fsync
-        os.fsync = self._flush  # no audit hook tells of it
+        system: Any = os
+        system.fsync = self._flush  # no audit hook tells of it
 
     def _hear(self, event: str, args: tuple[Any, ...]) -> None:
         if event == "open":
@@ -86,7 +88,7 @@ def _attack(job: Job, place: Path, moments: int, steps: int, seed: int) -> Count
     before.mkdir()
     job.make(before)
     whole = copy(before, place / "work")
-    reference = forked(lambda: _counted(job, whole))
+    reference = forked(_counted, job, whole)
     if reference.kind != "value":
         raise AssertionError(f"{job.name}: {detail_of(reference)}")
     expected, names, number = reference.value
@@ -94,11 +96,11 @@ def _attack(job: Job, place: Path, moments: int, steps: int, seed: int) -> Count
     for n in range(moments):
         after = draw.random() * reference.seconds
         case = f"{seed}/{job.name}/moment {n} ({after:.3f} s)"
-        _once(count, job, place, case, expected, names, lambda: None, after)
+        _once(count, job, place, case, expected, names, after=after)
     for n in range(min(steps, number)):
         at = 1 + round(n * (number - 1) / max(1, min(steps, number) - 1))
         case = f"{seed}/{job.name}/step {at} of {number}"
-        _once(count, job, place, case, expected, names, lambda at=at: at, None)
+        _once(count, job, place, case, expected, names, step=at)
     return count
 
 
@@ -116,27 +118,23 @@ def _once(
     case: str,
     expected: Any,
     names: list[str],
-    step: Callable[[], int | None],
-    after: float | None,
+    step: int = 0,
+    after: float | None = None,
 ) -> None:
-    import shutil
-
     work = place / "work"
     shutil.rmtree(work)
     copy(place / "before", work)
 
     def start() -> None:
-        if at := step():
-            Steps(work, at)
+        if step:
+            Steps(work, step)
         job.run(work)
 
     forked(start, kill_after=after)
-    if job.old is not None:
-        old = forked(lambda: job.old(work))  # type: ignore[misc]
-        if old.kind != "value" or old.value in (False, None) or "lines" in str(old.value):
-            count.add(LEFT, case, f"lost after the kill: {detail_of(old)} {old.value}")
-            return
-    again = forked(lambda: (job.run(work), job.read(work))[1])
+    if lost := job.lost(work):
+        count.add(LEFT, case, f"lost after the kill: {lost}")
+        return
+    again = forked(job.finish, work)
     count.add(*_judge(again, expected, work, names, case))
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 
 from mdsrec_pyg import SyntheticDataset
 from mdsrec_pyg.data import FeatureReducer, FeatureScaler, ModalFeature
@@ -148,7 +149,7 @@ def make_histories(folder: Path, name: str) -> None:
 
 
 def _feature() -> ModalFeature:
-    return ModalFeature(np.random.default_rng(0).normal(size=(12, 6)).astype(np.float32))
+    return ModalFeature(torch.randn(12, 6, generator=torch.Generator().manual_seed(0)))
 
 
 def _scaled(kind: Any) -> Callable[[Path], Any]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import functools
+import io
 import json
 import shutil
 import socket
@@ -158,9 +160,6 @@ def make_config(folder: Path) -> None:
 
 def read_config(folder: Path) -> Any:
     """The options of ``mdsrec train --config``."""
-    import contextlib
-    import io
-
     said = io.StringIO()
     try:
         with contextlib.redirect_stderr(said):
@@ -184,7 +183,8 @@ def make_downloads(folder: Path) -> None:
 
 def downloads(folder: Path) -> Any:
     """Nothing is left to fetch; where a damaged file says otherwise, no name leads anywhere."""
-    socket.getaddrinfo = _no_names  # in a forked child: nobody else looks names up
+    network: Any = socket  # in a forked child: nobody else looks names up
+    network.getaddrinfo = _no_names
     done = download_images(folder, log=None, progress=False, retries=0, timeout=1.0)
     return [(row.raw_id, row.status) for row in done.rows]
 

@@ -7,6 +7,7 @@ import pickle
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,7 @@ def processes(
             before.mkdir()
             job.make(before)
             whole = copy(before, place / "whole")
-            reference = forked(lambda job=job, whole=whole: _done(job, whole))
+            reference = forked(_done, job, whole)
             if reference.kind != "value":
                 raise AssertionError(f"{job.name}: {detail_of(reference)}")
             count = Count(f"at once: {job.name}")
@@ -69,12 +70,11 @@ def processes(
 
 
 def _done(job: Job, work: Path) -> tuple[Any, list[str]]:
-    job.run(work)
-    return job.read(work), list(files_in(work))
+    return job.finish(work), list(files_in(work))
 
 
 def _race(count: Count, job: Job, work: Path, number: int, case: str, reference: Any) -> None:
-    children = at_once(lambda: job.run(work), number)
+    children = at_once(partial(job.run, work), number)
     expected, names = reference
     for child in children:
         if child.kind == "value":
@@ -82,7 +82,7 @@ def _race(count: Count, job: Job, work: Path, number: int, case: str, reference:
         end = end_of(child, (work.name, *names))
         count.add(end, case, f"one of {number}: {detail_of(child)}".replace(str(work), ""))
     came = sum(child.kind == "value" for child in children)
-    seen = forked(lambda: job.read(work))
+    seen = forked(job.read, work)
     if not came:
         count.add(LEFT, case, "all refused each other")
     elif seen.kind != "value":
@@ -105,7 +105,7 @@ def at_once(call: Callable[[], Any], number: int) -> list[Child]:
         pid = os.fork()
         if pid == 0:
             os.close(reader)
-            child = forked(lambda: _at(start, call), seconds=120)
+            child = forked(_at, start, call, seconds=120)
             with os.fdopen(writer, "wb") as file:
                 # Results stay where they are: only how it ended is asked for.
                 file.write(pickle.dumps(Child(child.kind, None, child.message, child.where)
@@ -140,9 +140,7 @@ def threads(requests: int = REQUESTS, seed: int = 0) -> Iterator[Count]:
     for label, make in RETRIEVERS.items():
         count = Count(f"threads: {label}")
         for workers in (2, 8, 16):
-            child = forked(
-                lambda workers=workers, make=make: _wrong(make, workers, requests, seed), 300
-            )
+            child = forked(_wrong, make, workers, requests, seed, seconds=300)
             case = f"{seed}/{label}/{workers} threads"
             if child.kind != "value":
                 count.add(TRACEBACK, case, detail_of(child))
