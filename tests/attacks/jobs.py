@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import functools
 import shutil
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +17,10 @@ import pandas as pd
 from PIL import Image
 
 from mdsrec_pyg import FolderDataset, MDSRec
-from mdsrec_pyg.encoders import encode_images
+from mdsrec_pyg.encoders import download_images, encode_images
 from mdsrec_pyg.retrieval import write_recommendations
 from mdsrec_pyg.training import load_weights
+from tests.attacks.addresses import server
 from tests.attacks.harness import command, detail_of, digest, forked
 from tests.attacks.readers import content
 from tests.attacks.run_files import (
@@ -30,8 +34,6 @@ from tests.attacks.run_files import (
     trained,
 )
 from tests.datasets import test_mmrec
-
-SIZE = 24
 
 
 @dataclass(frozen=True)
@@ -168,10 +170,41 @@ def _lost_epochs(folder: Path) -> str:
     return "" if last["epoch"] >= 2 else f"last.pt holds epoch {last['epoch']}"
 
 
+@functools.cache
+def picture_port() -> int:
+    """Port of a server of pictures that lives as long as this process."""
+    running = contextlib.ExitStack()
+    atexit.register(running.close)
+    heard = Path(running.enter_context(tempfile.TemporaryDirectory(prefix="attack-heard-")))
+    return running.enter_context(server(heard / "heard"))
+
+
+def _urls(folder: Path) -> None:
+    """Eight items and the addresses of their pictures."""
+    urls = [f"http://127.0.0.1:{picture_port()}/good/{i}" for i in range(8)]
+    ids = [f"B{i}" for i in range(8)]
+    pd.DataFrame({"item": range(8), "raw_id": ids, "image_url": urls}).to_parquet(
+        folder / "items.parquet"
+    )
+
+
+def _fetch(folder: Path) -> None:
+    options: dict[str, Any] = {"retries": 0, "log": None, "progress": False}
+    download_images(folder, allow_private=True, concurrency=2, **options)
+
+
+def _pictures(folder: Path) -> Any:
+    """The pictures; the table says what became of each, which differs after an interruption."""
+    rows = (folder / "image_url_download.tsv").read_text().splitlines()
+    found = {path.name: digest(path.read_bytes()) for path in (folder / "images").glob("B*.png")}
+    return found, [row.split("\t")[0] for row in rows]
+
+
 def warm_up() -> None:
     """Makes what the jobs share, in this process: else every child makes its own."""
     trained()
     models()
+    picture_port()
 
 
 JOBS: tuple[Job, ...] = (
@@ -185,6 +218,7 @@ JOBS: tuple[Job, ...] = (
     ),
     Job("preparing", lambda folder: test_mmrec.write(folder / "raw"), _prepare, _table),
     Job("encoding", _shelf, _encode, _encoded),
+    Job("downloading", _urls, _fetch, _pictures),
     Job("saving", _nothing, _save, _saved),
     Job(
         "saving over another",

@@ -241,7 +241,7 @@ DATA_READERS: tuple[Reader, ...] = (
         "table of images",
         make_images,
         lambda folder: {
-            key: str(path.relative_to(folder))
+            key: str(path).replace(str(folder), "")
             for key, path in find_images(folder / "images.csv").items()
         },
     ),
