@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from tests.attacks import addresses, disk, fuzz, hostile, kills, together
+from tests.attacks import addresses, disk, fuzz, hostile, kills, swollen, together
 from tests.attacks.harness import Count
 
 Attack = Callable[[float, int], Iterator[Count]]
@@ -51,7 +51,8 @@ def _hostile(scale: float, seed: int) -> Iterator[Count]:
     yield from hostile.pickles(share)
     yield from hostile.links(share)
     yield from hostile.outside()
-    yield from hostile.archives(share)
+    yield from swollen.archives(share)
+    yield from swollen.pictures()
     yield from addresses.addresses(share)
     yield from addresses.names()
 

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import gzip
 import io
 import itertools
 import os
 import pickle
 import shutil
-import struct
-import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -22,8 +19,6 @@ from PIL import Image
 from mdsrec_pyg.encoders import encode_images
 from tests.attacks.fuzz import READERS
 from tests.attacks.harness import (
-    LEFT,
-    OTHER,
     RIGHT,
     SILENT,
     Count,
@@ -191,75 +186,3 @@ def _encode_column(folder: Path, place: Path) -> int:
     """Number of items without a picture."""
     options: dict[str, Any] = {"name": "picture", "log": None, "progress": False}
     return len(encode_images(folder, place / "images", Colors(), **options).missing)
-
-
-def _npz(members: dict[str, bytes]) -> bytes:
-    file = io.BytesIO()
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, data in members.items():
-            archive.writestr(name, data)
-    return file.getvalue()
-
-
-def _npy(shape: str, data: bytes = b"", dtype: str = "<f8") -> bytes:
-    header = f"{{'descr': '{dtype}', 'fortran_order': False, 'shape': {shape}, }}".encode()
-    header += b" " * (63 - (10 + len(header)) % 64) + b"\n"
-    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header + data
-
-
-def swollen() -> dict[str, bytes]:
-    """Small files that ask for much: by name, their bytes."""
-    zeros = b"\0" * 400_000_000
-    names = ("x", "rows", "reasons", "mean_", "scale_", "components_")
-    return {
-        "npy of 2**40 rows": _npy("(1099511627776, 2)"),
-        "npy of 2**63 rows": _npy("(9223372036854775808, 2)"),
-        "npy of -1 rows": _npy("(-1, 2)"),
-        "npz of zeros": _npz({f"{n}.npy": _npy("(400000000,)", zeros, "|i1") for n in names}),
-        "npz of 2**40 rows": _npz({f"{n}.npy": _npy("(1099511627776, 2)") for n in names}),
-        "npz with ..": _npz({"../../x.npy": _npy("(1,)", b"\0" * 8), "/etc/x.npy": b""}),
-        "gzip of one line": _gzip(b"x" * 1_000_000_000),
-        "gzip of a nest": _gzip(b'{"a":' * 60_000_000),
-    }
-
-
-def _gzip(data: bytes) -> bytes:
-    return gzip.compress(data, 6, mtime=0)
-
-
-def archives(share: int = 1, readers: Iterable[Reader] = READERS) -> Iterator[Count]:
-    """Archives that swell, or name files outside, for every file that may be such an archive.
-
-    Args:
-        share: Only every so-many-th try.
-        readers: The readers.
-    """
-    count, turn = Count("hostile: archives"), itertools.count()
-    bombs = swollen()
-    for reader in readers:
-        with scratch() as place:
-            good = place / "good"
-            good.mkdir()
-            reader.make(good)
-            expected = forked(reader.read, copy(good, place / "r"))
-            for target in reader.targets(good):
-                for name, data in bombs.items():
-                    fits = Path(target).suffix in SUFFIXES[name.split()[0]]
-                    if not fits or next(turn) % share:
-                        continue
-                    folder = copy(good, place / "data")
-                    (folder / target).write_bytes(data)
-                    outside = set(place.iterdir())
-                    child = forked(reader.read, folder)
-                    names = (str(folder), Path(target).name)
-                    end = end_of(child, names, expected.value)
-                    if end == OTHER:  # a line too long that is skipped, as the report says
-                        end = RIGHT
-                    if set(place.iterdir()) != outside:
-                        end = LEFT
-                    detail = f"{target}, {name}: {detail_of(child)}".replace(str(place), "")
-                    count.add(end, f"{reader.name}/{target}/{name}", detail)
-    yield count
-
-
-SUFFIXES = {"npy": (".npy",), "npz": (".npz", ".npy"), "gzip": (".gz", ".jsonl", ".csv", ".tsv")}
