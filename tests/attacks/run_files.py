@@ -69,8 +69,9 @@ def parts() -> tuple[Any, Any]:
     return shop.features, leave_last_out(shop.interactions)
 
 
+@functools.cache
 def small_model(seed: int = 0) -> Any:
-    """A model as the run's."""
+    """A model as the run's, made once a process; only a forked child may change it."""
     features, split = parts()
     return build_mdsrec(features, split.train, num_centers=4, channels=8, seed=seed)
 
@@ -193,6 +194,11 @@ def _no_names(host: str, port: int, *args: Any, **options: Any) -> Any:
     raise socket.gaierror(socket.EAI_NONAME, f"no name service here for {host}")
 
 
+def _copy_best(folder: Path) -> None:
+    shutil.copy(trained()[1] / "best.pt", folder)
+    small_model()  # made before the forks
+
+
 def _copy_run(folder: Path) -> None:
     copy(trained()[1], folder)
 
@@ -214,7 +220,7 @@ RUN_READERS: tuple[Reader, ...] = (
     ),
     Reader(
         "best.pt",
-        lambda folder: shutil.copy(trained()[1] / "best.pt", folder),
+        _copy_best,
         read_weights,
         verified=("*.pt",),
     ),
