@@ -76,19 +76,29 @@ class Reader:
         return any(path.match(pattern) for pattern in self.verified)
 
 
-def content(dataset: Any) -> dict[str, str]:
+class Content(dict[str, str]):
+    """Hashes of the parts of a data set, only of those that it has; ``said`` is its report."""
+
+    said: tuple[str, ...] = ()
+
+
+def content(dataset: Any) -> Content:
     """All of a data set, short."""
     rows = dataset.interactions
     users, items = dataset.user_ids[rows.user_id], dataset.item_ids[rows.item_id]
-    return {
-        "rows": digest(list(zip(users.tolist(), items.tolist(), strict=True))),
-        "time": digest(None if rows.timestamp is None else np.asarray(rows.timestamp)),
-        "items": digest(dataset.item_ids.tolist()),
-        "text": digest(dataset.item_text),
-        "urls": digest(dataset.image_urls),
-        "labels": digest(None if dataset.labels is None else dataset.labels.tolist()),
-        **{f"x {name}": digest(f.x) + digest(f.mask) for name, f in dataset.features.items()},
+    parts = {
+        "rows": list(zip(users.tolist(), items.tolist(), strict=True)),
+        "time": None if rows.timestamp is None else np.asarray(rows.timestamp),
+        "items": dataset.item_ids.tolist(),
+        "text": dataset.item_text,
+        "urls": dataset.image_urls,
+        "labels": None if dataset.labels is None else dataset.labels.tolist(),
     }
+    found = Content((name, digest(part)) for name, part in parts.items() if part is not None)
+    for name, feature in dataset.features.items():
+        found[f"feature {name}"] = digest(feature.x) + digest(feature.mask)
+    found.said = tuple(dataset.report)
+    return found
 
 
 def small_shop(seed: int = 0) -> SyntheticDataset:
