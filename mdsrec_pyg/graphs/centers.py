@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 
 import numpy as np
@@ -16,6 +17,10 @@ NUM_CENTERS = 32
 
 # Items labeled at once: 64 MB of 512 features.
 _BLOCK = 2**15
+_MAX_ITEMS = 50_000
+
+# Features between 2^-20 and 2^20 have squares, and sums of these, well inside float32.
+_ORDINARY = 20
 
 
 class InterestCenters:
@@ -27,7 +32,7 @@ class InterestCenters:
         n_init: Restarts of k-means, the best is kept. (default: ``3``)
         max_items: Items that the centers are fitted on, drawn by ``random_state`` where there are
             more; all are labeled. A few dozen centers are means of thousands of items by then, so
-            that more items change them little. (default: ``50000``)
+            that more items change them little. (default: ``50000``, or ``num_centers`` if more)
 
     Attributes:
         centers_: Float tensor [K, F].
@@ -51,10 +56,12 @@ class InterestCenters:
         random_state: int = 0,
         *,
         n_init: int = 3,
-        max_items: int = 50_000,
+        max_items: int | None = None,
     ) -> None:
         if num_centers < 1:
             raise ValueError(f"'num_centers' must be at least 1 (got {num_centers})")
+        if max_items is None:
+            max_items = max(_MAX_ITEMS, num_centers)
         if max_items < num_centers:
             raise ValueError(
                 f"'max_items' must not be below 'num_centers', {num_centers} (got {max_items})"
@@ -83,14 +90,22 @@ class InterestCenters:
                 f"'num_centers' must not exceed the number of items with the modality "
                 f"(got num_centers={self.num_centers}, items={num_fit})"
             )
-        kmeans = KMeans(self.num_centers, n_init=self.n_init, random_state=self.random_state)
-        kmeans.fit(_floats(x[self._sample(fit_on.cpu()).to(x.device)]))
-        self.centers_ = torch.from_numpy(kmeans.cluster_centers_).float()
+        kmeans = KMeans(
+            self.num_centers,
+            n_init=self.n_init,
+            random_state=self.random_state,
+            copy_x=False,  # the sample is a copy
+        )
+        sample = _floats(x[self._sample(fit_on.cpu()).to(x.device)])
+        exponent = _exponent(sample)
+        kmeans.fit(_scaled(sample, exponent))
+        centers = torch.from_numpy(kmeans.cluster_centers_).float()
+        self.centers_ = torch.from_numpy(_scaled(centers.numpy(), -exponent))
         self.labels_ = torch.full((len(x),), self.num_centers, dtype=torch.long)
         self.affinity_ = torch.zeros(len(x), self.num_centers)
-        middle, directions = self.centers_.mean(0), self.directions()
+        middle, directions = centers.mean(0), self.directions()
         for block in present.cpu().nonzero()[:, 0].split(_BLOCK):
-            values = _floats(x[block.to(x.device)])
+            values = _scaled(_floats(x[block.to(x.device)]), exponent)
             self.labels_[block] = torch.from_numpy(kmeans.predict(values)).long()
             away = F.normalize(torch.from_numpy(values) - middle, dim=-1)
             self.affinity_[block] = away @ directions.t()
@@ -112,11 +127,29 @@ class InterestCenters:
 
     def directions(self) -> Tensor:
         """Unit vectors from the mean of the centers to each of them, [K, F]."""
-        return F.normalize(self.centers_ - self.centers_.mean(0), dim=-1)
+        table = self.centers_.numpy()
+        centers = torch.from_numpy(_scaled(table, _exponent(table)))
+        return F.normalize(centers - centers.mean(0), dim=-1)
 
     def __repr__(self) -> str:
         """Shows the settings."""
         return f"InterestCenters(num_centers={self.num_centers}, random_state={self.random_state})"
+
+
+def _exponent(x: NDArray[np.float32]) -> int:
+    """The power of two that brings numbers to about 1 where float32 could not hold their squares.
+
+    0 where it can, and where all are zero.
+    """
+    largest = float(np.abs(x).max())
+    if largest == 0 or 2.0**-_ORDINARY < largest < 2.0**_ORDINARY:
+        return 0
+    return -math.frexp(largest)[1]
+
+
+def _scaled(x: NDArray[np.float32], exponent: int) -> NDArray[np.float32]:
+    """Numbers times a power of two, which changes no digit of them, and so no center."""
+    return np.ldexp(x, np.int32(exponent)) if exponent else x
 
 
 def _floats(x: Tensor) -> NDArray[np.float32]:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from mdsrec_pyg.data import Interactions, SequenceBatch
-from mdsrec_pyg.nn.history_bias import BIAS_LR, HistoryBias
+from mdsrec_pyg.nn.history_bias import BIAS_LR, HistoryBias, taken_keys
 from mdsrec_pyg.nn.losses import (
     SampledCandidates,
     count_positions,
@@ -22,12 +22,6 @@ from mdsrec_pyg.nn.models.saving.standalone import StandsAlone
 from mdsrec_pyg.nn.reset import reset_modules
 
 __all__ = ["Recommender", "SequentialRecommender"]
-
-
-def seen_in_batch(batch: SequenceBatch, num_items: int) -> Tensor:
-    """Which items stand in each history: bool [B, N]."""
-    count = torch.zeros(len(batch), num_items, device=batch.mask.device)
-    return count.scatter_add_(1, batch.item_id, batch.mask.to(count.dtype)) > 0
 
 
 class Recommender(StandsAlone):
@@ -177,7 +171,12 @@ class SequentialRecommender(Recommender):
         users = self.encode_users(batch, items, newest_only)
         scores = users @ self.item_table(items).t()  # [B, T, C] @ [C, N] -> [B, T, N]
         if self.history_bias is not None:
-            scores = self.history_bias(scores, batch.item_id, batch.mask)
+            if torch.is_grad_enabled():
+                scores = self.history_bias(scores, batch.item_id, batch.mask)
+            else:  # they are nobody else's: no second [B, T, N]
+                self.history_bias.add_(scores, batch.item_id, batch.mask)
+            if newest_only:
+                self.history_bias.add_older_(scores[:, -1], batch)
         return scores
 
     def score(self, batch: SequenceBatch, items: Any = None) -> Tensor:
@@ -201,13 +200,11 @@ class SequentialRecommender(Recommender):
         Returns:
             Keys ``row * N + item`` [P], sorted, and their scores [P].
         """
-        row, step = batch.mask.nonzero(as_tuple=True)
-        history = row * self.num_items + batch.item_id[row, step]
-        key = torch.unique(history)
+        key = taken_keys(batch, self.num_items)
         score = torch.zeros(len(key), device=key.device)
         if self.history_bias is not None:
-            bias = self.history_bias.values(batch.mask, newest_only=True)[row, 0, step]
-            score.index_add_(0, torch.searchsorted(key, history), bias)
+            step, bias = self.history_bias.steps(batch, self.num_items)
+            score.index_add_(0, torch.searchsorted(key, step), bias)
         return key, score
 
     def loss(self, batch: SequenceBatch) -> Tensor:
