@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor, nn
 
+from mdsrec_pyg.data import SequenceBatch
+
 #: Step of learned scalars, as a multiple of the trainer's learning rate: logits are of order 10.
 BIAS_LR = 5.0
 
@@ -35,6 +37,33 @@ def visible_steps(mask: Tensor, distance: Tensor) -> Tensor:
         Bool tensor [B, T, L].
     """
     return mask[:, None, :] & (distance >= 0)
+
+
+def seen_in_batch(batch: SequenceBatch, num_items: int) -> Tensor:
+    """Which items stand in each history: bool [B, N]."""
+    count = torch.zeros(len(batch), num_items, device=batch.mask.device)
+    return count.scatter_add_(1, batch.item_id, batch.mask.to(count.dtype)) > 0
+
+
+def first_only(values: Tensor, item_id: Tensor, mask: Tensor) -> Tensor:
+    """Puts the values of an item that stands in a history again to the first time it stands there.
+
+    Their sum stays the same, yet an item has one value that is not zero. On a GPU a sum by place
+    adds in any order, so that three values of an item may come out in two ways; one cannot. On the
+    CPU, where the order is fixed, values are returned as they are.
+
+    Args:
+        values: One a visible history step and zero elsewhere, [B, T, L].
+        item_id: Long tensor [B, L].
+        mask: Bool tensor [B, L].
+    """
+    if values.device.type == "cpu":
+        return values
+    same = item_id[:, :, None] == item_id[:, None, :]  # [B, L, L]
+    again = (same & mask[:, None]).tril(-1).any(2)
+    with torch.autocast(values.device.type, enabled=False):
+        total = values @ same.to(values.dtype)  # [B, T, L] @ [B, L, L] -> [B, T, L]
+    return total * (mask & ~again)[:, None]
 
 
 class HistoryBias(nn.Module):
@@ -94,6 +123,7 @@ class HistoryBias(nn.Module):
             mask: Bool tensor [B, L].
         """
         values = self.values(mask, newest_only=scores.size(1) == 1)
+        values = first_only(values, item_id, mask)
         index = item_id[:, None, :].expand_as(values)
         return scores.scatter_add(2, index, values.to(scores.dtype))
 

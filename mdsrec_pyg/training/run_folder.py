@@ -139,6 +139,10 @@ class RunFiles:
             Path(temporary).write_text(text, encoding="utf-8")
 
 
+#: Settings that checkpoints of before do not have, and what held then.
+LATER = {"tf32": False, "compile": False}
+
+
 def check_settings(
     saved: dict[str, Any], now: dict[str, Any], may_grow: tuple[str, ...] = ()
 ) -> None:
@@ -150,7 +154,7 @@ def check_settings(
         may_grow: Settings that may be larger than before, as they only say when to stop.
     """
     for name in now:
-        before, after = saved.get(name), now[name]
+        before, after = saved.get(name, LATER.get(name)), now[name]
         if before == after or (name in may_grow and before is not None and after > before):
             continue
         if isinstance(before, str) and isinstance(after, str):

@@ -77,7 +77,7 @@ def train_run(
         trainer: Options of the training.
         directory: The folder; default: ``runs/`` and :meth:`RunConfig.name`.
         resume: Whether a run must be there to continue.
-        device: Where to train; default: CUDA if there is one, else the CPU.
+        device: Where to build and train; default: CUDA if there is one, else the CPU.
         progress: Shows progress bars while on a terminal.
         log: Takes what a person wants to read: data set, split, settings, a line an epoch.
         callbacks: Of the :class:`~mdsrec_pyg.training.Trainer`.
@@ -96,7 +96,8 @@ def train_run(
     dataset = config.read_data()
     split = SPLITS[config.split](dataset)
     log(f"{dataset}\n\n{split}\n\nMDSRec is built from the training part ...\n")
-    model = config.build(dataset, split)
+    default = "cuda" if torch.cuda.is_available() else "cpu"
+    model = config.build(dataset, split, default if device is None else device)
     model.item_ids = dataset.item_ids  # what recommendations take and give
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / SETTINGS, settings)

@@ -12,6 +12,7 @@ from mdsrec_pyg.training.callbacks import CallbackList
 from mdsrec_pyg.training.loggers import Logger
 from mdsrec_pyg.training.run_folder import History, RunFiles
 from mdsrec_pyg.training.schedule import Schedule
+from mdsrec_pyg.training.step import Step
 
 
 @dataclass
@@ -26,6 +27,7 @@ class RunState:
     built_from: dict[str, Any]  # of the model; empty where no checkpoint is written
     callbacks: CallbackList
     loggers: list[Logger]
+    step: Step
     best_weights: dict[str, Tensor] | None = None
     stale: int = 0  # evaluations since the best one
 

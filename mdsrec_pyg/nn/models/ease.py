@@ -11,7 +11,8 @@ from torch import Tensor
 from mdsrec_pyg.data import Interactions, ModalFeature, SequenceBatch
 from mdsrec_pyg.graphs.config import RidgeConfig
 from mdsrec_pyg.graphs.ridge import ridge_precision
-from mdsrec_pyg.nn.models.base import Recommender, seen_in_batch
+from mdsrec_pyg.nn.history_bias import seen_in_batch
+from mdsrec_pyg.nn.models.base import Recommender
 from mdsrec_pyg.nn.models.config import MDSRecConfig
 
 __all__ = ["EASE"]

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from mdsrec_pyg.data import Interactions, SequenceBatch
-from mdsrec_pyg.nn.models.base import Recommender, seen_in_batch
+from mdsrec_pyg.nn.history_bias import seen_in_batch
+from mdsrec_pyg.nn.models.base import Recommender
 from mdsrec_pyg.nn.models.config import MDSRecConfig
 
 __all__ = ["Popularity"]

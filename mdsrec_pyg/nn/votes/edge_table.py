@@ -8,6 +8,23 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.data import Data
 
+#: What a vote costs that is cast alone, and an edge of the whole product, in units of what one
+#: more user costs at that edge; measured on the CPU.
+COSTS = {"cpu": (240, 20)}
+
+
+def alone_is_cheaper(num_steps: int, num_users: int, num_items: int, device: torch.device) -> bool:
+    """Whether to cast the votes of the histories one by one, not by the product of whole graphs.
+
+    Args:
+        num_steps: Steps of all histories together.
+        num_users: Histories.
+        num_items: N; every cost is that of the edges of an item.
+        device: Where it is computed.
+    """
+    vote, edge = COSTS.get(device.type, COSTS["cpu"])
+    return num_steps * vote <= num_items * (edge + num_users)
+
 
 class EdgeTable(nn.Module):
     """Looks edge weights up by source and target.
@@ -71,10 +88,11 @@ def neighbor_table(graph: Data) -> tuple[Tensor, Tensor]:
     source, order = torch.sort(graph.edge_index[0], stable=True)
     target, weight = graph.edge_index[1][order], graph.edge_weight[order]
     degree = torch.bincount(source, minlength=size)
-    column = torch.arange(len(source)) - (degree.cumsum(0) - degree)[source]
+    device = source.device
+    column = torch.arange(len(source), device=device) - (degree.cumsum(0) - degree)[source]
     width = max(int(degree.max()), 1)
-    neighbor = torch.arange(size)[:, None].repeat(1, width)
-    value = torch.zeros(size, width, dtype=weight.dtype)
+    neighbor = torch.arange(size, device=device)[:, None].repeat(1, width)
+    value = torch.zeros(size, width, dtype=weight.dtype, device=device)
     neighbor[source, column] = target
     value[source, column] = weight
     return neighbor, value

@@ -12,16 +12,12 @@ from torch_geometric.data import Data
 
 from mdsrec_pyg.data import Interactions, SequenceBatch
 from mdsrec_pyg.nn.conv import LightGraphConv
-from mdsrec_pyg.nn.history_bias import HistoryBias, steps_back, visible_steps
+from mdsrec_pyg.nn.history_bias import HistoryBias, first_only, steps_back, visible_steps
 from mdsrec_pyg.nn.losses import targets
 from mdsrec_pyg.nn.votes.attention import RelationAttention
-from mdsrec_pyg.nn.votes.edge_table import EdgeTable, num_nodes, sum_at
+from mdsrec_pyg.nn.votes.edge_table import EdgeTable, alone_is_cheaper, num_nodes, sum_at
 from mdsrec_pyg.nn.votes.fit import Relations
 from mdsrec_pyg.nn.votes.training_votes import TrainingVotes
-
-#: What a vote costs that is cast alone, and an edge of the whole product, in units of what one
-#: more user costs at that edge (measured on the CPU).
-VOTE_COST, EDGE_COST = 240, 20
 
 
 class RelationVotes(nn.Module):
@@ -128,8 +124,7 @@ class RelationVotes(nn.Module):
         item_id, mask = batch.item_id, batch.mask
         weights = self.attention(item_id, mask, keys, newest_only=True)  # [B, M, 1, L]
         scale = torch.exp(-self.log_base)
-        alone = item_id.numel() * VOTE_COST  # both costs times the edges of an item
-        if alone <= self.num_items * (EDGE_COST + len(batch)):
+        if alone_is_cheaper(item_id.numel(), len(batch), self.num_items, item_id.device):
             key, vote = self._cast(batch, weights)
             scores = sum_at(key, vote, len(batch) * self.num_items)
             if torch.is_grad_enabled():
@@ -138,20 +133,21 @@ class RelationVotes(nn.Module):
                 scores[key] = torch.log1p(scores[key] * scale)
             scores = scores.view(len(batch), self.num_items)
         else:
-            scores = torch.log1p(self._propagate(item_id, weights) * scale)
+            scores = torch.log1p(self._propagate(item_id, mask, weights) * scale)
         if self.history_bias is None:
             return scores
         history = torch.where(mask, item_id, item_id[:, -1:])  # padding repeats the newest item
-        bias = self.history_bias.values(mask, newest_only=True)[:, 0]  # [B, L]
+        bias = self.history_bias.values(mask, newest_only=True)  # [B, 1, L]
+        bias = first_only(bias, item_id, mask)[:, 0]
         scores = scores.scatter_(1, history, 0.0)
         return scores.scatter_add_(1, item_id, bias.to(scores.dtype))
 
-    def _propagate(self, item_id: Tensor, weights: Tensor) -> Tensor:
+    def _propagate(self, item_id: Tensor, mask: Tensor, weights: Tensor) -> Tensor:
         """Votes [B, N]: the whole graphs times the histories."""
         total = torch.zeros((), device=item_id.device)
         for m in range(weights.size(1)):
             voters = weights.new_zeros(len(item_id), self.num_items)
-            voters = voters.scatter_add(1, item_id, weights[:, m, 0])
+            voters = voters.scatter_add(1, item_id, first_only(weights[:, m], item_id, mask)[:, 0])
             total = total + self.conv(voters.t().contiguous(), *self.edges(m))  # [N, B]
         return total.t()
 
@@ -276,7 +272,11 @@ class RelationVotes(nn.Module):
         """
         item_id, user_id = batch.item_id, batch.user_id
         known = self._without_user().others(item_id, user_id) if new.size(1) == 1 else None
-        if known is not None and torch.equal(seen.sum(2)[:, 0].long() + new[:, 0], known[1]):
+        if known is not None and (
+            torch.equal(seen.sum(2)[:, 0].long() + new[:, 0], known[1])
+            if batch.positions is None
+            else batch.positions.whole
+        ):
             # Histories and targets are all that the users took: no pair needs a look.
             return known[0][:, :, None] + votes * new[:, None, :, None]
         totals = self._without_user().totals(item_id, user_id)[:, :, None]
