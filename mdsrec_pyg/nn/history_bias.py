@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from mdsrec_pyg.data import SequenceBatch
+from mdsrec_pyg.nn.precision import full_precision
 
 #: Step of learned scalars, as a multiple of the trainer's learning rate: logits are of order 10.
 BIAS_LR = 5.0
@@ -61,7 +62,7 @@ def first_only(values: Tensor, item_id: Tensor, mask: Tensor) -> Tensor:
         return values
     same = item_id[:, :, None] == item_id[:, None, :]  # [B, L, L]
     again = (same & mask[:, None]).tril(-1).any(2)
-    with torch.autocast(values.device.type, enabled=False):
+    with full_precision(values.device):
         total = values @ same.to(values.dtype)  # [B, T, L] @ [B, L, L] -> [B, T, L]
     return total * (mask & ~again)[:, None]
 

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mdsrec_pyg.graphs.centers import InterestCenters
+from mdsrec_pyg.nn.precision import full_precision
 
 CENTER_FORMS = ("mean", "projected", "soft", "embedding")
 
@@ -88,7 +89,7 @@ class CenterEncoder(nn.Module):
             return self.projection(self.features)
         if x.device.type != "cpu":
             member = self._members(x.dtype)
-            with torch.autocast(x.device.type, enabled=False):
+            with full_precision(x.device):
                 return member.t() @ x / member.sum(0).clamp(min=1)[:, None]
         total = x.new_zeros(self.num_groups, x.size(1)).index_add(0, self.labels, x)
         ones = torch.ones(()).expand(len(x))
@@ -111,7 +112,7 @@ class CenterEncoder(nn.Module):
             return self.assignment.to(table.dtype) @ table  # [N, K + 1] @ [K + 1, D]
         if table.device.type == "cpu":  # the gradient takes half the time of an index's
             return F.embedding(self.labels, table)
-        with torch.autocast(table.device.type, enabled=False):
+        with full_precision(table.device):
             return self._members(table.dtype) @ table
 
     def extra_repr(self) -> str:

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from mdsrec_pyg.nn.losses._blocks import loss_and_gradients, widened
+from mdsrec_pyg.nn.precision import autocast_dtype, full_precision
 
 MAX_SCORES = 2**25  # 128 MiB in float32
 # On the CPU scores that stay in its caches take less time, as long as a block has enough rows to
@@ -66,11 +67,10 @@ def inner_products(users: Tensor, items: Tensor) -> Tensor:
     Autocast would round the scores to bfloat16, which keeps eight bits of them, before the softmax.
     Here it rounds the vectors only.
     """
-    device = users.device.type
-    if not torch.is_autocast_enabled(device):
+    dtype = autocast_dtype(users.device)
+    if dtype is None:
         return users @ items.t()
-    dtype = torch.get_autocast_dtype(device)
-    with torch.autocast(device, enabled=False):
+    with full_precision(users.device):
         flat = users.reshape(-1, users.size(-1)).to(dtype)
         scores: Tensor = _InnerProducts.apply(flat, items.to(dtype))
         return scores.view(*users.shape[:-1], len(items))
@@ -140,11 +140,10 @@ def linear_cross_entropy(
     rows = block_rows(len(users), len(items), max_scores, users.device)
     if history is None or bias is None:
         history, bias = target.new_zeros(len(target), 0), users.new_zeros(len(target), 0)
-    device = users.device.type
-    if torch.is_autocast_enabled(device):
-        dtype = torch.get_autocast_dtype(device)
+    dtype = autocast_dtype(users.device)
+    if dtype is not None:
         users, items = users.to(dtype), items.to(dtype)
-    with torch.autocast(device, enabled=False):
+    with full_precision(users.device):
         grad_enabled = torch.is_grad_enabled()  # always off in forward(), so asked here
         if torch.compiler.is_compiling():
             wanted = [x.requires_grad and grad_enabled for x in (users, items, bias)]

@@ -14,6 +14,7 @@ from mdsrec_pyg.data import Interactions, SequenceBatch
 from mdsrec_pyg.nn.conv import LightGraphConv
 from mdsrec_pyg.nn.history_bias import HistoryBias, first_only, steps_back, visible_steps
 from mdsrec_pyg.nn.losses import targets
+from mdsrec_pyg.nn.precision import full_precision
 from mdsrec_pyg.nn.votes.attention import RelationAttention
 from mdsrec_pyg.nn.votes.edge_table import EdgeTable, alone_is_cheaper, num_nodes, sum_at
 from mdsrec_pyg.nn.votes.fit import Relations
@@ -233,7 +234,7 @@ class RelationVotes(nn.Module):
         """
         weights = self.attention(batch.item_id, batch.mask, keys, newest_only)  # [B, M, T, L]
         # Small differences of large sums: bfloat16 would lose them.
-        with torch.autocast(weights.device.type, enabled=False):
+        with full_precision(weights.device):
             return self._loss_sum(batch, weights.float(), newest_only)
 
     def _loss_sum(self, batch: SequenceBatch, weights: Tensor, newest_only: bool) -> Tensor:
