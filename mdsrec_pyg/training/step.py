@@ -169,7 +169,9 @@ class CapturedStep:
             del grads
             graph = torch.cuda.CUDAGraph()
             try:
-                with torch.cuda.graph(graph, pool=self.pool):
+                # The thread that makes batches may take page-locked memory meanwhile.
+                mode = "thread_local"
+                with torch.cuda.graph(graph, pool=self.pool, capture_error_mode=mode):
                     loss, grads = self._gradients(batch)
                     pairs = zip(self.grads, grads, strict=True)
                     kept = [(own, grad) for own, grad in pairs if own is not None]
