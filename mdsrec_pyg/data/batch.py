@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -56,6 +56,8 @@ class SequenceBatch:
         target_mask: True where ``target`` counts in the loss, bool ``[B, L]``.
         positions: The same as places, as a :class:`SequenceLoader` collates them; ``None``: the
             loss looks for them, and on a GPU waits for it.
+        flat: One block of memory that holds all tensors, see :meth:`packed`; it is moved by one
+            copy.
     """
 
     item_id: Tensor
@@ -64,6 +66,7 @@ class SequenceBatch:
     target: Tensor | None = None
     target_mask: Tensor | None = None
     positions: LossPositions | None = None
+    flat: Tensor | None = field(default=None, repr=False)
 
     def __len__(self) -> int:
         """Number of sequences."""
@@ -78,11 +81,47 @@ class SequenceBatch:
 
     def to(self, device: torch.device | str | int, non_blocking: bool = False) -> SequenceBatch:
         """The same batch on ``device``."""
+        if self.flat is not None:
+            return self._over(self.flat.to(device, non_blocking=non_blocking))
         return self.map(lambda tensor: tensor.to(device, non_blocking=non_blocking))
 
     def pin_memory(self) -> SequenceBatch:
         """The same batch in page-locked memory, for faster copies to a GPU."""
-        return self.map(lambda tensor: tensor.pin_memory())
+        return self.packed(pin_memory=True)
+
+    def packed(self, pin_memory: bool = False) -> SequenceBatch:
+        """The same batch with all tensors in one block: a dozen copies to a GPU become one."""
+        tensors = self.tensors()
+        size = sum(_padded(tensor) for tensor in tensors)
+        packed = self._over(torch.empty(size, dtype=torch.uint8, pin_memory=pin_memory))
+        for own, given in zip(packed.tensors(), tensors, strict=True):
+            own.copy_(given)
+        return packed
+
+    def _over(self, flat: Tensor) -> SequenceBatch:
+        """A batch of the same shapes whose tensors are parts of a block of bytes."""
+        start = 0
+
+        def part(tensor: Tensor) -> Tensor:
+            nonlocal start
+            view = flat[start : start + tensor.nbytes].view(tensor.dtype).view(tensor.shape)
+            start += _padded(tensor)
+            return view
+
+        batch = self.map(part)
+        batch.flat = flat
+        return batch
+
+    def tensors(self) -> list[Tensor]:
+        """Every tensor, in a fixed order."""
+        found: list[Tensor] = []
+
+        def keep(tensor: Tensor) -> Tensor:
+            found.append(tensor)
+            return tensor
+
+        self.map(keep)
+        return found
 
     def map(self, function: Callable[[Tensor], Tensor]) -> SequenceBatch:
         """The same with another form of each tensor."""
@@ -152,6 +191,11 @@ def gather(
     return np.where(mask, item[np.where(mask, position, 0)], 0)
 
 
+def _padded(tensor: Tensor) -> int:
+    """Bytes of a tensor, up to where the next of any type may begin."""
+    return -(-tensor.nbytes // 16) * 16
+
+
 T = TypeVar("T", SequenceBatch, LossPositions)
 
 
@@ -163,6 +207,8 @@ def _mapped(parts: T, function: Callable[[Tensor], Tensor]) -> T:
             return value.map(function)
         return function(value) if isinstance(value, Tensor) else value
 
-    return replace(
-        parts, **{part.name: mapped(getattr(parts, part.name)) for part in fields(parts)}
-    )
+    names = [part.name for part in fields(parts) if part.name != "flat"]
+    found: dict[str, Any] = {name: mapped(getattr(parts, name)) for name in names}
+    if isinstance(parts, SequenceBatch):
+        found["flat"] = None  # the tensors are their own now
+    return replace(parts, **found)

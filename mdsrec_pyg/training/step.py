@@ -51,15 +51,13 @@ def tensor_float_32(allowed: bool, device: torch.device) -> Iterator[None]:
     if device.type != "cuda":
         yield
         return
-    backends = torch.backends.cuda.matmul, torch.backends.cudnn
-    before = [backend.allow_tf32 for backend in backends]
+    products, layers = torch.backends.cuda.matmul, torch.backends.cudnn
+    before = products.allow_tf32, layers.allow_tf32
     try:
-        for backend in backends:
-            backend.allow_tf32 = allowed
+        products.allow_tf32 = layers.allow_tf32 = allowed
         yield
     finally:
-        for backend, value in zip(backends, before, strict=True):
-            backend.allow_tf32 = value
+        products.allow_tf32, layers.allow_tf32 = before
 
 
 class EagerStep:
@@ -161,50 +159,48 @@ class CapturedStep:
         with torch.cuda.device(self.device):
             side, main = torch.cuda.Stream(), torch.cuda.current_stream()
             side.wait_stream(main)
-            with torch.cuda.stream(side):  # once without, so that nothing is set up in the graph
-                _, grads = self._gradients(batch)
+            with torch.cuda.stream(side):
+                _, grads = self._gradients(batch)  # what is set up once is no part of the graph
+                self._check(batch)
             main.wait_stream(side)
             if self.grads is None:
                 self.grads = [None if grad is None else torch.empty_like(grad) for grad in grads]
             del grads
             graph = torch.cuda.CUDAGraph()
-            try:
-                # The thread that makes batches may take page-locked memory meanwhile.
-                mode = "thread_local"
-                with torch.cuda.graph(graph, pool=self.pool, capture_error_mode=mode):
-                    loss, grads = self._gradients(batch)
-                    pairs = zip(self.grads, grads, strict=True)
-                    kept = [(own, grad) for own, grad in pairs if own is not None]
-                    torch._foreach_copy_([own for own, _ in kept], [grad for _, grad in kept])
-            except RuntimeError as error:
-                raise ValueError(
-                    "compile=True needs a model whose loss neither waits for the device nor takes "
-                    f"branches by values ({type(self.model).__name__}.loss: {error})"
-                ) from error
+            # The thread that makes batches may take page-locked memory meanwhile.
+            with torch.cuda.graph(graph, pool=self.pool, capture_error_mode="thread_local"):
+                loss, grads = self._gradients(batch)
+                owned = [grad for grad in self.grads if grad is not None]
+                torch._foreach_copy_(owned, [grad for grad in grads if grad is not None])
         self.pool = graph.pool()
         torch.cuda.set_rng_state(random, self.device)
         return _Captured(graph, batch, loss)
 
-
-def tensors_of(batch: SequenceBatch) -> list[Tensor]:
-    """Every tensor of a batch, in a fixed order."""
-    found: list[Tensor] = []
-
-    def keep(tensor: Tensor) -> Tensor:
-        found.append(tensor)
-        return tensor
-
-    batch.map(keep)
-    return found
+    def _check(self, batch: SequenceBatch) -> None:
+        """An error where the loss waits; in a capture it would leave CUDA's random state broken."""
+        before = torch.cuda.get_sync_debug_mode()
+        torch.cuda.set_sync_debug_mode("error")
+        try:
+            self._gradients(batch)
+        except RuntimeError as error:
+            raise ValueError(
+                "compile=True needs a model whose loss never waits for the device "
+                f"({type(self.model).__name__}.loss: {error})"
+            ) from error
+        finally:
+            torch.cuda.set_sync_debug_mode(before)
 
 
 def shape_of(batch: SequenceBatch) -> Hashable:
     """What a captured step cannot change: shapes, and the branches that the host takes."""
     whole = None if batch.positions is None else batch.positions.whole
-    return (*(tensor.shape for tensor in tensors_of(batch)), whole)
+    return (*(tensor.shape for tensor in batch.tensors()), whole)
 
 
 def copy_into(batch: SequenceBatch, other: SequenceBatch) -> None:
     """Copies a batch of the same shapes, without a wait where it is in page-locked memory."""
-    for own, given in zip(tensors_of(batch), tensors_of(other), strict=True):
+    if batch.flat is not None and other.flat is not None:
+        batch.flat.copy_(other.flat, non_blocking=True)
+        return
+    for own, given in zip(batch.tensors(), other.tensors(), strict=True):
         own.copy_(given, non_blocking=True)

@@ -94,7 +94,7 @@ def test_a_loss_that_waits_cannot_be_captured() -> None:
     model = ToyWaits()
     with pytest.raises(ValueError, match=r"compile=True needs a model .*ToyWaits\.loss"):
         run(model, batches(model, fixed_shapes=True), compile=True)
-    torch.cuda.synchronize()  # the device goes on
+    torch.rand(3, device=CUDA).sum().item()  # the device and its random numbers go on
 
 
 @pytest.mark.parametrize("compile_", [False, True])
@@ -121,7 +121,8 @@ def test_bfloat16_keeps_the_loss_in_float32(name: str, split: Split) -> None:
         trainer = Trainer(make(name), precision=precision, batch_size=16, **options)
         losses.append(trainer.fit(split.train, split.val).rows[-1]["loss"])
     assert losses[0] != losses[1]
-    assert losses[0] == pytest.approx(losses[1], rel=0.02)
+    # The negatives of a sampled softmax are other ones: attention draws its dropout otherwise.
+    assert losses[0] == pytest.approx(losses[1], rel=0.1 if "sampled" in name else 0.02)
 
 
 def test_tf32_rounds(split: Split) -> None:
