@@ -14,6 +14,7 @@ from mdsrec_pyg.data.prefetch import prefetch
 from mdsrec_pyg.graphs import InterestCenters
 from mdsrec_pyg.graphs.ridge import ridge_precision
 from mdsrec_pyg.nn import SequentialRecommender
+from mdsrec_pyg.seed import seed_everything
 from mdsrec_pyg.training.checkpoint import load_checkpoint
 from mdsrec_pyg.training.config import TrainerConfig
 from mdsrec_pyg.training.optimizer import make_optimizer
@@ -106,11 +107,13 @@ def test_a_resumed_run_is_bit_equal(name: str, compile_: bool, split: Split, tmp
         split.train, split.val
     )
     Trainer(make(name), directory=tmp_path / "run", epochs=2, **options).fit(split.train, split.val)
+    seed_everything(99)
     again = Trainer(make(name), directory=tmp_path / "run", epochs=4, **options)
     again.fit(split.train, split.val, resume=True)
     whole, resumed = (load_checkpoint(tmp_path / run / "last.pt") for run in ("whole", "run"))
     differ = [k for k, v in whole["model"].items() if not torch.equal(v, resumed["model"][k])]
     assert differ == []
+    assert torch.equal(whole["random"]["cuda"], resumed["random"]["cuda"])
 
 
 @pytest.mark.parametrize("name", ["SASRec", "SASRec, sampled", "MDSRec"])
