@@ -2,18 +2,20 @@
 
     python -m benchmarks.accuracy DATA/scientific_full DATA/hm_week
     python -m benchmarks.accuracy DATA/scientific_clip --trials-of scientific_full
+    python -m benchmarks.accuracy DATA/shop --modalities audio --split temporal
     python -m benchmarks.accuracy_table
 
-Leave-last-out. Each model gets the same number of trials (``trials.py``), one seed, judged by
-NDCG@10 on validation with seen items kept as candidates; the winner runs over all seeds. Rows are
-appended to ``benchmarks/results/accuracy.jsonl`` as they are finished; a job that has its row is
-skipped, so the command can be stopped and started again, and run for several data sets at once.
+Each model gets the same number of trials (``trials.py``), one seed, judged by NDCG@10 on validation
+with seen items kept as candidates; the winner runs over all seeds. A data set without features gets
+the models of IDs. Rows are appended to ``benchmarks/results/accuracy.jsonl`` as they are finished,
+the ranks of every test query to a folder beside it; a job that has its row is skipped, so the
+command can be stopped and started again, and run for several data sets at once.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,13 +24,26 @@ from typing import Any
 import torch
 
 from benchmarks.about import about
+from benchmarks.accuracy_rows import (
+    BEFORE,
+    RESULTS,
+    append,
+    chosen,
+    has,
+    models_for,
+    ranks_path,
+    read_rows,
+)
+from benchmarks.harness import positive
 from benchmarks.trials import ABLATIONS, TRIALS, make_model
-from mdsrec_pyg import FolderDataset, Trainer, evaluate, leave_last_out, seed_everything
+from mdsrec_pyg import FolderDataset, Trainer, evaluate, seed_everything
+from mdsrec_pyg.cli.ending import run_script
 from mdsrec_pyg.data import Split
+from mdsrec_pyg.datasets import SPLITS
+from mdsrec_pyg.evaluation import Evaluation, save_ranks
 from mdsrec_pyg.memory import use_huge_pages
 from mdsrec_pyg.nn.models import Recommender, SequentialRecommender
 
-RESULTS = Path(__file__).parent / "results" / "accuracy.jsonl"
 TRAINER = {"batch_size": 128, "epochs": 100, "patience": 6}
 
 
@@ -36,59 +51,36 @@ def parse() -> argparse.Namespace:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("folders", nargs="+", type=Path, help="data sets (FolderDataset)")
-    parser.add_argument("--models", nargs="+", default=list(TRIALS), choices=list(TRIALS))
-    parser.add_argument("--modalities", nargs="+", default=["image", "text"])
+    parser.add_argument(
+        "--models", nargs="+", choices=list(TRIALS), help="default: all that the data have"
+    )
+    parser.add_argument("--modalities", nargs="+", help="default: all in the folder")
+    parser.add_argument("--split", choices=sorted(SPLITS), default=BEFORE["split"])
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--trials-of", help="take the winners of this data set, do not tune")
     parser.add_argument("--ablations", action="store_true", help="each part of MDSRec off in turn")
     parser.add_argument("--rows", type=Path, default=RESULTS)
-    parser.add_argument("--epochs", type=int, default=TRAINER["epochs"])
-    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--epochs", type=positive, default=TRAINER["epochs"])
+    parser.add_argument("--threads", type=positive, default=1)
     return parser.parse_args()
 
 
-def read_rows(path: Path) -> list[dict[str, Any]]:
-    """Finished runs."""
-    if not path.exists():
-        return []
-    return [json.loads(line) for line in path.read_text().splitlines() if line.strip()]
-
-
-def winner(rows: list[dict[str, Any]], dataset: str, model: str) -> dict[str, Any] | None:
-    """Options of the trial with the best validation NDCG@10; None until all trials are done."""
-    trials = [
-        row
-        for row in rows
-        if row["dataset"] == dataset and row["model"] == model and row["kind"] == "trial"
-    ]
-    done = {json.dumps(row["options"], sort_keys=True) for row in trials}
-    if any(json.dumps(options, sort_keys=True) not in done for options in TRIALS[model]):
-        return None
-    current = [row for row in trials if row["options"] in TRIALS[model]]
-    best: dict[str, Any] = max(current, key=lambda row: row["val"]["kept"]["ndcg@10"])
-    return best["options"]
-
-
-def chosen(path: Path, dataset: str, model: str) -> dict[str, Any]:
-    """Options of the winning trial among the rows of a file; the end where there is none yet."""
-    options = winner(read_rows(path), dataset, model)
-    if options is None:
-        raise SystemExit(f"no finished trials of {model} on {dataset}: run accuracy.py there first")
-    return options
-
-
-def jobs(args: argparse.Namespace, dataset: str) -> Iterator[tuple[str, str, int, dict[str, Any]]]:
+def jobs(
+    args: argparse.Namespace, dataset: FolderDataset
+) -> Iterator[tuple[str, str, int, dict[str, Any]]]:
     """Kind, model, seed and options of every run, looking at the rows as they come in."""
-    tuned_on = args.trials_of or dataset
-    for model in args.models:
-        if tuned_on == dataset:
+    tuned_on = args.trials_of or dataset.name
+    models, modalities = models_for(dataset, args.models), list(dataset.features)
+    for model in models:
+        if tuned_on == dataset.name:
             for options in TRIALS[model]:
                 yield "trial", model, args.seeds[0], options
     for seed in args.seeds:
-        for model in args.models:
-            yield "final", model, seed, chosen(args.rows, tuned_on, model)
+        for model in models:
+            options = chosen(args.rows, tuned_on, model, args.split, modalities)
+            yield "final", model, seed, options
     if args.ablations:
-        options = chosen(args.rows, tuned_on, "MDSRec")
+        options = chosen(args.rows, tuned_on, "MDSRec", args.split, modalities)
         for name, change in ABLATIONS.items():
             yield f"ablation: {name}", "MDSRec", args.seeds[0], {**options, **change}
 
@@ -118,21 +110,33 @@ def train_model(
     return model, row
 
 
-def figures(model: Recommender, split: Split) -> dict[str, Any]:
-    """What a trained model reaches on validation and test."""
+def figures(model: Recommender, split: Split) -> tuple[dict[str, Any], Evaluation]:
+    """What a trained model reaches on validation and test, and the ranks of the test."""
     row: dict[str, Any] = {}
     for name, part in (("val", split.val), ("test", split.test)):
         result = evaluate(model, part)
         row[name] = {"kept": result.metrics, "masked": result.metrics_masked, "tied": result.tied}
     row["parameters"] = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    return row
+    return row, result
 
 
-def append(path: Path, row: dict[str, Any]) -> None:
-    """One line in one write, so that two processes may share the file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a") as file:
-        file.write(json.dumps(row) + "\n")
+def key_of(
+    args: argparse.Namespace, dataset: FolderDataset, model: str, seed: int, options: dict[str, Any]
+) -> dict[str, Any]:
+    """What a run is known by, beside its kind."""
+    return {
+        **{"dataset": dataset.name, "model": model, "seed": seed, "options": options},
+        **{"split": args.split, "modalities": list(dataset.features)},
+        "trainer": {**TRAINER, "epochs": args.epochs},
+    }
+
+
+def keep_ranks(path: Path, key: dict[str, Any], test: Evaluation, dataset: FolderDataset) -> Path:
+    """Writes the ranks of a run where :func:`ranks_path` finds them."""
+    ranks = ranks_path(path, key)
+    ranks.parent.mkdir(parents=True, exist_ok=True)
+    save_ranks(ranks, test, user_ids=dataset.user_ids, item_ids=dataset.item_ids)
+    return ranks
 
 
 def main() -> None:
@@ -140,32 +144,32 @@ def main() -> None:
     use_huge_pages()
     args = parse()
     torch.set_num_threads(args.threads)
-    rules = {"split": "leave_last_out", "candidates": "whole catalog", "ties": "mean rank"}
+    rules = {"candidates": "whole catalog", "ties": "mean rank"}
     for folder in args.folders:
         dataset = FolderDataset(folder, modalities=args.modalities)
-        split = leave_last_out(dataset.interactions)
-        for kind, model, seed, options in jobs(args, dataset.name):
-            key = {"dataset": dataset.name, "kind": kind, "model": model, "seed": seed}
-            key |= {"options": options, "trainer": {**TRAINER, "epochs": args.epochs}}
-            rows = read_rows(args.rows)
-            if any(all(row.get(name) == value for name, value in key.items()) for row in rows):
+        split = SPLITS[args.split](dataset)
+        for kind, model, seed, options in jobs(args, dataset):
+            key = key_of(args, dataset, model, seed, options)
+            same = [row for row in read_rows(args.rows) if has(row, key)]
+            if any(row["kind"] == kind for row in same):
                 continue
-            same = [row for row in rows if all(row.get(n) == key[n] for n in key if n != "kind")]
             if same:  # the winning trial is the first of the final runs
                 append(args.rows, {**same[0], "kind": kind})
                 continue
             start = time.perf_counter()
             trained, row = train_model(dataset, split, model, seed, options, args.epochs)
-            row |= figures(trained, split)
+            found, test = figures(trained, split)
+            row |= found
             row["seconds"] = round(time.perf_counter() - start, 1)
-            append(args.rows, {**key, **row, **rules, **about(args.threads)})
-            val, test = row["val"]["kept"]["ndcg@10"], row["test"]["kept"]["ndcg@10"]
+            row["ranks"] = keep_ranks(args.rows, key, test, dataset).name
+            append(args.rows, {**key, "kind": kind, **row, **rules, **about(args.threads)})
+            val, best = row["val"]["kept"]["ndcg@10"], row["test"]["kept"]["ndcg@10"]
             print(
                 f"{dataset.name:16} {kind:10} {model:16} seed {seed}  ndcg@10 val {val:.4f} "
-                f"test {test:.4f}  {row['seconds']:.0f} s  {options}",
+                f"test {best:.4f}  {row['seconds']:.0f} s  {options}",
                 flush=True,
             )
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_script(main))

@@ -9,13 +9,16 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from benchmarks.accuracy import RESULTS, read_rows, winner
+from benchmarks.accuracy_rows import BEFORE, RESULTS, read_rows, winner
 from benchmarks.trials import TRIALS
+from mdsrec_pyg.cli.ending import run_script
+from mdsrec_pyg.datasets import SPLITS
 from mdsrec_pyg.io import atomic_write
 
 ROOT = Path(__file__).parent.parent
@@ -30,6 +33,7 @@ def parse() -> argparse.Namespace:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--rows", type=Path, default=RESULTS)
+    parser.add_argument("--split", choices=sorted(SPLITS), default=BEFORE["split"])
     parser.add_argument("--write", action="store_true", help="into README.md and docs/results.md")
     parser.add_argument("--trials-of", default="scientific_full", help="for sets without trials")
     return parser.parse_args()
@@ -38,7 +42,8 @@ def parse() -> argparse.Namespace:
 def final_rows(rows: Rows, dataset: str, model: str, trials_of: str) -> Rows:
     """The final runs of the winning trial; the trial itself while there are none."""
     tuned = any(row["dataset"] == dataset and row["kind"] == "trial" for row in rows)
-    options = winner(rows, dataset if tuned else trials_of, model)
+    split = rows[0]["split"] if rows else BEFORE["split"]
+    options = winner(rows, dataset if tuned else trials_of, model, split)
     wanted = (dataset, model, options)
     found = [row for row in rows if (row["dataset"], row["model"], row["options"]) == wanted]
     final = [row for row in found if row["kind"] == "final"]
@@ -138,10 +143,27 @@ def write_between(path: Path, text: str) -> None:
         temporary.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}")
 
 
+def labeled(rows: Rows) -> Rows:
+    """Rows whose data set is called after its modalities, where it was run with several sets."""
+    sets: dict[str, list[list[str]]] = {}
+    for row in rows:
+        known = sets.setdefault(row["dataset"], [])
+        if row["modalities"] not in known:
+            known.append(row["modalities"])
+    return [
+        {**row, "dataset": f"{row['dataset']} ({', '.join(row['modalities']) or 'IDs'})"}
+        if len(sets[row["dataset"]]) > 1
+        else row
+        for row in rows
+    ]
+
+
 def main() -> None:
     """Prints the tables."""
     args = parse()
-    rows = read_rows(args.rows)
+    rows = labeled([row for row in read_rows(args.rows) if row["split"] == args.split])
+    if not rows:
+        raise ValueError(f"no rows of the split {args.split} in {args.rows}: run accuracy.py first")
     datasets = list(dict.fromkeys(row["dataset"] for row in rows))
     summary = summary_table(rows, datasets, args.trials_of)
     tables = [dataset_table(rows, dataset, args.trials_of) for dataset in datasets]
@@ -153,4 +175,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_script(main))

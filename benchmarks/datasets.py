@@ -19,9 +19,18 @@ from typing import Any
 from tqdm import tqdm
 
 from benchmarks.about import about, code_version
-from benchmarks.harness import add_common_arguments, megabytes, result_path, save, table
+from benchmarks.harness import (
+    add_common_arguments,
+    megabytes,
+    positive,
+    result_path,
+    save,
+    table,
+)
 from benchmarks.interaction_files import FILES, interaction_file
 from benchmarks.peers.environments import PeerError, Worker, interpreter, make
+from mdsrec_pyg.cli.ending import run_script
+from mdsrec_pyg.showing import json_text
 
 Row = dict[str, Any]
 
@@ -111,7 +120,7 @@ def measure_all(args: argparse.Namespace, readers: list[str], scratch: Path) -> 
                 continue
             row["code"] = code_version()
             with args.done.open("a") as file:
-                file.write(json.dumps(row) + "\n")
+                file.write(json_text(row) + "\n")
             done[key(row)] = row
         rows.append(done[key(row)])
         check(rows)
@@ -186,7 +195,7 @@ def parse() -> argparse.Namespace:
     """Options; the short form replaces the sizes."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     add_common_arguments(parser)
-    parser.add_argument("--rows", type=int, nargs="+", default=[1_000_000, 10_000_000])
+    parser.add_argument("--rows", type=positive, nargs="+", default=[1_000_000, 10_000_000])
     parser.add_argument("--formats", nargs="+", choices=FILES, default=list(FILES))
     parser.add_argument("--peers", choices=("none", "all"), default="all", help="RecBole")
     folder = Path(tempfile.gettempdir()) / "mdsrec-interactions"
@@ -231,4 +240,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_script(main))

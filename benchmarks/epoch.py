@@ -6,8 +6,8 @@ python -m benchmarks.epoch DATA/scientific_full --threads 2
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
+import sys
 import time
 from pathlib import Path
 
@@ -15,12 +15,15 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 
 from benchmarks.about import about
+from benchmarks.harness import positive
 from benchmarks.trials import make_model
 from mdsrec_pyg import FolderDataset, leave_last_out
+from mdsrec_pyg.cli.ending import run_script
 from mdsrec_pyg.data import SequenceLoader
 from mdsrec_pyg.io import atomic_write
 from mdsrec_pyg.memory import use_huge_pages
 from mdsrec_pyg.nn.models import SequentialRecommender
+from mdsrec_pyg.showing import json_text
 from mdsrec_pyg.training.optimizer import make_optimizer
 
 MODELS = ("SASRec", "SASRecF", "MDSRec-paper", "MDSRec")
@@ -30,11 +33,11 @@ def parse() -> argparse.Namespace:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--modalities", nargs="+", default=["image", "text"])
-    parser.add_argument("--channels", type=int, default=64)
-    parser.add_argument("--batch-size", type=int, default=128)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--modalities", nargs="+", help="default: all in the folder")
+    parser.add_argument("--channels", type=positive, default=64)
+    parser.add_argument("--batch-size", type=positive, default=128)
+    parser.add_argument("--threads", type=positive, default=2)
+    parser.add_argument("--repeats", type=positive, default=5)
     parser.add_argument("--out", type=Path, help="write the result here, too (JSON)")
     return parser.parse_args()
 
@@ -96,11 +99,11 @@ def main() -> None:
             f"{row['model']:14}{row['median_s']:10.2f}{row['min_s']:8.2f}{row['max_s']:8.2f}"
             f"{row['ratio_to_sasrec']:10.2f}"
         )
-    print(json.dumps(result))
+    print(json_text(result))
     if args.out:
         with atomic_write(args.out) as path:
-            path.write_text(json.dumps(result, indent=1) + "\n")
+            path.write_text(json_text(result, 1) + "\n")
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_script(main))

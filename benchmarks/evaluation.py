@@ -20,9 +20,18 @@ import torch
 from numpy.typing import NDArray
 
 from benchmarks.about import about
-from benchmarks.harness import add_common_arguments, megabytes, result_path, save, table
+from benchmarks.harness import (
+    add_common_arguments,
+    device,
+    megabytes,
+    positive,
+    result_path,
+    save,
+    table,
+)
 from benchmarks.peers.environments import PeerError, Worker, interpreter, make, take_turns
 from mdsrec_pyg import FolderDataset, leave_last_out
+from mdsrec_pyg.cli.ending import run_script
 from mdsrec_pyg.memory import use_huge_pages
 
 TOLERANCE = 1e-6  # RecBole rounds nothing here; the means are taken in another order
@@ -38,12 +47,14 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--peers", choices=("none", "recbole", "all"), default="all")
-    parser.add_argument("--channels", type=int, default=64, help="width of the vectors")
-    parser.add_argument("--batch-size", type=int, default=512, help="queries scored at a time")
+    parser.add_argument("--channels", type=positive, default=64, help="width of the vectors")
+    parser.add_argument("--batch-size", type=positive, default=512, help="queries scored at a time")
     parser.add_argument("--items", type=int, nargs="*", help="sizes of synthetic catalogs")
-    parser.add_argument("--queries", type=int, help="users of each synthetic catalog")
+    parser.add_argument("--queries", type=positive, help="users of each synthetic catalog")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument(
+        "--device", type=device, default="cuda" if torch.cuda.is_available() else "cpu"
+    )
     add_common_arguments(parser)
     args = parser.parse_args()
     default_items, default_queries = ([300], 200) if args.short else ([10_000, 100_000], 4096)
@@ -188,4 +199,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_script(main))

@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import sys
 import time
 import traceback
 from collections.abc import Iterator
@@ -32,7 +33,8 @@ from benchmarks import figure_models as models
 from benchmarks.about import about
 from benchmarks.figure_models import Edges, World
 from benchmarks.figure_rows import GRAPHS, ROWS, Row
-from benchmarks.harness import table, write
+from benchmarks.harness import positive, table, write
+from mdsrec_pyg.cli.ending import run_script
 
 Figures = dict[str, Any]
 
@@ -44,8 +46,8 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, help="takes the figures; finished rows are kept")
     parser.add_argument("--compare", nargs=2, type=Path, metavar=("BEFORE", "AFTER"))
     parser.add_argument("--only", nargs="+", default=[""], help="rows whose name begins so")
-    parser.add_argument("--epochs", type=int, default=3)
-    parser.add_argument("--users", type=int, default=1000, help="of the synthetic data set")
+    parser.add_argument("--epochs", type=positive, default=3)
+    parser.add_argument("--users", type=positive, default=1000, help="of the synthetic data set")
     args = parser.parse_args()
     if (args.out is None) == (args.compare is None):
         parser.error("one of --out and --compare is needed")
@@ -155,12 +157,28 @@ def code_digest() -> str:
     return found.hexdigest()
 
 
+def read_figures(path: Path) -> dict[str, Any]:
+    """A file of figures.
+
+    Raises:
+        ValueError: It is none.
+    """
+    try:
+        kept: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        if {"about", "made_by", "rows"} <= set(kept):
+            return kept
+        reason = "about, made_by or rows are missing"
+    except (ValueError, TypeError) as error:
+        reason = str(error)
+    raise ValueError(f"{path} must be a file that benchmarks.figures wrote ({reason})")
+
+
 def start_result(args: argparse.Namespace) -> dict[str, Any]:
     """What the file holds already, or an empty result; the end where it is of another code."""
     made_by = {"source": code_digest(), "epochs": args.epochs, "users": args.users}
     result = {"about": about(threads=1), "made_by": made_by, "rows": {}}
     if args.out.exists():
-        kept: dict[str, Any] = json.loads(args.out.read_text())
+        kept = read_figures(args.out)
         if kept["made_by"] != made_by:
             raise SystemExit(
                 f"'--out' must be a new file: {args.out.name} holds figures of other code or "
@@ -251,9 +269,9 @@ def main() -> None:
     if args.compare is None:
         with threadpool_limits(1):  # of NumPy, SciPy, scikit-learn: sums depend on how they split
             run(args)
-    elif not compare(*(json.loads(path.read_text()) for path in args.compare)):
+    elif not compare(*map(read_figures, args.compare)):
         raise SystemExit(1)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_script(main))

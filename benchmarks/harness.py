@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import ctypes
-import json
 import os
 import random
 import re
@@ -18,7 +17,9 @@ from typing import Any
 import torch
 
 from benchmarks.about import processor
+from mdsrec_pyg.cli.device import check_device
 from mdsrec_pyg.io import atomic_write
+from mdsrec_pyg.showing import json_text
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -29,9 +30,25 @@ Seconds = dict[str, list[float]]
 def add_common_arguments(parser: argparse.ArgumentParser) -> None:
     """Options that every benchmark has."""
     parser.add_argument("--short", action="store_true", help="small sizes: only shows that it runs")
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--repeats", type=int, help="timed runs of each, in turn")
+    parser.add_argument("--threads", type=positive, default=2)
+    parser.add_argument("--repeats", type=positive, help="timed runs of each, in turn")
     parser.add_argument("--out", type=Path, help="result file (default: under benchmarks/results)")
+
+
+def positive(text: str) -> int:
+    """A whole number from 1, as the type of an option."""
+    if not re.fullmatch(r"\d+", text) or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number from 1 (got {text!r})")
+    return int(text)
+
+
+def device(text: str) -> str:
+    """A device that torch has here, as the type of an option."""
+    try:
+        check_device(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    return text
 
 
 def child_environment() -> dict[str, str]:
@@ -167,11 +184,11 @@ def write(result: Mapping[str, Any], path: Path) -> None:
     """Writes a result whole."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(path) as temporary:
-        temporary.write_text(json.dumps(result, indent=1) + "\n")
+        temporary.write_text(json_text(result, 1) + "\n")
 
 
 def save(result: Mapping[str, Any], path: Path) -> None:
     """Writes a result whole, says where, and prints it as the last line, for programs."""
     write(result, path)
     print(f"written to {path.name}")
-    print(json.dumps(result))
+    print(json_text(result))

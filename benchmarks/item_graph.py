@@ -38,15 +38,18 @@ from benchmarks.harness import (
     child_environment,
     megabytes,
     peak_memory,
+    positive,
     result_path,
     save,
     table,
 )
+from mdsrec_pyg.cli.ending import run_script
 from mdsrec_pyg.data import ModalFeature
 from mdsrec_pyg.graphs import local_ridge_graph, ridge_graph, ridge_precision
 from mdsrec_pyg.graphs.nearest import nearest
 from mdsrec_pyg.graphs.neighbors import unit_rows
 from mdsrec_pyg.memory import use_huge_pages
+from mdsrec_pyg.showing import json_text
 
 # Bytes that each needs for N items, where that grows with the square ...
 BYTES = {"exact ridge": 12, "dense N x N": 4}
@@ -135,7 +138,7 @@ def measure_all(args: Settings) -> list[Result]:
             row |= {"note": reason} if reason else child(args, method, num_items)
             row["code"] = code_version()
             with args.rows.open("a") as file:
-                file.write(json.dumps(row) + "\n")
+                file.write(json_text(row) + "\n")
             done[key(row)] = row
         rows.append(done[key(row)])
     return rows
@@ -173,13 +176,13 @@ def parse() -> Settings:
     """Options; the short form replaces the sizes."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     add_common_arguments(parser)
-    parser.add_argument("--num-items", type=int, nargs="+", default=[10_000, 100_000])
-    parser.add_argument("--num-features", type=int, default=768)
+    parser.add_argument("--num-items", type=positive, nargs="+", default=[10_000, 100_000])
+    parser.add_argument("--num-features", type=positive, default=768)
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
-    parser.add_argument("--targets", type=int, help="local ridge: solve so many, extrapolate")
-    parser.add_argument("--candidates", type=int, default=200, help="of a target, local ridge")
+    parser.add_argument("--targets", type=positive, help="local ridge: solve so many, extrapolate")
+    parser.add_argument("--candidates", type=positive, default=200, help="of a target, local ridge")
     parser.add_argument("--search", choices=["exact", "cells"], help="local ridge; by size")
-    parser.add_argument("--queries", type=int, default=500, help="of the recall of the cells")
+    parser.add_argument("--queries", type=positive, default=500, help="of the recall of the cells")
     parser.add_argument("--memory", type=float, default=20, help="GB that a method may need")
     folder = Path(tempfile.gettempdir()) / "mdsrec-item-graph"
     parser.add_argument("--folder", type=Path, default=folder, help="of the synthetic catalogs")
@@ -200,7 +203,7 @@ def main() -> None:
     use_huge_pages()
     args = parse()
     if args.one is not None:
-        print(json.dumps(measure(args, args.one, args.num_items[0])))
+        print(json_text(measure(args, args.one, args.num_items[0])))
         return
     print(
         f"items {args.num_items}, {args.num_features} features float16, 20 interactions an item, "
@@ -218,4 +221,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_script(main))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import statistics
+import sys
 from collections.abc import Callable
 from functools import partial
 from importlib import import_module
@@ -23,15 +24,18 @@ from tqdm import tqdm
 from benchmarks.about import about
 from benchmarks.harness import (
     add_common_arguments,
+    device,
     interleave,
     megabytes,
     peak_memory,
+    positive,
     result_path,
     save,
     spread,
     table,
 )
 from mdsrec_pyg import Interactions
+from mdsrec_pyg.cli.ending import run_script
 from mdsrec_pyg.data import SequenceBatch, SequenceLoader
 from mdsrec_pyg.memory import use_huge_pages
 from mdsrec_pyg.nn import SASRec
@@ -53,14 +57,15 @@ def parse() -> argparse.Namespace:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     add_common_arguments(parser)
-    parser.add_argument("--num-items", type=int, nargs="+", default=[10_000, 100_000, 1_000_000])
-    parser.add_argument("--num-positions", type=int, nargs="+", default=[8192])
-    parser.add_argument("--channels", type=int, default=64)
-    parser.add_argument("--step-items", type=int, nargs="+", default=[1000, 4000, 10_000, 25_000])
-    parser.add_argument("--max-scores", type=int, default=MAX_SCORES, help="that blocks hold")
+    sizes = partial(parser.add_argument, type=positive, nargs="+")
+    sizes("--num-items", default=[10_000, 100_000, 1_000_000])
+    sizes("--num-positions", default=[8192])
+    sizes("--step-items", default=[1000, 4000, 10_000, 25_000])
+    parser.add_argument("--channels", type=positive, default=64)
+    parser.add_argument("--max-scores", type=positive, default=MAX_SCORES, help="that blocks hold")
     parser.add_argument("--memory-limit", type=float, default=8, help="GB for the plain form")
     parser.add_argument("--methods", nargs="+", help="only these, beside ours (default: all)")
-    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--device", type=device, default="cpu")
     args = parser.parse_args()
     if args.repeats is None:
         args.repeats = 1 if args.short else 3
@@ -291,4 +296,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_script(main))

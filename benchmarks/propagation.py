@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import statistics
+import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -21,9 +22,11 @@ from tqdm import tqdm
 from benchmarks.about import about
 from benchmarks.harness import (
     add_common_arguments,
+    device,
     interleave,
     megabytes,
     peak_memory,
+    positive,
     result_path,
     save,
     spread,
@@ -31,6 +34,7 @@ from benchmarks.harness import (
     write,
 )
 from benchmarks.propagation_methods import OURS, Method, Propagation, methods, own_layer
+from mdsrec_pyg.cli.ending import run_script
 from mdsrec_pyg.memory import use_huge_pages
 
 SIZES = (7_000, 23_000, 200_000, 1_000_000)
@@ -42,11 +46,15 @@ def parse() -> argparse.Namespace:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     add_common_arguments(parser)
-    parser.add_argument("--num-nodes", type=int, nargs="+", help=f"N (default: {SIZES})")
-    parser.add_argument("--num-neighbors", type=int, nargs="+", help="H (default: 10; 5, 20 once)")
-    parser.add_argument("--channels", type=int, nargs="+", help="D (default: 64; 32, 128 once)")
+    parser.add_argument("--num-nodes", type=positive, nargs="+", help=f"N (default: {SIZES})")
+    parser.add_argument(
+        "--num-neighbors", type=positive, nargs="+", help="H (default: 10; 5, 20 once)"
+    )
+    parser.add_argument(
+        "--channels", type=positive, nargs="+", help="D (default: 64; 32, 128 once)"
+    )
     parser.add_argument("--dtype", nargs="+", choices=DTYPES, default=["float32"])
-    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--device", type=device, default="cpu")
     parser.add_argument("--methods", nargs="+", help="only these, beside ours (default: all)")
     parser.add_argument("--layer", action="append", default=[], help="module:Class, to compare too")
     parser.add_argument("--seconds", type=float, default=20, help="about, a configuration")
@@ -71,13 +79,16 @@ def configurations(args: argparse.Namespace) -> Iterator[tuple[int, int, int, st
             yield (SIZES[-1], 10, 64, dtype)  # last, as it takes most of the time
 
 
-def random_graph(num_nodes: int, num_neighbors: int, dtype: torch.dtype) -> Data:
+def random_graph(
+    num_nodes: int, num_neighbors: int, dtype: torch.dtype, device: str = "cpu"
+) -> Data:
     """H random neighbors an item, sorted by target: no locality, the worst case for caches."""
-    generator = torch.Generator().manual_seed(0)
-    target = torch.arange(num_nodes).repeat_interleave(num_neighbors)
-    source = torch.randint(num_nodes, target.shape, generator=generator)
+    generator = torch.Generator(device).manual_seed(0)
+    target = torch.arange(num_nodes, device=device).repeat_interleave(num_neighbors)
+    source = torch.randint(num_nodes, target.shape, generator=generator, device=device)
     order = torch.argsort(target * num_nodes + source)
-    weight = torch.rand(len(order), generator=generator, dtype=dtype) / num_neighbors
+    weight = torch.rand(len(order), generator=generator, dtype=dtype, device=device)
+    weight /= num_neighbors
     return Data(
         edge_index=torch.stack([source[order], target]), edge_weight=weight, num_nodes=num_nodes
     )
@@ -96,10 +107,12 @@ class Case:
         self.args, self.size = args, size
         num_nodes, num_neighbors, channels, name = size
         dtype, device = DTYPES[name], args.device
-        self.graph = random_graph(num_nodes, num_neighbors, dtype).to(device)
-        generator = torch.Generator().manual_seed(1)
-        self.x = torch.randn(num_nodes, channels, generator=generator, dtype=dtype).to(device)
-        self.grad = torch.randn(num_nodes, channels, generator=generator, dtype=dtype).to(device)
+        self.graph = random_graph(num_nodes, num_neighbors, dtype, device)
+        generator = torch.Generator(device).manual_seed(1)
+        self.x, self.grad = (
+            torch.randn(num_nodes, channels, generator=generator, dtype=dtype, device=device)
+            for _ in range(2)
+        )
         self.bytes = floor_bytes(num_nodes, num_neighbors, channels, dtype)
         self.skipped: dict[str, str] = {}
         self.ready = dict(self._prepare())
@@ -234,4 +247,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_script(main))

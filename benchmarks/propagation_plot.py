@@ -9,16 +9,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
-import matplotlib
-
-matplotlib.use("agg")
-
-from matplotlib import pyplot as plt
-
 from benchmarks.propagation_methods import OURS
+from mdsrec_pyg.cli.ending import run_script
 from mdsrec_pyg.io import atomic_write
 
 # The edges of docs/draw_architecture.py.
@@ -67,11 +63,18 @@ def number(value: float) -> str:
 
 def draw(result: dict[str, Any], path: Path) -> None:
     """Writes the picture; the ending of ``path`` says in which format."""
-    matplotlib.rcParams["svg.hashsalt"] = "mdsrec_pyg"  # the same figures, the same file
+    try:
+        import matplotlib
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ImportError(
+            "the picture needs matplotlib, which is not installed: pip install 'mdsrec_pyg[plot]'"
+        ) from error
     sizes = chosen(result)
     columns = 3 if len(sizes) == 3 else min(2, len(sizes))
     rows = -(-len(sizes) // columns)
-    figure, axes = plt.subplots(rows, columns, figsize=(5.6 * columns, 3.4 * rows), squeeze=False)
+    figure = Figure(figsize=(5.6 * columns, 3.4 * rows))
+    axes = figure.subplots(rows, columns, squeeze=False)
     for ax in axes.flat[len(sizes) :]:
         ax.set_visible(False)
     for ax, size in zip(axes.flat, sorted(sizes), strict=False):
@@ -80,10 +83,29 @@ def draw(result: dict[str, Any], path: Path) -> None:
     shape = f"H={any_row['num_neighbors']}, D={any_row['channels']}, {any_row['dtype']}"
     figure.suptitle(f"Propagation forward and backward, {shape}, {result['hardware']}", fontsize=11)
     figure.tight_layout()
-    with atomic_write(path) as temporary:
+    # A salt for the names in it: the same figures, the same file.
+    with (
+        matplotlib.rc_context({"svg.hashsalt": "mdsrec_pyg"}),
+        atomic_write(path) as temporary,
+    ):
         metadata = {"Date": None} if path.suffix == ".svg" else None
         figure.savefig(temporary, metadata=metadata)
-    plt.close(figure)
+
+
+def read_result(path: Path) -> dict[str, Any]:
+    """A result of ``propagation.py``.
+
+    Raises:
+        ValueError: The file is none.
+    """
+    try:
+        result: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        if chosen(result):
+            return result
+        reason = "it has no rows"
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        reason = f"{type(error).__name__}: {error}"
+    raise ValueError(f"{path} must be a result of benchmarks.propagation ({reason})")
 
 
 def main() -> None:
@@ -93,9 +115,9 @@ def main() -> None:
     default = Path(__file__).parent.parent / "docs" / "propagation.svg"
     parser.add_argument("--out", type=Path, default=default)
     args = parser.parse_args()
-    draw(json.loads(args.result.read_text()), args.out)
+    draw(read_result(args.result), args.out)
     print(f"wrote {args.out}")
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_script(main))

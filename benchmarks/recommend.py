@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import gc
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -30,11 +31,13 @@ from benchmarks.harness import (
     interleave,
     megabytes,
     peak_memory,
+    positive,
     result_path,
     save,
     table,
     write,
 )
+from mdsrec_pyg.cli.ending import run_script
 from mdsrec_pyg.memory import use_huge_pages
 from mdsrec_pyg.nn import MDSRec, Relations, SASRec, SequentialRecommender
 from mdsrec_pyg.nn.votes.training_votes import TrainingVotes
@@ -51,18 +54,20 @@ COLUMNS = ["model", "items", "way", "p50_ms", "p99_ms", "users_per_s", "recall",
 def parse() -> argparse.Namespace:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--sizes", type=int, nargs="+", default=[10_000, 100_000, 1_000_000])
+    parser.add_argument("--sizes", type=positive, nargs="+", default=[10_000, 100_000, 1_000_000])
     parser.add_argument("--models", nargs="+", default=list(MODELS), choices=MODELS)
-    parser.add_argument("--calls", type=int, default=300, help="timed calls for one user, each way")
-    parser.add_argument("--slow-calls", type=int, default=10, help="of recommend() itself")
-    parser.add_argument("-k", type=int, default=10)
-    parser.add_argument("--length", type=int, default=20, help="mean number of history items")
-    parser.add_argument("--batch", type=int, default=512, help="users of the calls for many")
-    parser.add_argument("--channels", type=int, default=64, help="a modality")
-    parser.add_argument("--edges", type=int, default=100, help="votes of an item and modality")
-    parser.add_argument("--most-edges", type=int, default=20_000_000, help="of a modality")
+    parser.add_argument(
+        "--calls", type=positive, default=300, help="timed calls for one user, each way"
+    )
+    parser.add_argument("--slow-calls", type=positive, default=10, help="of recommend() itself")
+    parser.add_argument("-k", type=positive, default=10)
+    parser.add_argument("--length", type=positive, default=20, help="mean number of history items")
+    parser.add_argument("--batch", type=positive, default=512, help="users of the calls for many")
+    parser.add_argument("--channels", type=positive, default=64, help="a modality")
+    parser.add_argument("--edges", type=positive, default=100, help="votes of an item and modality")
+    parser.add_argument("--most-edges", type=positive, default=20_000_000, help="of a modality")
     parser.add_argument("--spread", type=float, default=0.5, help="deviation inside a cluster")
-    parser.add_argument("--candidates", type=int, default=200)
+    parser.add_argument("--candidates", type=positive, default=200)
     parser.add_argument("--factory", help="FAISS index (default: FaissIndex's own)")
     parser.add_argument("--search", help="FAISS search parameters, such as nprobe=32")
     add_common_arguments(parser)
@@ -284,4 +289,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_script(main))

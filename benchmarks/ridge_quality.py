@@ -9,6 +9,7 @@ is trained, so nothing but the graph differs.
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -20,8 +21,9 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from benchmarks.about import about
-from benchmarks.harness import add_common_arguments, result_path, save, table
+from benchmarks.harness import add_common_arguments, positive, result_path, save, table
 from mdsrec_pyg import FolderDataset, evaluate, leave_last_out
+from mdsrec_pyg.cli.ending import run_script
 from mdsrec_pyg.data import SequenceBatch, Split
 from mdsrec_pyg.graphs import local_ridge_graph, ridge_graph, ridge_precision
 from mdsrec_pyg.memory import use_huge_pages
@@ -65,9 +67,11 @@ def parse() -> argparse.Namespace:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("folders", type=Path, nargs="+")
-    parser.add_argument("--modalities", nargs="+", default=["image", "text"])
-    parser.add_argument("--candidates", type=int, nargs="+", help="a target (default: 100 200 400)")
-    parser.add_argument("--num-neighbors", type=int, default=100, help="edges kept of an item")
+    parser.add_argument("--modalities", nargs="+", help="default: all in the folder")
+    parser.add_argument(
+        "--candidates", type=positive, nargs="+", help="a target (default: 100 200 400)"
+    )
+    parser.add_argument("--num-neighbors", type=positive, default=100, help="edges kept of an item")
     add_common_arguments(parser)
     args = parser.parse_args()
     args.candidates = args.candidates or ([5] if args.short else [100, 200, 400])
@@ -94,7 +98,7 @@ def compare(folder: Path, args: argparse.Namespace) -> list[dict[str, Any]]:
     dataset = FolderDataset(folder, modalities=args.modalities)
     split = leave_last_out(dataset.interactions)
     rows = []
-    for name in args.modalities:
+    for name in dataset.features:
         exact = sp.csr_matrix((0, 0))
         for form, seconds, graph in graphs(dataset, split, name, args):
             matrix = sparse(graph)
@@ -134,4 +138,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_script(main))

@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from benchmarks.harness import child_environment, table
 from mdsrec_pyg import SyntheticDataset
+from mdsrec_pyg.cli.ending import run_script
 
 
 def parse() -> argparse.Namespace:
@@ -101,4 +102,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_script(main))

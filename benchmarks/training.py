@@ -17,7 +17,16 @@ import numpy as np
 import torch
 
 from benchmarks.about import about
-from benchmarks.harness import add_common_arguments, megabytes, result_path, save, spread, table
+from benchmarks.harness import (
+    add_common_arguments,
+    device,
+    megabytes,
+    positive,
+    result_path,
+    save,
+    spread,
+    table,
+)
 from benchmarks.peers.environments import (
     CHOICES,
     PeerError,
@@ -29,6 +38,7 @@ from benchmarks.peers.environments import (
 )
 from benchmarks.peers.equal_time import equal_time
 from mdsrec_pyg import FolderDataset, leave_last_out
+from mdsrec_pyg.cli.ending import run_script
 from mdsrec_pyg.data import Split
 from mdsrec_pyg.memory import use_huge_pages
 
@@ -57,19 +67,21 @@ def parse() -> argparse.Namespace:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--modalities", nargs="+", default=["image", "text"])
+    parser.add_argument("--modalities", nargs="+", help="default: all in the folder")
     parser.add_argument("--ours", nargs="+", choices=OURS, default=list(OURS))
     parser.add_argument("--peers", choices=CHOICES, default="all")
-    parser.add_argument("--channels", type=int, help="width (default: 64; 8 in short form)")
+    parser.add_argument("--channels", type=positive, help="width (default: 64; 8 in short form)")
     parser.add_argument("--num-layers", type=int, default=1)
-    parser.add_argument("--num-heads", type=int, default=2)
-    parser.add_argument("--max-length", type=int, default=50)
+    parser.add_argument("--num-heads", type=positive, default=2)
+    parser.add_argument("--max-length", type=positive, default=50)
     parser.add_argument("--dropout", type=float, default=0.3)
-    parser.add_argument("--batch-size", type=int, default=128)
+    parser.add_argument("--batch-size", type=positive, default=128)
     parser.add_argument("--lr", type=float, default=1e-3)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--steps", type=int, help="time so many steps instead of whole epochs")
+    parser.add_argument(
+        "--device", type=device, default="cuda" if torch.cuda.is_available() else "cpu"
+    )
+    parser.add_argument("--steps", type=positive, help="time so many steps instead of whole epochs")
     parser.add_argument(
         "--accuracy-minutes",
         type=float,
@@ -220,4 +232,4 @@ def close(workers: Mapping[str, Worker]) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_script(main))

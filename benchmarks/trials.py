@@ -47,6 +47,9 @@ TRIALS: dict[str, list[dict[str, Any]]] = {
     ],
 }
 
+#: Models that cannot do without a modality.
+NEEDS_FEATURES = ("EASE+features", "SASRecF", "MDSRec-paper", "MDSRec")
+
 #: Each part of MDSRec off in turn.
 ABLATIONS: dict[str, dict[str, Any]] = {
     "votes only": {"vectors": False},

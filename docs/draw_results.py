@@ -23,7 +23,7 @@ from matplotlib import pyplot as plt
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.accuracy import RESULTS, read_rows  # noqa: E402
+from benchmarks.accuracy_rows import RESULTS, read_rows  # noqa: E402
 from benchmarks.accuracy_table import final_rows  # noqa: E402
 from benchmarks.trials import TRIALS  # noqa: E402
 from mdsrec_pyg.io import atomic_write  # noqa: E402

@@ -17,9 +17,11 @@ product texts, most of them longer than its 256 tokens, in about a minute on one
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import Any
 
+from mdsrec_pyg.cli.ending import run_script
 from mdsrec_pyg.encoders import download_images, encode_images, encode_texts
 
 
@@ -109,7 +111,4 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except (ValueError, ImportError, OSError) as error:  # a mistake, a library or file not there
-        raise SystemExit(f"error: {error}") from error
+    sys.exit(run_script(main))  # a mistake in the options or the data ends in one line

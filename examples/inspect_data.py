@@ -15,10 +15,12 @@ random ones would; one warning, about test targets that have no training interac
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 from mdsrec_pyg import FolderDataset, SyntheticDataset
-from mdsrec_pyg.datasets import RecommendationDataset
+from mdsrec_pyg.cli.ending import run_script
+from mdsrec_pyg.datasets import SPLITS, RecommendationDataset
 from mdsrec_pyg.inspection import inspect_dataset, plot_inspection
 
 
@@ -30,6 +32,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--format", choices=("png", "svg"), default="png", help="of the pictures")
     parser.add_argument("--modalities", nargs="+", help="default: all in the folder")
     parser.add_argument("--duplicates", choices=("keep", "drop"), default="keep")
+    parser.add_argument("--split", choices=sorted(SPLITS), default="leave_last_out")
     parser.add_argument("--cutoff", type=int, default=20, help="of the hit rates")
     parser.add_argument("--neighbors", type=int, default=10, help="that modalities are compared by")
     parser.add_argument("--centers", type=int, default=32, help="that modalities are compared by")
@@ -47,6 +50,7 @@ def main(argv: list[str] | None = None) -> None:
         dataset = FolderDataset(args.folder, args.modalities, duplicates=args.duplicates)
     inspection = inspect_dataset(
         dataset,
+        split=args.split,
         seed=args.seed,
         k=args.cutoff,
         num_neighbors=args.neighbors,
@@ -67,7 +71,4 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except ValueError as error:  # a mistake in the options or the data, said by the library
-        raise SystemExit(f"error: {error}") from error
+    sys.exit(run_script(main))  # a mistake in the options or the data ends in one line

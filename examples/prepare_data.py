@@ -16,9 +16,11 @@ from __future__ import annotations
 import argparse
 import inspect
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from mdsrec_pyg.cli.ending import run_script
 from mdsrec_pyg.datasets import SOURCES as OTHERS
 from mdsrec_pyg.datasets import AmazonReviewsDataset, RecommendationDataset
 
@@ -132,7 +134,4 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except ValueError as error:  # a mistake in the options or the data, said by the library
-        raise SystemExit(f"error: {error}") from error
+    sys.exit(run_script(main))  # a mistake in the options or the data ends in one line

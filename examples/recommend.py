@@ -16,12 +16,14 @@ voted for it, over which modality and with what share of the votes, after a few 
 from __future__ import annotations
 
 import argparse
+import sys
 import textwrap
 from pathlib import Path
 
 import pandas as pd
 
 from mdsrec_pyg import recommend
+from mdsrec_pyg.cli.ending import run_script
 from mdsrec_pyg.retrieval import (
     explain_row,
     read_history_file,
@@ -42,6 +44,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--data", type=Path, help="data set of --user; default: the run's")
     parser.add_argument("-k", type=int, default=5, help="items a user")
     parser.add_argument("--keep-seen", action="store_true", help="recommend seen items, too")
+    parser.add_argument("--skip", action="store_true", help="skip users who cannot be answered")
     parser.add_argument("--output", type=Path, metavar="FILE", help="write a table, print nothing")
     args = parser.parse_args(argv)
 
@@ -60,6 +63,7 @@ def main(argv: list[str] | None = None) -> None:
         exclude_seen=not args.keep_seen,
         item_ids=run.item_ids,
         explain=True,
+        on_error="skip" if args.skip else "raise",
     )
     if run.item_text is not None:
         table["text"] = table["item"].map(dict(zip(run.item_ids, run.item_text, strict=True)))
@@ -76,7 +80,4 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except ValueError as error:  # a mistake in the options or the data, said by the library
-        raise SystemExit(f"error: {error}") from error
+    sys.exit(run_script(main))  # a mistake in the options or the data ends in one line

@@ -15,6 +15,7 @@ item has four interactions.
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 from collections.abc import Callable
 
@@ -31,6 +32,7 @@ from mdsrec_pyg import (
     evaluate,
     leave_last_out,
 )
+from mdsrec_pyg.cli.ending import run_script
 
 
 class ResidualConv(MessagePassing):
@@ -62,53 +64,59 @@ class ResidualConv(MessagePassing):
         return edge_weight[:, None] * x_j
 
 
-parser = argparse.ArgumentParser(description="Other GNN layers over the item graphs.")
-parser.add_argument("--users", type=int, default=2000)
-parser.add_argument("--items", type=int, default=2000)
-parser.add_argument("--channels", type=int, default=64)
-parser.add_argument("--centers", type=int, default=32)
-parser.add_argument("--epochs", type=int, default=40, help="at most so many")
-parser.add_argument("--lr", type=float, default=3e-3)
-parser.add_argument("--seed", type=int, default=0)
-args = parser.parse_args()
+def main(argv: list[str] | None = None) -> None:
+    """Trains over each layer and compares."""
+    parser = argparse.ArgumentParser(description="Other GNN layers over the item graphs.")
+    parser.add_argument("--users", type=int, default=2000)
+    parser.add_argument("--items", type=int, default=2000)
+    parser.add_argument("--channels", type=int, default=64)
+    parser.add_argument("--centers", type=int, default=32)
+    parser.add_argument("--epochs", type=int, default=40, help="at most so many")
+    parser.add_argument("--lr", type=float, default=3e-3)
+    parser.add_argument("--seed", type=int, default=0)
+    args = parser.parse_args(argv)
 
-dataset = SyntheticDataset(args.users, args.items, seed=args.seed)
-split = leave_last_out(dataset.interactions)
-width = args.channels
-convs: dict[str, Callable[[], MessagePassing]] = {
-    "LightGraphConv (default)": LightGraphConv,
-    "GCNConv": lambda: GCNConv(width, width, normalize=False),
-    "GATv2Conv": lambda: GATv2Conv(width, width, edge_dim=1),
-    "ResidualConv (this file)": lambda: ResidualConv(width),
-}
-rows = {}
-for name, conv in convs.items():
-    start = time.perf_counter()
-    model = build_mdsrec(
-        dataset.features,
-        split.train,
-        "paper",
-        conv=conv,
-        channels=width,
-        num_centers=args.centers,
-        seed=args.seed,
-    )
-    trainer = Trainer(
-        model,
-        lr=args.lr,
-        epochs=args.epochs,
-        batch_size=128,
-        patience=5,
-        seed=args.seed,
-        log=lambda line: None,
-    )
-    trainer.fit(split.train, split.val)
-    metrics = evaluate(model, split.test).metrics_masked
-    rows[name] = {
-        "parameters": sum(p.numel() for p in model.parameters()),
-        **{key: metrics[key] for key in ("recall@10", "ndcg@10")},
-        "seconds": time.perf_counter() - start,
+    dataset = SyntheticDataset(args.users, args.items, seed=args.seed)
+    split = leave_last_out(dataset.interactions)
+    width = args.channels
+    convs: dict[str, Callable[[], MessagePassing]] = {
+        "LightGraphConv (default)": LightGraphConv,
+        "GCNConv": lambda: GCNConv(width, width, normalize=False),
+        "GATv2Conv": lambda: GATv2Conv(width, width, edge_dim=1),
+        "ResidualConv (this file)": lambda: ResidualConv(width),
     }
-print(f"Test, {len(split.test):,} users, whole catalog, seen items masked, seed {args.seed}:")
-table = pd.DataFrame(rows).T.astype({"parameters": int})
-print(table.to_string(float_format="{:.3f}".format))
+    rows = {}
+    for name, conv in convs.items():
+        start = time.perf_counter()
+        model = build_mdsrec(
+            dataset.features,
+            split.train,
+            "paper",
+            conv=conv,
+            channels=width,
+            num_centers=args.centers,
+            seed=args.seed,
+        )
+        trainer = Trainer(
+            model,
+            lr=args.lr,
+            epochs=args.epochs,
+            batch_size=128,
+            patience=5,
+            seed=args.seed,
+            log=lambda line: None,
+        )
+        trainer.fit(split.train, split.val)
+        metrics = evaluate(model, split.test).metrics_masked
+        rows[name] = {
+            "parameters": sum(p.numel() for p in model.parameters()),
+            **{key: metrics[key] for key in ("recall@10", "ndcg@10")},
+            "seconds": time.perf_counter() - start,
+        }
+    print(f"Test, {len(split.test):,} users, whole catalog, seen items masked, seed {args.seed}:")
+    table = pd.DataFrame(rows).T.astype({"parameters": int})
+    print(table.to_string(float_format="{:.3f}".format))
+
+
+if __name__ == "__main__":
+    sys.exit(run_script(main))  # a mistake in the options ends in one line

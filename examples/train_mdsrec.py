@@ -18,7 +18,6 @@ The run's folder, ``runs/<data>-<preset>-seed<seed>`` and further options, holds
 from __future__ import annotations
 
 import argparse
-import json
 import shlex
 import sys
 from pathlib import Path
@@ -30,40 +29,51 @@ import torch_geometric
 
 import mdsrec_pyg
 from mdsrec_pyg import FolderDataset, SyntheticDataset, Trainer, build_mdsrec, evaluate
+from mdsrec_pyg.cli.device import cpu_threads
+from mdsrec_pyg.cli.ending import run_script
 from mdsrec_pyg.datasets import SPLITS, RecommendationDataset
 from mdsrec_pyg.evaluation import save_ranks
 from mdsrec_pyg.graphs import RidgeConfig
-from mdsrec_pyg.io import write_json
-from mdsrec_pyg.nn import PRESETS, MDSRecConfig, ModelCard, Preset, Recommender
-from mdsrec_pyg.training import TrainerConfig, fit_baselines, plot_learning
+from mdsrec_pyg.io import claim, read_json, write_json
+from mdsrec_pyg.nn import PRESETS, ModelCard, Preset, Recommender
+from mdsrec_pyg.training import (
+    TrainerConfig,
+    fit_baselines,
+    plot_learning,
+    preset_options,
+    synthetic_settings,
+)
 
-# What validation chose for the synthetic data: a stronger ridge than on the real sets, as many
-# centers as planted groups, no vector of an item's own, as its four users are memorized at once,
-# and small steps for the scalars of the votes: order means nothing here, so they need no training.
-SYNTHETIC = {"l2": 300.0, "feature_weight": 30.0, "centers": 64, "lr": 3e-3, "patience": 5}
-SYNTHETIC_MODEL = {"add_id": False, "add_features": False, "bias_lr": 0.2}
+# Options that stand in a run's name by themselves, or do not belong in it.
+ELSEWHERE = ("data", "preset", "seed", "directory", "resume", "no_baselines", "threads")
 
 
-def make_parser() -> argparse.ArgumentParser:
-    """The options."""
+def make_parser(
+    usual: Preset, trainer: TrainerConfig, ridge: RidgeConfig
+) -> argparse.ArgumentParser:
+    """The options, with the defaults of a form, a trainer and a ridge."""
     parser = argparse.ArgumentParser(description="Train MDSRec on a folder.")
     parser.add_argument("--data", type=Path, help="folder of the data set; default: synthetic data")
     parser.add_argument("--modalities", nargs="+", help="default: all in the folder")
     parser.add_argument("--duplicates", choices=("keep", "drop"), default="keep")
     parser.add_argument("--split", choices=sorted(SPLITS), default="leave_last_out")
     parser.add_argument("--preset", choices=sorted(PRESETS), default="best")
-    parser.add_argument("--channels", type=int, default=MDSRecConfig.channels, help="width D")
+    parser.add_argument("--channels", type=int, default=usual.model.channels, help="width D")
     parser.add_argument(
-        "--centers", type=int, default=Preset.num_centers, help="interest centers a modality"
+        "--centers", type=int, default=usual.num_centers, help="interest centers a modality"
     )
-    parser.add_argument("--l2", type=float, default=RidgeConfig.l2, help="ridge, also EASE's")
-    parser.add_argument("--feature-weight", type=float, default=RidgeConfig.feature_weight)
-    parser.add_argument("--epochs", type=int, default=TrainerConfig.epochs, help="at most so many")
+    parser.add_argument("--l2", type=float, default=ridge.l2, help="ridge, also EASE's")
+    parser.add_argument("--feature-weight", type=float, default=ridge.feature_weight)
     parser.add_argument(
-        "--patience", type=int, default=TrainerConfig.patience, help="epochs without a better value"
+        "--memory-limit", type=int, default=ridge.memory_limit, help="bytes of the exact ridge"
     )
-    parser.add_argument("--batch-size", type=int, default=TrainerConfig.batch_size)
-    parser.add_argument("--lr", type=float, default=TrainerConfig.lr)
+    parser.add_argument("--epochs", type=int, default=trainer.epochs, help="at most so many")
+    parser.add_argument(
+        "--patience", type=int, default=trainer.patience, help="epochs without a better value"
+    )
+    parser.add_argument("--batch-size", type=int, default=trainer.batch_size)
+    parser.add_argument("--lr", type=float, default=trainer.lr)
+    parser.add_argument("--threads", type=int, help="of the CPU; default: what torch takes")
     parser.add_argument("--shuffle-ties", action="store_true", help="equal times in random order")
     parser.add_argument("--seed", type=int, default=0, help="of the training")
     parser.add_argument("--directory", type=Path, help="folder of the run, see above")
@@ -77,8 +87,7 @@ def run_directory(parser: argparse.ArgumentParser, args: argparse.Namespace) -> 
     data = "synthetic" if args.data is None else args.data.resolve().name
     name = f"{data}-{args.preset}-seed{args.seed}"
     for option, value in vars(args).items():
-        named = option in ("data", "preset", "seed", "directory", "resume", "no_baselines")
-        if not named and value != parser.get_default(option):
+        if option not in ELSEWHERE and value != parser.get_default(option):
             text = "-".join(value) if isinstance(value, list) else value
             name += f"-{option}-{text}".replace("_", "-")
     return Path("runs") / name
@@ -90,34 +99,51 @@ def say_what_next(directory: Path, user: object) -> None:
     if python.is_relative_to(Path.cwd()):
         python = python.relative_to(Path.cwd())
     print("What next\n  Recommendations of this run, with the why of each:")
-    print(f"    {python} examples/recommend.py {directory} --user {user}")
+    print(f"    {python} examples/recommend.py {directory} --user {shlex.quote(str(user))}")
     print("  Your own data (docs/guides/data.md says what the folder holds):")
     print(f"    {python} examples/train_mdsrec.py --data FOLDER")
-    print("  Layers, modalities and models of your own: docs/guides (make docs: as pages)")
+    print("  Layers, modalities, models of your own: docs/guides")
 
 
-def main(argv: list[str] | None = None) -> None:
+def main(argv: list[str] | None = None) -> int:
     """Trains, evaluates, writes."""
-    parser = make_parser()
+    parser = make_parser(Preset(), TrainerConfig(), RidgeConfig())
     args = parser.parse_args(argv)
-    if args.data is None:
-        parser.set_defaults(**SYNTHETIC)
+    own: dict[str, Any] = {}
+    if args.data is None:  # other settings are usual for synthetic data
+        form, usual = synthetic_settings(args.preset)
+        ridge = synthetic_settings("best")[0].relations or RidgeConfig()
+        parser = make_parser(form, usual, ridge)
         args = parser.parse_args(argv)
+        own = preset_options(args.preset, form)
+        print(f"settings of the synthetic data: {own}, lr {usual.lr}, patience {usual.patience}\n")
     directory = args.directory or run_directory(parser, args)
+    # One process at a time, to the end, or the files in the folder would be those of two runs.
+    with cpu_threads(args.threads), claim(directory, make=True):
+        return run(directory, args, own, argv)
+
+
+def run(
+    directory: Path,
+    args: argparse.Namespace,
+    own: dict[str, Any],
+    argv: list[str] | None,
+) -> int:
+    """Does what the options say."""
     settings = {
         "data": args.data and str(args.data.resolve()),
         **{name: vars(args)[name] for name in ("modalities", "duplicates", "split", "preset")},
         "seed": args.seed,
-        "options": {"channels": args.channels, "num_centers": args.centers},
+        "options": {**own, "channels": args.channels, "num_centers": args.centers},
     }
-    settings["options"] |= SYNTHETIC_MODEL if args.data is None else {}
-    ridge = RidgeConfig(l2=args.l2, feature_weight=args.feature_weight)
+    changed = {name: vars(args)[name] for name in ("l2", "feature_weight", "memory_limit")}
+    ridge = RidgeConfig(**changed)
     if PRESETS[args.preset].relations is not None:
-        settings["options"]["relations"] = {"l2": args.l2, "feature_weight": args.feature_weight}
+        settings["options"]["relations"] = changed
     held = directory / "settings.json"
     if args.resume and not (directory / "last.pt").exists():
         raise ValueError(f"--resume needs a run in {directory} (there is no last.pt)")
-    if held.exists() and json.loads(held.read_text()) != settings:
+    if held.exists() and read_json(held, dict, "the settings of a run") != settings:
         raise ValueError(f"--directory {directory} holds a run with other settings")
 
     dataset: RecommendationDataset = SyntheticDataset(seed=0)
@@ -130,7 +156,6 @@ def main(argv: list[str] | None = None) -> None:
     )
     model.item_ids = dataset.item_ids  # what recommendations take and give
     before = [evaluate(model, part) for part in (split.val, split.test)]
-    directory.mkdir(parents=True, exist_ok=True)
     write_json(held, settings)
     if dataset.item_text is not None:
         write_json(directory / "texts.json", list(dataset.item_text))
@@ -138,7 +163,8 @@ def main(argv: list[str] | None = None) -> None:
     trainer = Trainer(model, directory=directory, **{name: vars(args)[name] for name in names})
     history = trainer.fit(split.train, split.val, resume=(directory / "last.pt").exists())
     if history.interrupted:
-        raise SystemExit(f"interrupted: the same command continues the run in {directory}")
+        print(f"the same command continues the run in {directory}")
+        return 130
 
     models: dict[str, Recommender] = {}
     if not args.no_baselines:
@@ -175,10 +201,8 @@ def main(argv: list[str] | None = None) -> None:
         picture = str(error)
     print(f"Validation by epoch, beside the baselines: {picture}\n")
     say_what_next(directory, dataset.user_ids[split.test.user_id[0]])
+    return 0
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except ValueError as error:  # a mistake in the options or the data, said by the library
-        raise SystemExit(f"error: {error}") from error
+    sys.exit(run_script(main))  # a mistake in the options or the data ends in one line

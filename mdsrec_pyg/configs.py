@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from difflib import get_close_matches
 from numbers import Integral, Real
 from types import UnionType
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-__all__ = ["Config", "check_at_least", "check_one_of", "configure", "unknown_option"]
+__all__ = [
+    "Config",
+    "check_at_least",
+    "check_device",
+    "check_finite",
+    "check_one_of",
+    "configure",
+    "unknown_option",
+]
+
+if TYPE_CHECKING:
+    import torch
 
 C = TypeVar("C", bound="Config")
 
@@ -20,7 +32,8 @@ class Config:
 
     Raises:
         ValueError: A value of another type than the field's: a wrong number is an error where it is
-            written, not where it is used.
+            written, not where it is used. Infinity and NaN are no numbers here: an option without
+            a limit is ``None``.
     """
 
     def __post_init__(self) -> None:
@@ -29,6 +42,8 @@ class Config:
             value = getattr(self, name)
             if not _fits(value, hint):
                 raise ValueError(f"{name!r} must be {_describe(hint)} (got {value!r})")
+            if isinstance(value, Real):
+                check_finite(**{name: value})
 
     @classmethod
     def names(cls) -> list[str]:
@@ -71,6 +86,13 @@ def _fits(value: Any, hint: Any) -> bool:
         return isinstance(value, _PLAIN[hint][1]) and (hint is bool or not isinstance(value, bool))
     kind = get_origin(hint) or hint
     return not isinstance(kind, type) or isinstance(value, kind)
+
+
+def _finite(value: Any) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # an integer beyond what a float holds
+        return False
 
 
 def _describe(hint: Any) -> str:
@@ -125,6 +147,13 @@ def check_at_least(config: Config, least: float, *names: str) -> None:
             raise ValueError(f"{name!r} must {rule} (got {value})")
 
 
+def check_finite(**values: Any) -> None:
+    """Raises a ValueError that names the first value that is infinite or NaN."""
+    for name, value in values.items():
+        if not _finite(value):
+            raise ValueError(f"{name!r} must be finite (got {value})")
+
+
 def check_one_of(config: Config, name: str, *values: Any) -> None:
     """Raises a ValueError where an option has none of the values that it may have."""
     if getattr(config, name) not in values:
@@ -132,3 +161,27 @@ def check_one_of(config: Config, name: str, *values: Any) -> None:
         raise ValueError(
             f"{name!r} must be {', '.join(first)} or {last} (got {getattr(config, name)!r})"
         )
+
+
+def check_device(device: Any, name: str = "device") -> torch.device:
+    """A device of torch that can be used here.
+
+    Args:
+        device: What ``torch.device`` takes.
+        name: Name of the argument, for the message.
+
+    Raises:
+        ValueError: There is none of this name, or torch cannot use it here.
+    """
+    import torch
+
+    try:
+        found = torch.device(device)
+        torch.empty(0, device=found)
+    except (RuntimeError, AssertionError, TypeError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(
+            f"{name!r} must be a device that torch has here, such as 'cpu' (got {device!r}: "
+            f"{reason})"
+        ) from error
+    return found

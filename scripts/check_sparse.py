@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 
 import torch
 
-with warnings.catch_warnings():
-    # They script their functions on import.
-    warnings.simplefilter("ignore", DeprecationWarning)
-    import torch_scatter
-    import torch_sparse
+try:
+    with warnings.catch_warnings():
+        # They script their functions on import.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        import torch_scatter
+        import torch_sparse
+except (ImportError, OSError) as reason:  # not there, or compiled for another torch
+    sys.exit(f"error: torch-sparse or torch-scatter cannot be imported: {reason}")
 
 
 def largest_error() -> float:

@@ -23,6 +23,8 @@ import venv
 import zipfile
 from pathlib import Path
 
+from mdsrec_pyg.cli.ending import run_script
+
 ROOT = Path(__file__).resolve().parents[1]
 #: Beside the package itself and its metadata.
 IN_ARCHIVE = {"LICENSE", "MANIFEST.in", "PKG-INFO", "README.md", "pyproject.toml", "setup.cfg"}
@@ -53,7 +55,8 @@ def run(*command: str | Path, cwd: Path, quiet: bool = True) -> None:
         check=False,
     )
     if done.returncode:
-        raise SystemExit(f"{done.stdout or ''}error: failed: {' '.join(map(str, command))}")
+        print(done.stdout or "")
+        raise SystemExit(f"failed: {' '.join(map(str, command))}")
 
 
 def build(work: Path) -> tuple[Path, Path]:
@@ -128,4 +131,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_script(main))

@@ -121,4 +121,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    from mdsrec_pyg.cli.ending import run_script  # that of the wheel, whose place main() checks
+
+    sys.exit(run_script(main))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import runpy
 import sys
 from collections.abc import Callable
@@ -16,6 +17,14 @@ from torch import Tensor, nn
 from mdsrec_pyg.data.interactions import Interactions
 from mdsrec_pyg.data.sequences import SequenceBatch
 from mdsrec_pyg.data.splits import Split, leave_last_out
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks what is skipped without a GPU, so that one with a GPU can be given all of it."""
+    for item in items:
+        for mark in item.iter_markers("skipif"):
+            if re.search(r"needs (a GPU|CUDA)", str(mark.kwargs.get("reason", ""))):
+                item.add_marker("gpu")
 
 
 class ToyModel(nn.Module):
@@ -68,7 +77,11 @@ def run_script(
     def call(folder: Path, name: str, *arguments: object) -> str:
         monkeypatch.setattr(sys, "argv", [name, *map(str, arguments)])
         capsys.readouterr()
-        runpy.run_path(str(folder / name), run_name="__main__")
+        try:
+            runpy.run_path(str(folder / name), run_name="__main__")
+        except SystemExit as stop:
+            if stop.code:  # the line that it ended with, and the status
+                raise SystemExit(capsys.readouterr().err) from stop
         return capsys.readouterr().out
 
     return call

@@ -6,22 +6,25 @@ import inspect
 import re
 from collections.abc import Callable
 from dataclasses import FrozenInstanceError
-from typing import Any
+from typing import Any, get_type_hints
 
 import numpy as np
 import pytest
+import torch
 
 from mdsrec_pyg import SyntheticDataset, build_mdsrec, nn
 from mdsrec_pyg.configs import configure
-from mdsrec_pyg.data import SequenceLoader
+from mdsrec_pyg.data import SequenceLoader, temporal_split
 from mdsrec_pyg.graphs import (
     InterestCenters,
     ProductConfig,
     RidgeConfig,
     count_cooccurrences,
     product_graph,
+    ridge_precision,
 )
 from mdsrec_pyg.nn import MDSRecConfig, Preset, RelationsConfig, SASRec
+from mdsrec_pyg.nn.items.features import FeatureProjection, ItemIDs
 from mdsrec_pyg.training import Trainer, TrainerConfig
 
 CONFIGS = [ProductConfig, RidgeConfig, RelationsConfig, MDSRecConfig, Preset, TrainerConfig]
@@ -172,3 +175,42 @@ def test_an_option_of_a_part_names_the_part() -> None:
         option: dict[str, Any] = {name: 3}
         with pytest.raises(ValueError, match=rf"it is one of '{part}', {part}={{'{name}': ...}}"):
             build_mdsrec(empty.features, empty.interactions, **option)
+
+
+FLOATS = [
+    (kind, name)
+    for kind in CONFIGS
+    for name, hint in get_type_hints(kind).items()
+    if "float" in str(hint)
+]
+
+
+@pytest.mark.parametrize(("kind", "name"), FLOATS)
+@pytest.mark.parametrize("value", [float("inf"), float("-inf"), float("nan"), 10**400])
+def test_every_number_of_every_configuration_is_finite(kind: Any, name: str, value: Any) -> None:
+    with pytest.raises(ValueError, match=f"'{name}' must be finite"):
+        kind(**{name: value})
+
+
+def test_the_floats_above_are_there() -> None:
+    assert len(FLOATS) > 10
+
+
+@pytest.mark.parametrize("value", [float("inf"), float("nan")])
+@pytest.mark.parametrize(
+    ("name", "make"),
+    [
+        ("l2", lambda world, v: ridge_precision(world.interactions, l2=v)),
+        ("feature_weight", lambda world, v: ridge_precision(world.interactions, feature_weight=v)),
+        ("history_bias", lambda world, v: nn.EASE(world.interactions, history_bias=v)),
+        ("history_bias", lambda world, v: nn.Popularity(world.interactions, history_bias=v)),
+        ("scale", lambda _, v: nn.HistoryBias(5, v)),
+        ("scale", lambda _, v: FeatureProjection(torch.ones(3, 2), 4, v)),
+        ("std", lambda _, v: ItemIDs(3, 4, v)),
+        ("test_fraction", lambda world, v: temporal_split(world.interactions, test_fraction=v)),
+    ],
+)
+def test_a_number_that_is_an_argument_is_finite(name: str, make: Any, value: float) -> None:
+    world = SyntheticDataset(20, 30, num_interests=2, channels=2)
+    with pytest.raises(ValueError, match=f"'{name}' must"):
+        make(world, value)

@@ -11,9 +11,10 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "mdsrec_pyg"
 
 #: From the ground up: a folder imports from those before it only. Modules of the root that hold no
-#: folder's work (configs, io, memory, seed, version) are the ground.
+#: folder's work (configs, memory, seed, showing, version) are the ground.
 FLOORS = (
     "ground",
+    "io",
     "data",
     "datasets",
     "encoders",
@@ -28,7 +29,7 @@ FLOORS = (
 )
 #: Folders that must not know each other, though one stands below the other.
 APART = {("graphs", "datasets"), ("nn", "datasets"), ("nn", "encoders"), ("nn", "inspection")}
-GROUND = {"configs", "io", "memory", "seed", "version"}
+GROUND = {"configs", "memory", "seed", "showing", "version"}
 MOST_LINES = 300
 
 
@@ -112,4 +113,4 @@ def test_functions_stay_short() -> None:
 def test_the_root_holds_entrances_and_ground_only() -> None:
     modules = {path.stem for path in PACKAGE.glob("*.py")}
     assert modules <= {"__init__", "__main__", *GROUND}
-    assert len(modules) <= 7
+    assert len(modules) <= 8

@@ -9,6 +9,7 @@ import argparse
 import json
 import os
 import subprocess
+import sys
 import time
 import venv
 from collections.abc import Mapping, Sequence
@@ -18,6 +19,7 @@ from typing import Any
 from tqdm import tqdm
 
 from benchmarks.harness import ROOT, child_environment
+from mdsrec_pyg.cli.ending import run_script
 
 FOLDER = Path(__file__).resolve().parent
 ENVIRONMENTS = ROOT / ".venv-peers"
@@ -25,7 +27,7 @@ PEERS = ("recbole", "rectools")
 CHOICES = ("none", *PEERS, "all")
 
 
-class PeerError(RuntimeError):
+class PeerError(OSError):
     """A peer cannot be installed, cannot start, or broke off."""
 
 
@@ -184,4 +186,4 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_script(main))

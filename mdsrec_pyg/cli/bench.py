@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 import random
 import statistics
 import sys
@@ -31,6 +30,7 @@ from mdsrec_pyg.nn.mode import model_device
 from mdsrec_pyg.nn.models.mdsrec import MDSRec
 from mdsrec_pyg.nn.models.presets import build_mdsrec
 from mdsrec_pyg.retrieval import Retriever, recommend
+from mdsrec_pyg.showing import counted, json_text
 from mdsrec_pyg.training import TrainerConfig
 from mdsrec_pyg.training.optimizer import make_optimizer
 
@@ -80,6 +80,8 @@ def run(args: Namespace) -> int:
         value = getattr(args, name)
         if value is not None and value < 1:
             raise ValueError(f"--{name.replace('_', '-')} must be at least 1 (got {value})")
+    if args.seed < 0:
+        raise ValueError(f"--seed must not be negative (got {args.seed})")
     check_device(args.device)
     if args.threads is not None:
         torch.set_num_threads(args.threads)
@@ -91,7 +93,7 @@ def run(args: Namespace) -> int:
             print(f"{title} ...", file=sys.stderr)
             rows += measure(title, runs, args.repeats, device)
     result = {"about": about(args, device), "rows": rows}
-    print(json.dumps(result, indent=2) if args.json else table(result))
+    print(json_text(result, 2) if args.json else table(result))
     return 0
 
 
@@ -258,7 +260,7 @@ def about(args: Namespace, device: str) -> dict[str, Any]:
 def table(result: Mapping[str, Any]) -> str:
     """The figures for people."""
     facts = result["about"]
-    threads = f"{facts['threads']} thread(s), {facts['vectors']}"
+    threads = f"{counted(facts['threads'], 'thread')}, {facts['vectors']}"
     lines = [
         f"{facts['hardware']}, {facts['device']}, {threads}; "
         f"torch {facts['torch']}, PyG {facts['torch_geometric']}",

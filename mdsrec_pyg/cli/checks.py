@@ -19,6 +19,7 @@ from torch_geometric.typing import SparseTensor
 
 from mdsrec_pyg.nn.conv import LightGraphConv
 from mdsrec_pyg.nn.conv._propagate import KERNELS
+from mdsrec_pyg.showing import counted
 from mdsrec_pyg.version import __version__
 
 __all__ = ["Check", "all_checks"]
@@ -170,7 +171,8 @@ def check_processor() -> Check:
     """Cores, threads and vector instructions."""
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     threads, vectors = torch.get_num_threads(), torch.backends.cpu.get_cpu_capability()
-    text = f"{processor()}, {allowed} core(s) allowed, {threads} thread(s), {vectors}"
+    cores = "cores" if allowed is None else counted(allowed, "core")
+    text = f"{processor()}, {cores} allowed, {counted(threads, 'thread')}, {vectors}"
     if allowed is not None and threads > allowed:
         return Check("cpu", NOTE, text, f"more threads than cores: OMP_NUM_THREADS={allowed}")
     if allowed is not None and threads < allowed // 2:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import warnings
 from collections.abc import Sequence
 from dataclasses import asdict
 
 from mdsrec_pyg.cli.checks import PROBLEM, Check, all_checks
 from mdsrec_pyg.cli.parser import Namespace, Parser
+from mdsrec_pyg.showing import counted, json_text
 
 EXAMPLES = """\
   mdsrec doctor
@@ -36,11 +36,11 @@ def run(args: Namespace) -> int:
         found = list(all_checks())
     problems = sum(check.state == PROBLEM for check in found)
     if args.json:
-        print(json.dumps({"problems": problems, "checks": [asdict(c) for c in found]}, indent=2))
+        print(json_text({"problems": problems, "checks": [asdict(c) for c in found]}, 2))
     else:
         print(table(found))
         notes = sum(bool(check.advice) for check in found) - problems
-        print(f"\n{problems} problem(s), {notes} note(s)")
+        print(f"\n{counted(problems, 'problem')}, {counted(notes, 'note')}")
     return 1 if problems else 0
 
 

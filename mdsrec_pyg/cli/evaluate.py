@@ -20,6 +20,7 @@ from mdsrec_pyg.evaluation import (
     metrics_by_popularity,
     per_user_metric,
 )
+from mdsrec_pyg.showing import json_text
 from mdsrec_pyg.training import Run
 
 EXAMPLES = """\
@@ -83,7 +84,7 @@ def run(args: Namespace) -> int:
     if args.against is not None:
         test = _compare(trained, found, args)
     if args.json:
-        print(json.dumps(_as_json(args, found, table, test), indent=2, allow_nan=False))
+        print(json_text(_as_json(args, found, table, test), 2))
         return 0
     print(f"{found}\n\nby training interactions of the target, seen items {args.seen}:")
     print(table.to_string(float_format="{:.4f}".format, na_rep="-"))

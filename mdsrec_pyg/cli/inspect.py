@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import inspect
-import json
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from mdsrec_pyg.cli.parser import Namespace, Parser
-from mdsrec_pyg.datasets import FolderDataset, RecommendationDataset, SyntheticDataset
+from mdsrec_pyg.datasets import SPLITS, FolderDataset, RecommendationDataset, SyntheticDataset
 from mdsrec_pyg.inspection import inspect_dataset, plot_inspection
+from mdsrec_pyg.showing import json_text
 
 EXAMPLES = """\
   mdsrec inspect shop
+  mdsrec inspect shop --split temporal
   mdsrec inspect shop --modalities text --json | jq .warnings
   mdsrec inspect                                the synthetic data set"""
 
@@ -56,6 +58,12 @@ def make_parser() -> Parser:
         default="keep",
         help="further interactions of a user with the same item",
     )
+    parser.add_argument(
+        "--split",
+        choices=sorted(SPLITS),
+        default="leave_last_out",
+        help="the split that will be trained on",
+    )
     usual = inspect.signature(inspect_dataset).parameters
     for option, (name, text) in NUMBERS.items():
         parser.add_argument(
@@ -80,15 +88,16 @@ def run(args: Namespace) -> int:
     options = {
         name: getattr(args, option.replace("-", "_")) for option, (name, _) in NUMBERS.items()
     }
-    inspection = inspect_dataset(dataset, **options)
+    inspection = inspect_dataset(dataset, split=args.split, **options)
     if args.json:
-        text = json.dumps(inspection.to_dict(), indent=2, ensure_ascii=False, allow_nan=False)
-        print(text)
+        print(json_text(inspection.to_dict(), 2))
     else:
         print(inspection, end="\n\n")
     if args.json and args.out is None:
         return 0
     out = Path("runs") / f"inspect-{dataset.name}" if args.out is None else Path(args.out)
+    if out.exists() and not out.is_dir():
+        raise ValueError(f"--out must be a folder (got the file {out})")
     out.mkdir(parents=True, exist_ok=True)
     inspection.save(out / "inspection.json")
     print(f"wrote {out / 'inspection.json'}", file=sys.stderr if args.json else sys.stdout)
@@ -96,7 +105,28 @@ def run(args: Namespace) -> int:
         written = plot_inspection(inspection, dataset, out, file_format=args.format)
     except ImportError as error:
         print(f"no pictures: {error}", file=sys.stderr)
-        return 0
+        written = []
     for path in written:
         print(f"wrote {path}", file=sys.stderr if args.json else sys.stdout)
+    if not args.json:
+        _say_what_next(dataset, args)
     return 0
+
+
+def _say_what_next(dataset: RecommendationDataset, args: Namespace) -> None:
+    """The commands that come next, with the options given here."""
+    print("\nNext:")
+    if args.folder is None:
+        print("  mdsrec train\n  mdsrec inspect FOLDER")
+        return
+    folder, train = shlex.quote(args.folder), ["mdsrec", "train", "--data", args.folder]
+    if not dataset.features:  # the model needs a modality
+        print(
+            f"  mdsrec encode {folder} --text MODEL, or --image-model MODEL: a model needs features"
+        )
+    if args.modalities is not None:
+        train += ["--modalities", *args.modalities]
+    for option, usual in (("duplicates", "keep"), ("split", "leave_last_out")):
+        if getattr(args, option) != usual:
+            train += [f"--{option}", getattr(args, option)]
+    print(f"  {shlex.join(train)}")

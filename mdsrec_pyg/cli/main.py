@@ -11,13 +11,11 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-import traceback
-import warnings
 from collections.abc import Sequence
 from difflib import get_close_matches
 from types import ModuleType
-from typing import Any
 
+from mdsrec_pyg.cli.ending import FINE, USAGE, run_script
 from mdsrec_pyg.version import __version__
 
 __all__ = ["COMMANDS", "main"]
@@ -35,8 +33,6 @@ COMMANDS = {
 }
 SHELLS = ("bash", "zsh", "tcsh")
 
-FINE, MISTAKE, USAGE, INTERRUPTED, CLOSED = 0, 1, 2, 130, 141
-
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs a command.
@@ -51,35 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     words = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in words or bool(os.environ.get("MDSREC_DEBUG"))
-    try:
-        with warnings.catch_warnings():
-            if not debug:
-                warnings.formatwarning = _one_line
-            return _dispatch(words)
-    except SystemExit as stop:  # of the parser
-        return stop.code if isinstance(stop.code, int) else FINE if stop.code is None else MISTAKE
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return INTERRUPTED
-    except BrokenPipeError:
-        # Python would complain once more when it flushes standard output at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return CLOSED
-    except (ValueError, ImportError, OSError, FloatingPointError) as error:
-        if debug:
-            traceback.print_exc()
-        print(f"error: {error}", file=sys.stderr)
-        return MISTAKE
-    finally:
-        warnings.formatwarning = _STANDARD
-
-
-_STANDARD = warnings.formatwarning
-
-
-def _one_line(message: Warning | str, *place: Any, **more: Any) -> str:
-    """A warning for people who do not look into the library."""
-    return f"warning: {message}\n"
+    return run_script(lambda: _dispatch(words), debug=debug)
 
 
 def _dispatch(words: list[str]) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import re
 import types
@@ -14,6 +15,7 @@ from typing import Any, Literal, NoReturn, Union, get_args, get_origin, get_type
 import jsonargparse
 
 from mdsrec_pyg.configs import Config
+from mdsrec_pyg.showing import showable
 
 __all__ = ["Namespace", "Parser", "add_config", "argument_texts", "metavar_of", "option_texts"]
 
@@ -96,7 +98,13 @@ class Parser(jsonargparse.ArgumentParser):
                 same = [k for k in known if k.replace("-", "_") == name.replace("-", "_")]
                 name = same[0] if same else name
             words.append(f"{name}{equals}{value}")
-        found: Namespace = self.parse_args(words)
+        try:
+            found: Namespace = self.parse_args(words)
+        except UnicodeDecodeError as error:  # of a file, and says not of which
+            after = dict(itertools.pairwise(words))
+            files = [word.removeprefix("--config=") for word in words if "--config=" in word]
+            files += [after["--config"]] if "--config" in after else []
+            self.error(f"--config must be a file in UTF-8 (got {', '.join(files)}: {error})")
         for group in self.configs:
             if not isinstance(found[group], Namespace):
                 self.error(f"--{group} must be options by name, not a value (got {found[group]})")
@@ -116,6 +124,7 @@ class Parser(jsonargparse.ArgumentParser):
         message = re.sub(r'^Parser key "([^"]+)": ', r"--\1: ", message)
         for found, said in _SAID.items():
             message = re.sub(found, said, message)
+        message = showable(message)
         lines = [f"error: {message}{self._meant(message)}", f"help: {self.prog} --help"]
         self.exit(2, "\n".join(lines) + "\n")
         raise AssertionError("exit returns never")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import json
 import types
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ from mdsrec_pyg.cli.parser import Namespace, Parser, argument_texts, metavar_of,
 from mdsrec_pyg.datasets import SOURCES as OTHERS
 from mdsrec_pyg.datasets import AmazonReviewsDataset, RecommendationDataset
 from mdsrec_pyg.datasets.movielens import VERSIONS
+from mdsrec_pyg.showing import json_text
 
 #: The readers by name; their arguments are the options.
 SOURCES: dict[str, Callable[..., RecommendationDataset]] = {
@@ -112,7 +112,7 @@ def run(args: Namespace) -> int:
     if args.json:
         counts = {name: getattr(dataset, f"num_{name}") for name in ("users", "items")}
         rows = {"interactions": len(dataset.interactions), "modalities": list(dataset.features)}
-        print(json.dumps({"folder": str(out), **counts, **rows, "meta": dataset.meta}, indent=2))
+        print(json_text({"folder": str(out), **counts, **rows, "meta": dataset.meta}, 2))
         return 0
     settings = {"source": args.source, **options, "out": out}
     given = {name: value for name, value in settings.items() if value not in (None, [], ())}

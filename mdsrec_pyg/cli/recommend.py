@@ -19,6 +19,7 @@ from mdsrec_pyg.retrieval import (
     user_histories,
     write_recommendations,
 )
+from mdsrec_pyg.showing import counted, json_text, showable
 from mdsrec_pyg.training import Run
 
 EXAMPLES = """\
@@ -26,7 +27,8 @@ EXAMPLES = """\
   mdsrec recommend runs/shop --user A1 A2 --json | jq '.[0].items[].item'
   mdsrec recommend runs/shop --histories histories.tsv --output best.parquet
 
-A history is all that is needed: new users need no training, and no data set is read but for --user.
+A history is all that is needed: new users need no training, and no data set is read but for --user
+and --empty popularity. With --json, a skipped user has a reason in place of items.
 --histories takes a table with the columns user, item and perhaps timestamp (.parquet, .csv, or
 tab-separated)."""
 
@@ -45,9 +47,23 @@ def make_parser() -> Parser:
     parser.add_argument(
         "--user", nargs="+", metavar="ID", help="users of the data set, with all they have taken"
     )
-    parser.add_argument("--data", metavar="FOLDER", help="data set of --user; default: the run's")
+    parser.add_argument(
+        "--data", metavar="FOLDER", help="data set of --user and --empty; default: the run's"
+    )
     parser.add_argument("-k", type=int, default=10, metavar="INT", help="items a user")
     parser.add_argument("--keep-seen", action="store_true", help="recommend seen items, too")
+    parser.add_argument(
+        "--on-error",
+        choices=("raise", "skip"),
+        default="raise",
+        help="skip users who cannot be answered, and name them",
+    )
+    parser.add_argument(
+        "--empty",
+        choices=("raise", "popularity"),
+        default="raise",
+        help="most popular items of training for users without a history (reads the data set)",
+    )
     parser.add_argument("--explain", action="store_true", help="say why each item is recommended")
     parser.add_argument("--device", metavar="DEVICE", help="default: the CPU")
     parser.add_argument("--json", action="store_true", help="print JSON: a list of users")
@@ -65,8 +81,8 @@ def parse(argv: Sequence[str]) -> Namespace:
     if len(given) != 1:
         found = " and ".join(f"--{name}" for name in given) or "none"
         parser.error(f"give one of --history, --histories and --user (got {found})")
-    if args.data is not None and args.user is None:
-        parser.error("--data has no effect without --user")
+    if args.data is not None and args.user is None and args.empty == "raise":
+        parser.error("--data has no effect without --user or --empty popularity")
     return args
 
 
@@ -78,9 +94,14 @@ def run(args: Namespace) -> int:
     if args.user is not None:
         histories = user_histories(trained.dataset, args.user)
     elif args.history is not None:
-        histories = {"new user": [item.strip() for item in args.history.split(",")]}
+        items = [item.strip() for item in args.history.split(",")]
+        histories = {"new user": items if args.history.strip() else []}
     else:
         histories = read_history_file(args.histories)
+    counts = None
+    if args.empty == "popularity":
+        trained.check_items()
+        counts = trained.split.train.item_counts()
     table = recommend(
         trained.model,
         histories,
@@ -89,6 +110,9 @@ def run(args: Namespace) -> int:
         item_ids=trained.item_ids,
         explain=args.explain,
         device=args.device,
+        on_error=args.on_error,
+        empty=args.empty,
+        item_counts=counts,
     )
     texts = trained.item_text
     if texts is not None:
@@ -96,9 +120,10 @@ def run(args: Namespace) -> int:
         table = table.assign(text=table["item"].map(named))
     if args.output is not None:
         write_recommendations(table, args.output)
-        print(f"{len(table):,} rows written to {args.output}", file=sys.stderr)
+        print(f"{counted(len(table), 'row')} written to {args.output}", file=sys.stderr)
     elif args.json:
-        print(json.dumps(as_json(table), indent=2, ensure_ascii=False))
+        users: list[dict[str, Any]] = [*as_json(table), *table.attrs.get("skipped", ())]
+        print(json_text(users, 2))
     else:
         _print(table)
     return 0
@@ -112,13 +137,19 @@ def as_json(table: pd.DataFrame) -> list[dict[str, Any]]:
     ]
 
 
+def _why(row: dict[Any, Any]) -> str:
+    return "" if row.get("source") == "popularity" else explain_row(row)
+
+
 def _print(table: pd.DataFrame) -> None:
     if "voter_items" in table:
-        table = table.assign(why=[explain_row(row) for row in table.to_dict("records")])
+        table = table.assign(why=[_why(row) for row in table.to_dict("records")])
     if "text" in table:
         texts = [textwrap.shorten(str(text), 48, placeholder=" ...") for text in table["text"]]
         table = table.assign(text=texts)
-    shown = [name for name in ("item", "score", "text", "why") if name in table]
+    words = [name for name in ("item", "text") if name in table]
+    table = table.assign(**{name: table[name].map(showable) for name in words})
+    shown = [name for name in ("item", "score", "source", "text", "why") if name in table]
     for number, (user, rows) in enumerate(table.groupby("user", sort=False)):
-        print(f"{'' if number == 0 else chr(10)}{user}")
+        print(f"{'' if number == 0 else chr(10)}{showable(user)}")
         print(rows[shown].to_string(index=False, float_format="{:.3f}".format))

@@ -54,6 +54,8 @@ class SequenceBatch:
         target: The item that follows each position, int64 ``[B, L]``, 0 where there is none.
             ``None``: nothing to predict (evaluation, recommendation).
         target_mask: True where ``target`` counts in the loss, bool ``[B, L]``.
+        older: Rows and items of the steps that lie before those L, int64 ``[2, P]``: they are not
+            read, but taken, so they count wherever seen items do. ``None``: there are none.
         positions: The same as places, as a :class:`SequenceLoader` collates them; ``None``: the
             loss looks for them, and on a GPU waits for it.
         flat: One block of memory that holds all tensors, see :meth:`packed`; it is moved by one
@@ -65,6 +67,7 @@ class SequenceBatch:
     user_id: Tensor
     target: Tensor | None = None
     target_mask: Tensor | None = None
+    older: Tensor | None = None
     positions: LossPositions | None = None
     flat: Tensor | None = field(default=None, repr=False)
 
@@ -138,7 +141,8 @@ class SequenceBatch:
 
         Args:
             histories: One sequence of item ids a user, each with at least one item.
-            max_length: Only the newest ``max_length`` items of each are taken.
+            max_length: Only the newest ``max_length`` items of each are read; the rest is
+                ``older``.
             user_id: Users ``[B]``. Default: -1, users the training part does not know.
         """
         rows = [np.asarray(history) for history in histories]
@@ -157,7 +161,7 @@ class SequenceBatch:
             raise ValueError(
                 f"'user_id' must have one value a history (got {users.shape} for {len(rows)})"
             )
-        return pack(np.concatenate(rows), start, stop, users, max_length)
+        return pack(np.concatenate(rows), start, stop, users, max_length, older=True)
 
 
 def pack(
@@ -167,14 +171,16 @@ def pack(
     user: NDArray[np.int64],
     max_length: int,
     length: int | None = None,
+    older: bool = False,
 ) -> SequenceBatch:
     """Left-padded batch of ``item[start:stop]``, cut to the newest ``max_length`` each.
 
-    It is as long as its longest row, or ``length`` steps where that is given.
+    It is as long as its longest row, or ``length`` steps where that is given. With ``older`` it
+    says what was cut off.
     """
     if max_length < 1:
         raise ValueError(f"'max_length' must be at least 1 (got {max_length})")
-    start = np.maximum(start, stop - max_length)
+    first, start = start, np.maximum(start, stop - max_length)
     length = int((stop - start).max()) if length is None else length
     position = stop[:, None] + np.arange(-length, 0)  # [B, L]
     mask = position >= start[:, None]
@@ -182,7 +188,20 @@ def pack(
         item_id=torch.from_numpy(gather(item, position, mask)),
         mask=torch.from_numpy(mask),
         user_id=torch.from_numpy(user.astype(np.int64)),
+        older=_before(item, first, start) if older else None,
     )
+
+
+def _before(
+    item: NDArray[np.int64], first: NDArray[np.int64], start: NDArray[np.int64]
+) -> Tensor | None:
+    """Rows and items of ``item[first:start]``; ``None`` where all are empty."""
+    size = start - first
+    if not size.any():
+        return None
+    row = np.repeat(np.arange(len(size)), size)
+    place = np.arange(len(row)) + (first - (np.cumsum(size) - size))[row]
+    return torch.from_numpy(np.stack([row, item[place].astype(np.int64)]))
 
 
 def gather(

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mdsrec_pyg.data.interactions import Interactions
-from mdsrec_pyg.data.splits import Split, _queries, _targets
+from mdsrec_pyg.data.queries import make_queries, target_rows
+from mdsrec_pyg.data.splits import Split
 
 __all__ = ["SPLIT_LABELS", "given_split"]
 
@@ -70,7 +71,7 @@ def given_split(
     parts, left_out = [], []
     for code, name in ((1, "val"), (2, "test")):
         window = rank == code
-        targets = _targets(rows, window, target)
+        targets, users = target_rows(rows, window, target)
         if not len(targets):
             raise ValueError(
                 f"'labels' must leave the {name} part a row with a history before it (got "
@@ -78,7 +79,7 @@ def given_split(
             )
         asked = np.isin(rows.user_id[window], rows.user_id[targets])
         left_out.append(int((~asked).sum()))
-        parts.append(_queries(name, rows, targets, train))
+        parts.append(make_queries(name, rows, targets, train, users))
     method = f"given, target={target}, order={order}"
     if any(left_out):
         method += (

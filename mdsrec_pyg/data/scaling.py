@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import warnings
-import zipfile
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
@@ -14,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from mdsrec_pyg.data.archive import read_archive
 from mdsrec_pyg.data.features import CONSTANT, ModalFeature, fitted_items
 from mdsrec_pyg.io import atomic_write
 
@@ -72,20 +72,35 @@ class _Fitted:
         Raises:
             ValueError: ``path`` holds something else.
         """
-        try:
-            content = dict(np.load(path, allow_pickle=False))
-        except FileNotFoundError:
-            raise
-        # np.load says no to files that are not its own in many ways.
-        except (ValueError, TypeError, OSError, EOFError, zipfile.BadZipFile) as error:
-            raise ValueError(f"{path}: expected a saved {cls.__name__} ({error})") from error
+        what = f"a saved {cls.__name__}"
+        content = read_archive(path, what)
         kind = str(content.get("kind", "other arrays"))
         if kind != cls.__name__:
-            raise ValueError(f"{path}: expected a saved {cls.__name__}, got {kind}")
-        fitted = cls(**{name: content[name].item() for name in cls._options})
-        for name in cls._arrays:
-            setattr(fitted, name, content[name])
+            raise ValueError(f"{path}: expected {what}, got {kind}")
+        extra = sorted(set(content) - {"kind", *cls._arrays, *cls._options})
+        if extra:
+            raise ValueError(f"{path}: expected {what}, got {extra} beside it")
+        try:
+            fitted = cls(**{name: content[name].item() for name in cls._options})
+            for name in cls._arrays:
+                setattr(fitted, name, content[name])
+            fitted._check_arrays()
+        except (KeyError, ValueError, TypeError) as error:
+            raise ValueError(f"{path}: expected {what} ({error})") from error
         return fitted
+
+    def _check_arrays(self) -> None:
+        """Raises a ValueError where what was read cannot be what was learned."""
+        for name, shape in self._shapes().items():
+            array = getattr(self, name)
+            if array.dtype != np.float64 or array.shape != shape or not np.isfinite(array).all():
+                raise ValueError(
+                    f"{name} must hold finite float64 of shape {shape}, got {array.dtype} of shape "
+                    f"{array.shape}"
+                )
+
+    def _shapes(self) -> dict[str, tuple[int, ...]]:
+        raise NotImplementedError
 
 
 def _rows(feature: ModalFeature, train_items: Any) -> NDArray[np.int64]:
@@ -116,6 +131,9 @@ class FeatureScaler(_Fitted):
 
     _arrays = ("mean_", "scale_")
     scale_: NDArray[np.float64]
+
+    def _shapes(self) -> dict[str, tuple[int, ...]]:
+        return dict.fromkeys(self._arrays, (self.mean_.size,))
 
     def fit(
         self, feature: ModalFeature, train_items: NDArray[np.bool_] | Tensor | None = None
@@ -198,6 +216,11 @@ class FeatureReducer(_Fitted):
         if num_components < 1:
             raise ValueError(f"'num_components' must be at least 1 (got {num_components})")
         self.num_components, self.whiten = num_components, whiten
+
+    def _shapes(self) -> dict[str, tuple[int, ...]]:
+        count, width = self.num_components, self.mean_.size
+        shapes = ((width,), (count, width), (count,), (count,))
+        return dict(zip(self._arrays, shapes, strict=True))
 
     def fit(
         self, feature: ModalFeature, train_items: NDArray[np.bool_] | Tensor | None = None

@@ -3,118 +3,14 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mdsrec_pyg.data.interactions import Interactions, k_core, show_time
-from mdsrec_pyg.data.sequences import SequenceBatch, pack
+from mdsrec_pyg.data.queries import EvaluationSplit, in_training, make_queries, target_rows
 
 __all__ = ["EvaluationSplit", "Split", "leave_last_out", "temporal_split"]
-
-
-@dataclass(frozen=True, eq=False)
-class EvaluationSplit:
-    """Queries of an evaluation: a history each, and the one item that should come next.
-
-    Args:
-        name: ``'val'`` or ``'test'``.
-        user_id: User of each query, int64 ``[Q]``. A user may have several queries.
-        target: The item to be found, int64 ``[Q]``.
-        history_ptr: The history of query ``q`` is
-            ``history_item[history_ptr[q]:history_ptr[q + 1]]``. int64 ``[Q + 1]``.
-        history_item: The whole histories, oldest item first, int64.
-        num_items: Size of the catalog that is ranked.
-        tied: True where the target has the timestamp of the newest history item, so that which of
-            the two came first is not known. bool ``[Q]``. Default: none is (no timestamps).
-        known: True where the user has rows in the training part, bool ``[Q]``. Default: all have.
-
-    Raises:
-        ValueError: Shapes do not fit together, an id is out of range, or a history is empty.
-    """
-
-    name: str
-    user_id: NDArray[np.int64]
-    target: NDArray[np.int64]
-    history_ptr: NDArray[np.int64]
-    history_item: NDArray[np.int64]
-    num_items: int
-    tied: NDArray[np.bool_] = None  # type: ignore[assignment]
-    known: NDArray[np.bool_] = None  # type: ignore[assignment]
-
-    def __post_init__(self) -> None:
-        """Fills in defaults and checks."""
-        size = len(self.user_id)
-        if self.tied is None:
-            object.__setattr__(self, "tied", np.zeros(size, bool))
-        if self.known is None:
-            object.__setattr__(self, "known", np.ones(size, bool))
-        expected = {"target": size, "history_ptr": size + 1, "tied": size, "known": size}
-        for name, length in expected.items():
-            if np.shape(getattr(self, name)) != (length,):
-                raise ValueError(
-                    f"'{name}' must have shape ({length},) (got {np.shape(getattr(self, name))})"
-                )
-        if self.history_ptr[0] != 0 or self.history_ptr[-1] != len(self.history_item):
-            raise ValueError(
-                f"'history_ptr' must run from 0 to {len(self.history_item)} (got "
-                f"{self.history_ptr[0]} to {self.history_ptr[-1]})"
-            )
-        empty = np.diff(self.history_ptr) < 1
-        if empty.any():
-            raise ValueError(
-                f"'history_ptr' must give each query a history (query {empty.argmax()} has none)"
-            )
-        for name in ("target", "history_item"):
-            item = getattr(self, name)
-            if size and (item.min() < 0 or item.max() >= self.num_items):
-                raise ValueError(
-                    f"'{name}' must lie in 0..{self.num_items - 1} (got {item.min()} to "
-                    f"{item.max()})"
-                )
-
-    def __len__(self) -> int:
-        """Number of queries."""
-        return len(self.user_id)
-
-    def __repr__(self) -> str:
-        """The summary."""
-        return f"EvaluationSplit({self.summary()})"
-
-    def history(self, query: int) -> NDArray[np.int64]:
-        """The whole history of a query, oldest item first."""
-        return self.history_item[self.history_ptr[query] : self.history_ptr[query + 1]]
-
-    def summary(self) -> str:
-        """Number of queries, and the share whose target shares its timestamp with the history."""
-        if not len(self):
-            return f"{self.name}: no queries"
-        text = f"{self.name}: {len(self):,} queries, {self.tied.mean():.1%} tied"
-        if not self.known.all():
-            text += f", {1 - self.known.mean():.1%} of users unknown to training"
-        return text
-
-    def batches(self, batch_size: int, max_length: int) -> Iterator[tuple[slice, SequenceBatch]]:
-        """Batches of queries in order, without targets.
-
-        Args:
-            batch_size: Queries a batch.
-            max_length: The newest ``max_length`` items of each history are taken; a batch is as
-                long as its longest history.
-
-        Yields:
-            The queries of the batch as a slice, and their histories. Users that training does not
-            know have the id -1.
-        """
-        if batch_size < 1:
-            raise ValueError(f"'batch_size' must be at least 1 (got {batch_size})")
-        user = np.where(self.known, self.user_id, -1)
-        for start in range(0, len(self), batch_size):
-            rows = slice(start, min(start + batch_size, len(self)))
-            first, stop = self.history_ptr[:-1][rows], self.history_ptr[1:][rows]
-            yield rows, pack(self.history_item, first, stop, user[rows], max_length)
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,10 +49,19 @@ class Split:
         train = self.train.select(k_core(self.train, k))
         return Split(
             train=train,
-            val=replace(self.val, known=_in_training(self.val.user_id, train)),
-            test=replace(self.test, known=_in_training(self.test.user_id, train)),
+            val=_asked_after(self.val, train),
+            test=_asked_after(self.test, train),
             method=f"{self.method}, training part {k}-core",
         )
+
+
+def _asked_after(queries: EvaluationSplit, train: Interactions) -> EvaluationSplit:
+    """The same queries beside another training part."""
+    return replace(
+        queries,
+        known=in_training(queries.user_id, train),
+        cold=train.item_counts()[queries.target] == 0,
+    )
 
 
 def leave_last_out(interactions: Interactions) -> Split:
@@ -194,8 +99,8 @@ def leave_last_out(interactions: Interactions) -> Split:
     train = interactions.select(is_train)
     return Split(
         train=train,
-        val=_queries("val", interactions, last - 1, train),
-        test=_queries("test", interactions, last, train),
+        val=make_queries("val", interactions, last - 1, train),
+        test=make_queries("test", interactions, last, train),
         method=method,
     )
 
@@ -214,8 +119,10 @@ def temporal_split(
     all go to the later part, so with coarse time (days) the fractions hold roughly. Nothing in the
     training part is younger than any target, and nothing in validation than any test target.
 
-    Queries come from users with an interaction in the window and one before it. New users
-    have no history and are not asked about. The validation window is history of the test queries.
+    Queries come from users with an interaction in the window and one before it. New users have no
+    history and are not asked about; the parts say how many they are (``num_left_out``), and of how
+    many targets training holds nothing (``cold``). The validation window is history of the test
+    queries.
 
     Args:
         interactions: All interactions, with timestamps.
@@ -232,7 +139,9 @@ def temporal_split(
         raise ValueError("'interactions' must have timestamps for a temporal split (got None)")
     if target not in ("first", "all"):
         raise ValueError(f"'target' must be 'first' or 'all' (got {target!r})")
-    if min(val_fraction, test_fraction) <= 0 or val_fraction + test_fraction >= 1:
+    # In this form NaN is out of range, too.
+    positive = val_fraction > 0 and test_fraction > 0
+    if not (positive and val_fraction + test_fraction < 1):
         raise ValueError(
             "'val_fraction' and 'test_fraction' must be positive and sum to less than 1 (got "
             f"{val_fraction} and {test_fraction})"
@@ -241,8 +150,9 @@ def temporal_split(
     quantiles = [1 - val_fraction - test_fraction, 1 - test_fraction]
     val_start, test_start = np.quantile(time, quantiles, method="higher")
     train = interactions.select(time < val_start)
-    val_rows = _targets(interactions, (time >= val_start) & (time < test_start), target)
-    test_rows = _targets(interactions, time >= test_start, target)
+    in_val = (time >= val_start) & (time < test_start)
+    val_rows, val_left_out = target_rows(interactions, in_val, target)
+    test_rows, test_left_out = target_rows(interactions, time >= test_start, target)
     for name, size in (("training", len(train)), ("val", len(val_rows)), ("test", len(test_rows))):
         if not size:
             raise ValueError(
@@ -253,45 +163,7 @@ def temporal_split(
             )
     return Split(
         train=train,
-        val=_queries("val", interactions, val_rows, train),
-        test=_queries("test", interactions, test_rows, train),
+        val=make_queries("val", interactions, val_rows, train, val_left_out),
+        test=make_queries("test", interactions, test_rows, train, test_left_out),
         method=f"temporal at {show_time(val_start)} and {show_time(test_start)}, target={target}",
     )
-
-
-def _targets(
-    interactions: Interactions, window: NDArray[np.bool_], target: str
-) -> NDArray[np.int64]:
-    """Rows of the targets in ``window`` of users that have a history before it."""
-    rows = np.flatnonzero(window)
-    user, first = np.unique(interactions.user_id[rows], return_index=True)
-    begin = rows[first]
-    has_history = begin > interactions.user_ptr[user]
-    if target == "first":
-        return begin[has_history]
-    return rows[np.isin(interactions.user_id[rows], user[has_history])]
-
-
-def _queries(
-    name: str, interactions: Interactions, rows: NDArray[np.int64], train: Interactions
-) -> EvaluationSplit:
-    """One query a row: the row is the target, the user's rows before it are the history."""
-    user = interactions.user_id[rows]
-    start = interactions.user_ptr[user]
-    ptr = np.concatenate([[0], np.cumsum(rows - start)])
-    index = np.repeat(start - ptr[:-1], rows - start) + np.arange(ptr[-1])
-    time = interactions.timestamp
-    return EvaluationSplit(
-        name=name,
-        user_id=user,
-        target=interactions.item_id[rows],
-        history_ptr=ptr,
-        history_item=interactions.item_id[index],
-        num_items=interactions.num_items,
-        tied=None if time is None else time[rows] == time[rows - 1],  # type: ignore[arg-type]
-        known=_in_training(user, train),
-    )
-
-
-def _in_training(user: NDArray[np.int64], train: Interactions) -> NDArray[np.bool_]:
-    return np.bincount(train.user_id, minlength=train.num_users)[user] > 0

@@ -18,6 +18,7 @@ from mdsrec_pyg.datasets._reviews import read_id
 from mdsrec_pyg.datasets.raw import RawFeature, RawItems
 from mdsrec_pyg.datasets.reading.lines import (
     Problems,
+    check_length,
     check_object,
     parse_object,
     read_blocks,
@@ -27,6 +28,8 @@ from mdsrec_pyg.datasets.text import item_text
 
 # Raw id and features of an item in the files of 2014.
 ID_BYTES, CHANNELS = 10, 4_096
+# Python makes up to 520 bytes of a byte of a literal: 260 MB. The longest that we know has 300 kB.
+LONGEST_LITERAL = 500_000
 RECORD = np.dtype([("id", f"S{ID_BYTES}"), ("x", "<f4", (CHANNELS,))])
 ASIN = re.compile(rb"[A-Z0-9]{10}")
 
@@ -52,8 +55,9 @@ def parse_literal(line: bytes) -> dict[str, Any]:
     """A line that is a Python dict of literals; nothing in it is ever run.
 
     Raises:
-        ValueError: It is something else.
+        ValueError: It is something else, or too long.
     """
+    check_length(line, LONGEST_LITERAL)
     try:
         record = ast.literal_eval(line.decode())
     except UnicodeDecodeError as error:

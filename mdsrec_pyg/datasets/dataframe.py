@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 from numpy.typing import ArrayLike, NDArray
 
+from mdsrec_pyg.data.features import as_dense
 from mdsrec_pyg.data.interactions import Seconds
 from mdsrec_pyg.datasets.dataset import RecommendationDataset
 from mdsrec_pyg.datasets.prepare import prepare
@@ -50,8 +52,9 @@ def from_dataframe(
         items: A row an item, in any order; items without interactions are allowed (see
             ``keep_cold``), and items that have interactions may be missing.
         features: Array ``[len(items), F]`` by modality: row *i* belongs to row *i* of ``items``,
-            counted by position, whatever the index of ``items``. A row that is NaN throughout says
-            that the item lacks the modality.
+            counted by position, whatever the index of ``items``; or any of the forms that
+            :class:`~mdsrec_pyg.data.ModalFeature` takes. A row that is NaN throughout says that
+            the item lacks the modality.
         user: Column of raw user ids, integers or text. Integers are numbered in ascending order,
             others in the order of their first row.
         item: Column of raw item ids of ``interactions``.
@@ -122,13 +125,16 @@ def _items(
 
 
 def _feature(name: str, x: ArrayLike, ids: NDArray[Any]) -> RawFeature:
-    array = np.asarray(x)
+    dense = as_dense(x, f"'features[{name!r}]'")
+    # NumPy has no bfloat16.
+    single = dense.is_floating_point() and dense.dtype != torch.float64
+    array = (dense.float() if single else dense).cpu().numpy()
     if array.ndim != 2 or len(array) != len(ids) or not array.shape[1]:
         raise ValueError(
             f"'features[{name!r}]' must have shape ({len(ids)}, F), a row for each row of 'items' "
             f"(got {array.shape})"
         )
-    if array.dtype.kind not in "fiu":
+    if array.dtype.kind not in "fiu":  # a tensor of another kind
         raise ValueError(f"'features[{name!r}]' must hold numbers (got {array.dtype})")
     if array.dtype.kind == "f":
         missing = np.isnan(array).all(1)

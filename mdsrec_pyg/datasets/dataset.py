@@ -14,6 +14,7 @@ from mdsrec_pyg.data.features import ModalFeature
 from mdsrec_pyg.data.given_split import label_ranks
 from mdsrec_pyg.data.interactions import Interactions, k_core, time_span
 from mdsrec_pyg.datasets._save import save_dataset
+from mdsrec_pyg.showing import showable
 
 __all__ = ["RecommendationDataset"]
 
@@ -86,21 +87,22 @@ class RecommendationDataset:
         """A summary: counts, time, modalities, report."""
         rows, pairs = len(self.interactions), max(self.num_users * self.num_items, 1)
         lines = [
-            f"{type(self).__name__}({self.name})",
+            f"{type(self).__name__}({showable(self.name)})",
             f"  users:        {self.num_users:,}",
             f"  items:        {self.num_items:,}",
             f"  interactions: {rows:,}, {rows / max(self.num_users, 1):.2f} a user, "
             f"density {rows / pairs:.3%}",
             f"  time:         {time_span(self.interactions.timestamp)}",
         ]
-        width = max([12, *map(len, self.features)])
+        names = {name: showable(name, 40) for name in self.features}
+        width = max([12, *map(len, names.values())])
         for name, feature in self.features.items():
-            label = f"{name}:".ljust(width + 1)
+            label = f"{names[name]}:".ljust(width + 1)
             lines.append(
                 f"  {label} {feature.num_features} features, {feature.num_present:,} items "
                 f"({feature.num_present / self.num_items:.1%})"
             )
-        return "\n".join([*lines, *(f"  - {sentence}" for sentence in self.report)])
+        return "\n".join([*lines, *(f"  - {showable(sentence)}" for sentence in self.report)])
 
     def steps_table(self) -> str:
         """What each step of preparing left (``meta['steps']``), a line each, columns lined up."""
@@ -109,7 +111,7 @@ class RecommendationDataset:
         lines = [f"{'step':<{width}}  {'users':>11}  {'items':>11}  {'interactions':>12}  note"]
         for step in steps:
             counts = f"{step['users']:>11,}  {step['items']:>11,}  {step['interactions']:>12,}"
-            lines.append(f"{step['done']:<{width}}  {counts}  {step['note']}".rstrip())
+            lines.append(f"{step['done']:<{width}}  {counts}  {showable(step['note'])}".rstrip())
         return "\n".join(lines)
 
     def parts(self) -> dict[str, Any]:

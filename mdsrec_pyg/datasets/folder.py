@@ -16,7 +16,7 @@ from mdsrec_pyg.datasets._clean import clean_interactions
 from mdsrec_pyg.datasets._labels import split_labels
 from mdsrec_pyg.datasets._save import read_meta
 from mdsrec_pyg.datasets.dataset import RecommendationDataset
-from mdsrec_pyg.datasets.reading.arrays import read_feature
+from mdsrec_pyg.datasets.reading.arrays import read_feature, unread_features
 from mdsrec_pyg.datasets.reading.items import raw_item_ids
 from mdsrec_pyg.datasets.reading.table import (
     Table,
@@ -26,6 +26,7 @@ from mdsrec_pyg.datasets.reading.table import (
     release_memory,
 )
 from mdsrec_pyg.datasets.reading.times import timestamps
+from mdsrec_pyg.io import settle
 
 __all__ = ["FolderDataset"]
 
@@ -80,6 +81,7 @@ class FolderDataset(RecommendationDataset):
         root = Path(root)
         if not root.is_dir():
             raise ValueError(f"'root' must be a folder (got {root})")
+        settle(root)
         item_ids, item_text, image_urls = _read_items(_one_of(root, "items.jsonl", "items.parquet"))
         path = _one_of(root, "interactions.tsv", "interactions.parquet")
         table = read_table(path, ["user", "item"], ["timestamp", "split"], ids=["user"])
@@ -101,6 +103,7 @@ class FolderDataset(RecommendationDataset):
         for name in _modalities(root, modalities):
             features[name], notes = read_feature(root, name, len(item_ids))
             report += notes
+        report += unread_features(root)
         super().__init__(
             name=root.resolve().name,
             interactions=interactions,

@@ -93,6 +93,10 @@ class MMRecDataset(RecommendationDataset):
                 continue
             rows[modality], note = feature_rows(path, _load(path), raw.item_ids, zero_rows)
             notes.append(note)
+        folder = self.raw_paths["interactions"].parent
+        for path in sorted(folder.glob("*_feat.npy")):
+            if path.name not in features.values():
+                notes.append(f"{path.name} is not read: 'features' does not name it")
         items = RawItems(raw.item_ids, features=rows, source=raw.source, notes=tuple(notes))
         made = prepare(
             raw,

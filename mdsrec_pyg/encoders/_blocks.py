@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from mdsrec_pyg.encoders._shards import Block, Shards, as_float16
+from mdsrec_pyg.encoders._model import FaultTolerant, fits_half
+from mdsrec_pyg.encoders._shards import Block, Shards
 from mdsrec_pyg.io import atomic_folder
 
 __all__ = ["Encoding", "Source", "encode_source"]
@@ -49,6 +50,7 @@ class Encoding:
         path: The feature file.
         num_items: Number of items *N*.
         num_features: Number of features *F*.
+        dtype: ``'float16'``, or ``'float32'`` where half precision would lose too much.
         missing: The items that have none: ``(item, raw_id, reason)`` each.
         num_reused: Items in blocks of an earlier, interrupted run.
         seconds: Time of this run.
@@ -57,6 +59,7 @@ class Encoding:
     path: Path
     num_items: int
     num_features: int
+    dtype: str
     missing: tuple[tuple[int, Any, str], ...]
     num_reused: int
     seconds: float
@@ -65,7 +68,7 @@ class Encoding:
         """Size, time, and what is missing, by reason."""
         new = self.num_items - self.num_reused
         lines = [
-            f"{self.path}: {self.num_items:,} x {self.num_features}, float16; "
+            f"{self.path}: {self.num_items:,} x {self.num_features}, {self.dtype}; "
             f"{new:,} items in {self.seconds:.1f} s, {new / max(self.seconds, 1e-9):,.0f} a second"
         ]
         if self.num_reused:
@@ -111,18 +114,20 @@ def encode_source(
         with tqdm(
             total=size, desc=modality, unit=source.what[:-1], disable=None if progress else True
         ) as bar:
+            model = FaultTolerant(encoder, source.what)
             for number, (start, stop) in enumerate(shards.blocks):
                 if number not in done:
-                    shards.save(number, _encode_block(source, encoder, start, stop, bar))
+                    shards.save(number, _encode_block(source, model, start, stop, bar))
                 else:
                     bar.update(stop - start)
-        missing, width = _merge(source, shards)
+        missing, width, dtype = _merge(source, shards)
         shards.remove()
     reused = sum(shards.blocks[number][1] - shards.blocks[number][0] for number in done)
     encoding = Encoding(
         source.folder / f"{modality}.npy",
         size,
         width,
+        dtype,
         tuple((row, source.raw_ids[row], missing[row]) for row in sorted(missing)),
         reused,
         time.perf_counter() - started,
@@ -147,11 +152,11 @@ def _say(
         log(f"blocks       {len(done)} of {len(shards.blocks)} done before, in {shards.folder}")
 
 
-def _encode_block(source: Source, encoder: Any, start: int, stop: int, bar: Any) -> Block:
+def _encode_block(source: Source, model: FaultTolerant, start: int, stop: int, bar: Any) -> Block:
     rows = np.array([row for row in range(start, stop) if row not in source.reasons], np.int64)
     reasons = {row: source.reasons[row] for row in range(start, stop) if row in source.reasons}
     bar.update(len(reasons))
-    x: NDArray[np.float16] | None = None
+    x: NDArray[np.float32] | None = None
     for batch, inputs in source.read(rows):
         errors = {row: str(i) for row, i in zip(batch.tolist(), inputs, strict=True) if _bad(i)}
         good = [value for value in inputs if not _bad(value)]
@@ -160,9 +165,12 @@ def _encode_block(source: Source, encoder: Any, start: int, stop: int, bar: Any)
         bar.update(len(batch))
         if not good:
             continue
-        features = as_float16(encoder(good), len(good), items, source.what)
+        items, features, failed = model(good, items)
+        reasons |= failed
+        if not len(items):
+            continue
         if x is None:
-            x = np.zeros((stop - start, features.shape[1]), np.float16)
+            x = np.zeros((stop - start, features.shape[1]), np.float32)
         if features.shape[1] != x.shape[1]:
             raise ValueError(
                 f"'model' must return the same number of features each time (got {x.shape[1]}, "
@@ -170,35 +178,47 @@ def _encode_block(source: Source, encoder: Any, start: int, stop: int, bar: Any)
             )
         x[items - start] = features
     # A block in which nothing could be read has no width yet: the merge knows it from the others.
-    return Block(start, stop, np.zeros((stop - start, 0), np.float16) if x is None else x, reasons)
+    if x is None:
+        x = np.zeros((stop - start, 0), np.float32)
+    return Block(start, stop, x.astype(np.float16) if fits_half(x) else x, reasons)
 
 
 def _bad(value: Any) -> bool:
     return isinstance(value, ValueError)
 
 
-def _merge(source: Source, shards: Shards) -> tuple[dict[int, str], int]:
-    """Writes features, mask and list of what is missing; reasons by row and width."""
+def _merge(source: Source, shards: Shards) -> tuple[dict[int, str], int, str]:
+    """Writes features, mask and list of what is missing; reasons by row, width and precision."""
     size, blocks = len(source.raw_ids), range(len(shards.blocks))
-    widths = {shards.load(block).x.shape[1] for block in blocks} - {0}
+    widths, kinds, first = set(), set(), ""
+    for number in blocks:
+        block = shards.load(number)
+        widths.add(block.x.shape[1])
+        kinds.add(block.x.dtype.name)
+        why = (reason for row, reason in block.reasons.items() if row not in source.reasons)
+        first = first or next(why, "")
+    widths -= {0}
+    dtype = "float32" if "float32" in kinds else "float16"
     if len(widths) != 1:
-        problem = "none could be read" if not widths else f"got {sorted(widths)} features"
+        none = f"none could be read: {first}"
+        problem = none if not widths else f"got {sorted(widths)} features"
         raise ValueError(f"{source.folder}: expected {source.what} of one width ({problem})")
     (width,) = widths
     missing: dict[int, str] = {}
+    descr = {"float16": "<f2", "float32": "<f4"}[dtype]
     name = source.modality
     with atomic_folder(source.folder, key=f"{name}.npy") as temporary:
         with (temporary / f"{name}.npy").open("wb") as features:
             # No memory map: where the disk is full, that kills the process instead of raising.
             np.lib.format.write_array_header_1_0(
-                features, {"descr": "<f2", "fortran_order": False, "shape": (size, width)}
+                features, {"descr": descr, "fortran_order": False, "shape": (size, width)}
             )
             for number in blocks:
                 block = shards.load(number)
                 missing |= block.reasons
                 empty = np.zeros((block.stop - block.start, width), np.float16)
                 x = block.x if block.x.shape[1] else empty
-                features.write(x.astype("<f2", order="C", copy=False).tobytes())
+                features.write(x.astype(descr, order="C", copy=False).tobytes())
         mask = np.ones(size, bool)
         mask[list(missing)] = False
         np.save(temporary / f"{name}_mask.npy", mask)
@@ -207,4 +227,4 @@ def _merge(source: Source, shards: Shards) -> tuple[dict[int, str], int]:
             table.writerow(["item", "raw_id", "reason"])
             for row in sorted(missing):
                 table.writerow([row, source.raw_ids[row], " ".join(missing[row].split())])
-    return missing, width
+    return missing, width, dtype

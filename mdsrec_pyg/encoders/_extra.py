@@ -12,6 +12,8 @@ from typing import Any
 
 import torch
 
+from mdsrec_pyg.configs import check_device
+
 DTYPES = ("float32", "float16", "bfloat16")
 
 
@@ -53,7 +55,7 @@ def choose_device(device: str | torch.device | None) -> torch.device:
     """The device asked for, or else the GPU if there is one."""
     if device is None:
         device = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(device)
+    return check_device(device)
 
 
 def choose_dtype(dtype: str | torch.dtype | None, device: torch.device) -> torch.dtype:

@@ -134,7 +134,7 @@ async def _request(client: httpx.AsyncClient, url: httpx.URL, limits: Limits) ->
             return bytes(body)
     except (PrivateAddressError, UnknownHostError, httpx.UnsupportedProtocol) as error:
         raise FailedError(str(error)) from error
-    except UnicodeError as error:  # httpx reads the location, too
+    except (httpx.InvalidURL, UnicodeError) as error:  # httpx reads the location, too
         raise FailedError(f"redirected to no URL: {error}") from error
     except httpx.TransportError as error:
         reason = " ".join(str(error).split()) or "no answer"

@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import fcntl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from mdsrec_pyg.io import claim
+
 
 @contextmanager
 def exclusive(path: Path, what: str) -> Iterator[None]:
-    """Holds the lock file ``path``; it goes with the process, however that ends.
+    """Holds the lock file ``path`` and with it its folder, see :func:`~mdsrec_pyg.io.claim`.
 
     Raises:
         ValueError: Another process holds it.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ValueError(
-                f"{what} is being done by another process ({path} is locked)"
-            ) from None
+    with claim(path.parent, f"{what} is being done", name=path.name, make=True):
         yield

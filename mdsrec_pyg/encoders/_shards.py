@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -14,11 +13,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mdsrec_pyg.data.archive import read_archive
 from mdsrec_pyg.encoders._lock import exclusive
 from mdsrec_pyg.io import atomic_write
 
 # Raise it whenever the same key gives other content than before.
-VERSION = 1
+VERSION = 2
 
 
 @dataclass
@@ -27,7 +27,7 @@ class Block:
 
     start: int
     stop: int
-    x: NDArray[np.float16]
+    x: NDArray[Any]  # float16, or float32 where that would lose too much
     reasons: dict[int, str] = field(default_factory=dict)
 
     def save(self, path: Path) -> None:
@@ -41,9 +41,14 @@ class Block:
     @classmethod
     def load(cls, path: Path, start: int, stop: int) -> Block:
         """Reads a block."""
-        with np.load(path, allow_pickle=False) as file:
-            reasons = zip(file["rows"].tolist(), file["reasons"].tolist(), strict=True)
-            return cls(start, stop, file["x"], dict(reasons))
+        file = read_archive(path, "a block of an earlier run")
+        x, rows, reasons = file["x"], file["rows"].tolist(), file["reasons"].tolist()
+        inside = all(start <= row < stop for row in rows)
+        if x.ndim != 2 or len(x) != stop - start or x.dtype not in (np.float16, np.float32):
+            raise ValueError(f"{x.dtype} of shape {x.shape} for {stop - start} rows")
+        if not inside or len(rows) != len(reasons):
+            raise ValueError("reasons of other rows")
+        return cls(start, stop, x, dict(zip(rows, reasons, strict=True)))
 
 
 class Shards:
@@ -69,19 +74,26 @@ class Shards:
         return self.folder / f"{block:06d}.npz"
 
     def done(self) -> list[int]:
-        """The blocks that are on disk."""
-        return [block for block in range(len(self.blocks)) if self.path(block).is_file()]
+        """The blocks that are on disk and whole; a damaged one is made again."""
+        return [block for block in range(len(self.blocks)) if self._is_whole(block)]
+
+    def _is_whole(self, block: int) -> bool:
+        try:
+            self.load(block)
+        except ValueError:
+            return False
+        return True
 
     def load(self, block: int) -> Block:
         """Reads a block that is on disk."""
-        path = self.path(block)
+        return self.load_from(self.path(block), block)
+
+    def load_from(self, path: Path, block: int) -> Block:
+        """Reads a block of that number from a file."""
         try:
             return Block.load(path, *self.blocks[block])
-        except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
-            raise ValueError(
-                f"{path}: expected a block of an earlier run ({error}); remove the file and start "
-                "again"
-            ) from error
+        except (ValueError, KeyError, TypeError, FileNotFoundError) as error:
+            raise ValueError(f"{path}: expected a block of this run ({error})") from error
 
     def save(self, block: int, content: Block) -> None:
         """Writes a block."""
@@ -97,26 +109,3 @@ class Shards:
     def remove(self) -> None:
         """Removes the shards of all runs of the modality: its file is newer than any of them."""
         shutil.rmtree(self.root, ignore_errors=True)
-
-
-def as_float16(
-    features: Any, size: int, items: NDArray[np.int64], what: str
-) -> NDArray[np.float16]:
-    """Features ``[B, F]`` of one batch in half precision, checked."""
-    x = np.asarray(features.detach().float().cpu() if hasattr(features, "detach") else features)
-    if x.ndim != 2 or len(x) != size or x.shape[1] < 1 or x.dtype.kind not in "fiu":
-        raise ValueError(
-            f"'model' must return numbers of shape ({size}, F) for {size} {what} (got {x.dtype} of "
-            f"shape {x.shape})"
-        )
-    with np.errstate(over="ignore"):
-        half = x.astype(np.float16)
-    finite = np.isfinite(half)
-    if not finite.all():
-        row, column = np.argwhere(~finite)[0]
-        raise ValueError(
-            f"'model' must return numbers that half precision holds, at most 65504 (got "
-            f"{x[row, column]} for item {items[row]}, column {column}; dtype='float32' or "
-            "'bfloat16' helps where half precision overflows inside the model)"
-        )
-    return half

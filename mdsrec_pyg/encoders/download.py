@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import csv
+import errno
+import math
 import os
 from collections import Counter
 from collections.abc import Callable, Coroutine
@@ -24,6 +26,13 @@ from mdsrec_pyg.io import atomic_write
 __all__ = ["Download", "Downloads", "download_images"]
 
 USER_AGENT = "mdsrec_pyg image downloader"
+
+# What no other image would fare better with: disk full, quota, read-only, forbidden, broken, too
+# many open files.
+FOR_ALL = {
+    *(errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO),
+    *(errno.EMFILE, errno.ENFILE),
+}
 
 # What is said of each status.
 WORDS = {
@@ -100,9 +109,11 @@ def download_images(
 
     Only ``http`` and ``https`` are followed, and each connection, redirects included, is made to an
     address that was found to lie outside the local network: URLs in metadata are written by others,
-    and must not make this machine ask its neighbors. Proxies, which would look names up
-    themselves, are not used. Answers take at most ``2 * concurrency * max_bytes`` of memory, and
-    the two images that are decoded at a time up to 15 bytes a pixel.
+    and must not make this machine ask its neighbors. Proxies, which would look names up themselves,
+    are not used. Whatever one item's URL, answer or file name does is that item's failure, with its
+    reason; a full disk or a folder that cannot be written to ends the call. Answers take at most
+    ``2 * concurrency * max_bytes`` of memory, and the two images that are decoded at a time up to
+    15 bytes a pixel.
 
     Args:
         folder: The data set folder.
@@ -128,13 +139,14 @@ def download_images(
         ImportError: The extra ``encode`` is not installed.
         ValueError: An argument is not as it should be, there is no such column, or another process
             downloads into ``images``.
+        OSError: The images cannot be written.
     """
     _check(concurrency=concurrency, max_bytes=max_bytes, max_pixels=max_pixels)
     _check(
         least=0, retries=retries, backoff=backoff, max_redirects=max_redirects, min_side=min_side
     )
-    if not timeout > 0:
-        raise ValueError(f"'timeout' must be positive (got {timeout})")
+    if not 0 < timeout < math.inf:
+        raise ValueError(f"'timeout' must be positive and finite (got {timeout})")
     for library in ("httpx", "PIL.Image"):
         require(library)
     from mdsrec_pyg.encoders._fetch import Limits
@@ -168,7 +180,7 @@ def download_images(
 
 def _check(least: int = 1, **values: float) -> None:
     for name, value in values.items():
-        if value < least:
+        if not least <= value < math.inf:
             raise ValueError(f"'{name}' must be at least {least} (got {value})")
 
 
@@ -176,7 +188,11 @@ def _before(raw_ids: list[Any], urls: list[str | None], present: dict[str, Path]
     """What is known of each item before anything is fetched."""
     rows = []
     for raw_id, url in zip(raw_ids, urls, strict=True):
-        path = present.get(file_name(raw_id))
+        try:
+            path = present.get(file_name(raw_id))
+        except ValueError as error:  # no name for a file
+            rows.append(Download(raw_id, "failed", reason=str(error)))
+            continue
         if path is not None:
             rows.append(Download(raw_id, "present", path.stat().st_size))
         elif not url or not url.strip():
@@ -233,13 +249,28 @@ class _Job:
             done = self.rows[row]
             try:
                 body, suffix = await fetch(client, url.strip(), self.limits, checker)
+                self._save(file_name(done.raw_id) + suffix, body)
+                self.rows[row] = replace(done, status="ok", bytes=len(body))
             except FailedError as error:
                 self.rows[row] = replace(done, status="failed", reason=str(error))
-            else:
-                with atomic_write(self.target / (file_name(done.raw_id) + suffix)) as temporary:
-                    temporary.write_bytes(body)
-                self.rows[row] = replace(done, status="ok", bytes=len(body))
+            # The libraries below raise what they do not announce, and one URL of a million that
+            # finds it must not cost the others.
+            except Exception as error:
+                if isinstance(error, OSError) and error.errno in FOR_ALL:
+                    raise
+                reason = f"{type(error).__name__}: {error}"
+                self.rows[row] = replace(done, status="failed", reason=reason)
             bar.update()
+
+    def _save(self, name: str, body: bytes) -> None:
+        path = self.target / name
+        try:
+            with atomic_write(path) as temporary:
+                temporary.write_bytes(body)
+        except OSError as error:
+            raise OSError(
+                error.errno, f"{error.strerror} (the same call continues)", str(path)
+            ) from error
 
 
 def _run(job: Coroutine[Any, Any, None]) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from mdsrec_pyg.encoders._extra import require
 
-__all__ = ["FORMATS", "open_image", "quiet_pillow"]
+__all__ = ["FORMATS", "count_pixels", "open_image", "quiet_pillow"]
 
 #: Pillow's names of the formats that are read, and the suffix that each gets. No others: Pillow
 #: also knows formats that start other programs.
@@ -24,13 +24,18 @@ FORMATS = {
 }
 
 
-#: Pixels of the largest image that is decoded: 150 MB of RGB.
+#: Pixels of the largest image that is decoded: Pillow takes 200 MB for it, and as much again for a
+#: moment.
 MAX_PIXELS = 50_000_000
 
 
 #: Longer over shorter side of an image that is decoded. Models scale the shorter side to a few
 #: hundred pixels and crop then: 8 x 100,000 pixels, a file of 2 kB, would become gigabytes.
 MAX_RATIO = 100
+
+
+# Pixels converted at a time.
+STRIP = 100_000
 
 
 @contextmanager
@@ -72,7 +77,8 @@ def open_image(source: Any, max_pixels: int = MAX_PIXELS) -> Any:
                     f"too long: {width} x {height} pixels, at most {MAX_RATIO} to 1 are read"
                 )
             image.load()
-            return _to_rgb(image_module, operations.exif_transpose(image))
+            operations.exif_transpose(image, in_place=True)
+            return _to_rgb(image_module, image)
     except FileNotFoundError:
         raise ValueError("no such file") from None
     except _TooLargeError:
@@ -84,11 +90,34 @@ def open_image(source: Any, max_pixels: int = MAX_PIXELS) -> Any:
         raise ValueError(f"unreadable: {error or type(error).__name__}") from error
 
 
+def count_pixels(source: Any) -> int:
+    """Pixels that an image has by its header; 0 where :func:`open_image` will refuse it."""
+    image_module = require("PIL.Image")
+    try:
+        with image_module.open(source, formats=list(FORMATS)) as image:
+            return int(image.width * image.height)
+    except Exception:  # whatever it is: open_image says it
+        return 0
+
+
 class _TooLargeError(ValueError):
     pass
 
 
 def _to_rgb(image_module: Any, image: Any) -> Any:
+    if image.mode == "RGB" and "transparency" not in image.info:
+        return image.convert("RGB")  # a copy that does not hang on the file
+    width, height = image.size
+    rgb = image_module.new("RGB", image.size)
+    # In strips: the steps of a transparent image would be five images at once.
+    step = max(1, STRIP // width)
+    for top in range(0, height, step):
+        strip = image.crop((0, top, width, min(top + step, height)))
+        rgb.paste(_strip_to_rgb(image_module, strip), (0, top))
+    return rgb
+
+
+def _strip_to_rgb(image_module: Any, image: Any) -> Any:
     if "A" in image.getbands() or "transparency" in image.info:
         image = image.convert("RGBA")
         white = image_module.new("RGBA", image.size, "white")

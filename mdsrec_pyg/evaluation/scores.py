@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+
+
+class DivergedError(ValueError, FloatingPointError):
+    """Scores or vectors are no numbers: a wrong input, and to who trains, a loss of precision."""
 
 
 def seen_items(
@@ -18,14 +24,27 @@ def seen_items(
     return torch.from_numpy(pair // num_items), torch.from_numpy(pair % num_items)
 
 
-def check_scores(model: torch.nn.Module, scores: Tensor, shape: tuple[int, int]) -> None:
-    """Raises an error that names the model if its scores have a wrong shape or are NaN."""
-    name = type(model).__name__
+def check_scores(
+    model: torch.nn.Module, scores: Tensor, shape: tuple[int, int], name: Callable[[int], str]
+) -> None:
+    """Raises an error that names model and user if its scores have a wrong shape or are NaN.
+
+    Args:
+        model: What scored.
+        scores: Its answer.
+        shape: What the answer must have.
+        name: The user of a row.
+    """
     if scores.shape != shape:
-        raise ValueError(f"{name}.score must return shape {shape} (got {tuple(scores.shape)})")
+        kind = type(model).__name__
+        raise ValueError(f"{kind}.score must return shape {shape} (got {tuple(scores.shape)})")
     if scores.amax().isnan():  # NaN is the largest; one pass, nothing of [B, N] is made
-        row = int(scores.isnan().any(1).nonzero()[0])
-        raise ValueError(
-            f"{name}.score must return numbers (got NaN, first in row {row} of a batch): the model "
-            "has diverged or its input is broken"
-        )
+        raise diverged(model, name(int(scores.amax(1).isnan().nonzero()[0])))
+
+
+def diverged(model: torch.nn.Module, user: str) -> DivergedError:
+    """The error for a model whose scores are NaN."""
+    return DivergedError(
+        f"{type(model).__name__}.score must return numbers (got NaN, first for user {user}): the "
+        "model has diverged or its input is broken"
+    )

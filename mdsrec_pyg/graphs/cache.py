@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import os
 import warnings
@@ -12,7 +11,6 @@ from typing import Any, Literal
 
 import numpy as np
 import scipy.sparse as sp
-import torch
 from torch_geometric.data import Data
 
 from mdsrec_pyg.data.features import ModalFeature
@@ -20,12 +18,12 @@ from mdsrec_pyg.data.interactions import Interactions
 from mdsrec_pyg.graphs.build import GraphConfig, build_item_graph, graph_config
 from mdsrec_pyg.graphs.config import RidgeConfig
 from mdsrec_pyg.graphs.neighbors import as_feature, with_features
-from mdsrec_pyg.io import atomic_write
+from mdsrec_pyg.io import load_sealed, save_sealed
 
 __all__ = ["cached_item_graph"]
 
 # Raise it whenever the same input gives another graph than before.
-_VERSION = 2
+_VERSION = 3
 
 
 def cached_item_graph(
@@ -46,7 +44,8 @@ def cached_item_graph(
 
     The name of the file holds a hash of the content of every input and of every option, defaults
     included: whatever changes makes another file, and nothing stale is ever served. The features
-    are not saved again. A file that cannot be read is replaced, with a warning.
+    are not saved again. A file that is damaged or holds another graph is replaced, with a warning;
+    where it cannot be written, the graph is returned all the same, with a warning.
 
     Args:
         directory: Folder of the graphs; made if missing.
@@ -66,37 +65,33 @@ def cached_item_graph(
     feature = as_feature(x, mask)
     chosen = graph_config(config, weighting, options)
     kind = "ridge" if isinstance(chosen, RidgeConfig) else "product"
-    name = _digest(feature, interactions, chosen.to_dict())
-    path = Path(directory) / f"item_graph_{kind}_{name}.pt"
-    saved = _load(path) if path.exists() else None
+    key = _digest(feature, interactions, chosen.to_dict())
+    path = Path(directory) / f"item_graph_{kind}_{key[:20]}.pt"
+    saved = _load(path, key) if path.exists() else None
     if saved is not None:
         return with_features(Data(**saved), feature, interactions)
     graph = build_item_graph(feature, interactions, chosen)
-    path.parent.mkdir(parents=True, exist_ok=True)
     given = ("x", "mask", "train_mask")
-    saved = {key: value for key, value in graph.to_dict().items() if key not in given}
-    with atomic_write(path) as temporary:
-        torch.save(saved, temporary)
+    saved = {name: value for name, value in graph.to_dict().items() if name not in given}
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_sealed(path, {"key": key, "graph": saved})
+    except (OSError, ValueError) as error:  # hours of work are not lost for want of a cache
+        warnings.warn(f"the item graph is not cached in {path.parent}: {error}", stacklevel=2)
     return graph
 
 
-def _load(path: Path) -> dict[str, Any] | None:
-    """What the file holds, or ``None`` with a warning where that is no graph."""
-    content = io.BytesIO(path.read_bytes())  # outside: a disk that cannot be read is no broken file
+def _load(path: Path, key: str) -> dict[str, Any] | None:
+    """The graph in the file, or ``None`` with a warning where that is not the one of the key."""
     try:
-        saved = torch.load(content, weights_only=True)
-    # Where the file is cut decides what torch raises: RuntimeError, ValueError, EOFError, ...
-    except Exception as error:
-        problem = type(error).__name__
-    else:
-        if isinstance(saved, dict) and {"edge_index", "edge_weight", "num_nodes"} <= set(saved):
-            return saved
-        problem = "it holds no graph"
-    warnings.warn(
-        f"{path}: expected a saved item graph, got a broken file ({problem}): built again",
-        stacklevel=3,
-    )
-    return None
+        saved = load_sealed(path, "built again")
+        if not isinstance(saved, dict) or saved.get("key") != key:
+            raise ValueError(f"{str(path)!r} holds another graph than its name says: built again")
+    except (OSError, ValueError) as error:
+        warnings.warn(f"{path}: expected a saved item graph: {error}", stacklevel=3)
+        return None
+    graph: dict[str, Any] = saved["graph"]
+    return graph
 
 
 def _digest(feature: ModalFeature, interactions: Any, options: dict[str, Any]) -> str:
@@ -110,7 +105,7 @@ def _digest(feature: ModalFeature, interactions: Any, options: dict[str, Any]) -
         counts.sum_duplicates()
         inputs |= {"indptr": counts.indptr, "indices": counts.indices, "data": counts.data}
         options = options | {"shape": counts.shape}
-    digest = hashlib.blake2b(digest_size=10)
+    digest = hashlib.sha256()
     # The rows of a user stand in time order, so the timestamps themselves change no graph.
     for name, array in inputs.items():
         digest.update(f"{name} {array.dtype.str} {array.shape} ".encode())

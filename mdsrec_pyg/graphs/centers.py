@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 
 import numpy as np
@@ -16,6 +17,10 @@ NUM_CENTERS = 32
 
 # Items labeled at once: 64 MB of 512 features.
 _BLOCK = 2**15
+_MAX_ITEMS = 50_000
+
+# Features between 2^-20 and 2^20 have squares, and sums of these, well inside float32.
+_ORDINARY = 20
 
 
 class InterestCenters:
@@ -27,7 +32,7 @@ class InterestCenters:
         n_init: Restarts of k-means, the best is kept. (default: ``3``)
         max_items: Items that the centers are fitted on, drawn by ``random_state`` where there are
             more; all are labeled. A few dozen centers are means of thousands of items by then, so
-            that more items change them little. (default: ``50000``)
+            that more items change them little. (default: ``50000``, or ``num_centers`` if more)
 
     Attributes:
         centers_: Float tensor [K, F].
@@ -51,10 +56,12 @@ class InterestCenters:
         random_state: int = 0,
         *,
         n_init: int = 3,
-        max_items: int = 50_000,
+        max_items: int | None = None,
     ) -> None:
         if num_centers < 1:
             raise ValueError(f"'num_centers' must be at least 1 (got {num_centers})")
+        if max_items is None:
+            max_items = max(_MAX_ITEMS, num_centers)
         if max_items < num_centers:
             raise ValueError(
                 f"'max_items' must not be below 'num_centers', {num_centers} (got {max_items})"
@@ -104,33 +111,44 @@ class InterestCenters:
             )
         return self
 
-    def _fit(self, x: Tensor, sample: Tensor, present: Tensor) -> int:
+    def _fit(self, x: Tensor, rows: Tensor, present: Tensor) -> int:
         """Fits and labels; how many centers hold items."""
-        kmeans = KMeans(self.num_centers, n_init=self.n_init, random_state=self.random_state)
-        kmeans.fit(_floats(sample))
-        self._keep(torch.from_numpy(kmeans.cluster_centers_).float(), len(x))
-        middle, directions = self.centers_.mean(0), self.directions()
+        kmeans = KMeans(
+            self.num_centers,
+            n_init=self.n_init,
+            random_state=self.random_state,
+            copy_x=False,  # the sample is a copy
+        )
+        sample = _floats(rows)
+        exponent = _exponent(sample)
+        kmeans.fit(_scaled(sample, exponent))
+        centers = torch.from_numpy(kmeans.cluster_centers_).float()
+        self._keep(torch.from_numpy(_scaled(centers.numpy(), -exponent)), len(x))
+        middle, directions = centers.mean(0), self.directions()
         for block in present.cpu().nonzero()[:, 0].split(_BLOCK):
-            values = _floats(x[block.to(x.device)])
+            values = _scaled(_floats(x[block.to(x.device)]), exponent)
             self.labels_[block] = torch.from_numpy(kmeans.predict(values)).long()
             away = F.normalize(torch.from_numpy(values) - middle, dim=-1)
             self.affinity_[block] = away @ directions.t()
         return len(np.unique(kmeans.labels_))
 
-    def _fit_on(self, device: torch.device, x: Tensor, sample: Tensor, present: Tensor) -> int:
+    def _fit_on(self, device: torch.device, x: Tensor, rows: Tensor, present: Tensor) -> int:
         """The same on another device."""
-        rows, centers = sample.detach().float(), None
-        draw, least = np.random.RandomState(self.random_state), np.inf
+        sample = _floats(rows)
+        exponent = _exponent(sample)
+        sample = _scaled(sample, exponent)
+        draw, least, centers = np.random.RandomState(self.random_state), np.inf, None
         for _ in range(self.n_init):
-            start, _ = kmeans_plusplus(_floats(rows), self.num_centers, random_state=draw)
-            found, inertia = lloyd(rows.to(device), torch.from_numpy(start).to(device))
+            start, _ = kmeans_plusplus(sample, self.num_centers, random_state=draw)
+            given = torch.from_numpy(sample).to(device), torch.from_numpy(start).to(device)
+            found, inertia = lloyd(*given)
             if inertia < least:
                 centers, least = found, inertia
         assert centers is not None
-        self._keep(centers.cpu(), len(x))
+        self._keep(torch.from_numpy(_scaled(centers.cpu().numpy(), -exponent)), len(x))
         middle, directions = centers.mean(0), self.directions().to(device)
         for block in present.cpu().nonzero()[:, 0].split(_BLOCK):
-            values = x[block.to(x.device)].detach().to(device, torch.float32)
+            values = torch.from_numpy(_scaled(_floats(x[block.to(x.device)]), exponent)).to(device)
             self.labels_[block] = torch.cdist(values, centers).argmin(1).cpu()
             away = F.normalize(values - middle, dim=-1)
             self.affinity_[block] = (away @ directions.t()).cpu()
@@ -151,7 +169,9 @@ class InterestCenters:
 
     def directions(self) -> Tensor:
         """Unit vectors from the mean of the centers to each of them, [K, F]."""
-        return F.normalize(self.centers_ - self.centers_.mean(0), dim=-1)
+        table = self.centers_.numpy()
+        centers = torch.from_numpy(_scaled(table, _exponent(table)))
+        return F.normalize(centers - centers.mean(0), dim=-1)
 
     def __repr__(self) -> str:
         """Shows the settings."""
@@ -183,6 +203,22 @@ def lloyd(x: Tensor, centers: Tensor, rounds: int = 300) -> tuple[Tensor, float]
             break
     inertia = torch.cdist(x, centers).amin(1).square().sum()
     return centers + middle, float(inertia)
+
+
+def _exponent(x: NDArray[np.float32]) -> int:
+    """The power of two that brings numbers to about 1 where float32 could not hold their squares.
+
+    0 where it can, and where all are zero.
+    """
+    largest = float(np.abs(x).max())
+    if largest == 0 or 2.0**-_ORDINARY < largest < 2.0**_ORDINARY:
+        return 0
+    return -math.frexp(largest)[1]
+
+
+def _scaled(x: NDArray[np.float32], exponent: int) -> NDArray[np.float32]:
+    """Numbers times a power of two, which changes no digit of them, and so no center."""
+    return np.ldexp(x, np.int32(exponent)) if exponent else x
 
 
 def _floats(x: Tensor) -> NDArray[np.float32]:

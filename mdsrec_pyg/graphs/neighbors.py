@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch_geometric.data import Data
 
-from mdsrec_pyg.data.features import ModalFeature
+from mdsrec_pyg.data.features import ModalFeature, as_dense
 from mdsrec_pyg.data.interactions import Interactions
 
 __all__ = [
@@ -46,7 +46,7 @@ def as_feature(x: Any, mask: Any = None) -> ModalFeature:
     if isinstance(x, UnitRows):
         x = x.feature
     if not isinstance(x, ModalFeature):
-        return ModalFeature(torch.as_tensor(x).detach().cpu(), mask)
+        return ModalFeature(as_dense(x).cpu(), mask)
     if mask is not None:
         raise ValueError("'mask' must be left out where 'x' is a ModalFeature, which has its own")
     return x

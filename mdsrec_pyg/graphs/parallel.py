@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from threading import Lock
 from typing import TypeVar
 
 import torch
@@ -21,15 +22,14 @@ def map_blocks(function: Callable[[Block], Result], blocks: Iterable[Block]) -> 
     Torch runs a batch of small factorizations on one core, and the many short steps around them
     too; blocks side by side keep all cores busy. ``torch.get_num_threads()`` blocks run at once,
     each with one thread of its own, so that the results do not depend on the number of threads.
+    The number of the caller, of other threads and of threads to come stays what it was.
 
     Args:
         function: Called with each block; it must not change what other blocks read.
         blocks: The blocks. At most two a thread are ahead of the result last taken.
     """
     threads = torch.get_num_threads()
-    # The number is kept a thread, so the workers' does not reach the caller, but new threads take
-    # the one set last.
-    with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+    with ThreadPoolExecutor(threads, initializer=_take_one_thread) as pool:
         waiting: deque[Future[Result]] = deque()
         try:
             for block in blocks:
@@ -41,4 +41,19 @@ def map_blocks(function: Callable[[Block], Result], blocks: Iterable[Block]) -> 
         finally:
             for future in waiting:
                 future.cancel()
-            torch.set_num_threads(threads)
+
+
+_LOCK = Lock()
+
+
+def _take_one_thread() -> None:
+    """One thread of torch's for the calling thread alone.
+
+    Torch keeps the number a thread, but what is set last is also what threads take that begin
+    later: a thread that ends at once puts that back. A foreign thread whose first operation falls
+    into the tenth of a millisecond between the two would take one.
+    """
+    with _LOCK, ThreadPoolExecutor(1) as other:
+        before = torch.get_num_threads()  # also takes it: not again at the first operation
+        torch.set_num_threads(1)
+        other.submit(torch.set_num_threads, before).result()

@@ -53,10 +53,11 @@ def product_graph(
       the others less in proportion to their affinity: always weaker than behavior, yet of its
       order. A row without behavior edges takes :math:`b(1) s_{ij}`, as if seen together once.
 
-    Memory: one float32 copy of the features, 8 bytes a co-occurring pair and direction,
-    :math:`O(N H)` for the edges, and a few arrays of 64 MB a thread. The fill compares a short row
-    with all items, :math:`O(N F)`, up to 100,000 items; beyond that ``search=None`` means
-    ``'cells'``: with those of the ``num_probes`` nearest of :math:`\sqrt{N}` k-means cells.
+    Memory: one float32 copy of the features, 8 bytes a co-occurring pair and direction (twice that
+    while they are counted), :math:`O(N H)` for the edges, and a few arrays of 64 MB a thread. The
+    fill compares a short row with all items, :math:`O(N F)`, up to 100,000 items; beyond that
+    ``search=None`` means ``'cells'``: with those of the ``num_probes`` nearest of :math:`\sqrt{N}`
+    k-means cells.
 
     Args:
         x: Features ``[N, F]``.

@@ -15,7 +15,8 @@ This is EASE (`Steck 2019 <https://arxiv.org/abs/1905.03375>`_) with the feature
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -32,9 +33,25 @@ from mdsrec_pyg.graphs.neighbors import as_unit, row_blocks, sorted_graph, top_b
 __all__ = ["ridge_graph", "ridge_memory", "ridge_precision"]
 
 
+# Of what is computed a block of rows at a time, a block has at most this share of the matrix.
+_SHARE = 32
+
+
 def ridge_memory(num_items: int) -> int:
-    """Bytes that :func:`ridge_precision` needs: the float64 matrix and its float32 inverse."""
+    """Bytes that the exact ridge needs: the float64 matrix and its float32 inverse.
+
+    That is the most that :func:`ridge_precision` and :func:`ridge_graph` hold beside what they are
+    given and what they return, but for some MB that do not grow with the number of items.
+    """
     return 12 * num_items**2
+
+
+def _small_blocks(num_items: int, block_size: int | None) -> Iterator[slice]:
+    """Rows in blocks that are small beside the matrix, so that copies of them are, too."""
+    step = max(1, num_items // _SHARE)
+    for rows in row_blocks(num_items, num_items, block_size):
+        for start in range(rows.start, rows.stop, step):
+            yield slice(start, min(start + step, rows.stop))
 
 
 def ridge_precision(
@@ -80,10 +97,11 @@ def ridge_precision(
         unit = as_unit(feature, present).rows.numpy()
         _check_rows(len(unit), num_items)
         for rows in row_blocks(num_items, num_items, block_size):
-            matrix[rows] += feature_weight * (unit[rows] @ unit.T)
-    users = interactions.to_csr()
-    counts = (users.T @ users).tocoo()
-    matrix[counts.row, counts.col] += counts.data
+            product = unit[rows] @ unit.T
+            product *= feature_weight
+            matrix[rows] += product
+            del product
+    _add_counts(matrix, interactions, block_size)
     matrix.flat[:: num_items + 1] += l2
     return _invert(matrix, block_size)
 
@@ -125,12 +143,24 @@ def _check_rows(given: int, num_items: int) -> None:
         raise ValueError(f"'x' must have one row an item ({num_items}), got {given}")
 
 
+def _add_counts(
+    matrix: NDArray[np.float64], interactions: Interactions, block_size: int | None
+) -> None:
+    """Adds the users that each two items share, in place."""
+    users = interactions.to_csr()
+    items = users.T.tocsr()
+    for rows in _small_blocks(len(matrix), block_size):
+        counts: Any = items[rows] @ users  # as many numbers as the block where all co-occur
+        row = np.repeat(np.arange(rows.start, rows.stop), np.diff(counts.indptr))
+        matrix[row, counts.indices] += counts.data
+
+
 def check_ridge(feature_weight: float, l2: float) -> None:
     """Raises a ValueError where the ridge matrix need not be positive definite."""
-    if not l2 > 0:
-        raise ValueError(f"'l2' must be positive (got {l2})")
-    if not feature_weight >= 0:
-        raise ValueError(f"'feature_weight' must not be negative (got {feature_weight})")
+    if not 0 < l2 < math.inf:
+        raise ValueError(f"'l2' must be positive and finite (got {l2})")
+    if not 0 <= feature_weight < math.inf:
+        raise ValueError(f"'feature_weight' must be finite and not negative (got {feature_weight})")
 
 
 def _modalities(x: Any, mask: Any) -> list[tuple[Any, Any]]:
@@ -154,7 +184,7 @@ def _invert(matrix: NDArray[np.float64], block_size: int | None) -> Tensor:
     _check_factor(int(info))
     upper = factor.T  # LAPACK leaves the inverse in one triangle only
     inverse = np.empty(upper.shape, np.float32)
-    for rows in row_blocks(len(upper), len(upper), block_size):
+    for rows in _small_blocks(len(upper), block_size):
         corner = np.triu(upper[rows, rows])
         inverse[rows, rows] = corner + np.triu(corner, 1).T
         inverse[rows, rows.stop :] = upper[rows, rows.stop :]
@@ -199,5 +229,11 @@ def ridge_graph(
         block.diagonal(rows.start).zero_()
         return block
 
-    source, target, weight = top_blocks(weights, num_items, num_items, k, block_size)
+    # A block is copied some three times while its largest entries are looked for.
+    size = max(1, num_items // 8)
+    if block_size is None:
+        size = min(size, next(row_blocks(num_items, num_items, None)).stop)
+    source, target, weight = top_blocks(
+        weights, num_items, num_items, k, size if block_size is None else min(size, block_size)
+    )
     return sorted_graph(source, target, weight, num_items)

@@ -6,6 +6,7 @@ from mdsrec_pyg.inspection.coverage import FeatureSummary, summarize_feature
 from mdsrec_pyg.inspection.difference import ModalityDifference, modality_difference
 from mdsrec_pyg.inspection.oddities import Oddities, find_oddities
 from mdsrec_pyg.inspection.pairs import DisagreeingPair
+from mdsrec_pyg.inspection.parts import SplitSummary, summarize_split
 from mdsrec_pyg.inspection.plots import plot_inspection
 from mdsrec_pyg.inspection.report import Inspection, inspect_dataset
 from mdsrec_pyg.inspection.rules import find_warnings
@@ -20,6 +21,7 @@ __all__ = [
     "InteractionSummary",
     "ModalityDifference",
     "Oddities",
+    "SplitSummary",
     "Thresholds",
     "feature_alignment",
     "find_oddities",
@@ -30,4 +32,5 @@ __all__ = [
     "plot_inspection",
     "summarize_feature",
     "summarize_interactions",
+    "summarize_split",
 ]

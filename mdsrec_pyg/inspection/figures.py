@@ -12,10 +12,12 @@ from mdsrec_pyg.data.interactions import Interactions
 from mdsrec_pyg.inspection.counts import user_lengths
 from mdsrec_pyg.inspection.difference import ModalityDifference
 from mdsrec_pyg.inspection.findings import Findings
+from mdsrec_pyg.showing import showable
 
 # The colors of the project's other pictures.
 MAIN, SECOND, OTHERS, DARK = "#c9751a", "#2f6fb3", "#b3bac4", "#333333"
 SMALL = 9
+LONGEST = 24  # of a name in a picture
 THOUSANDS = "{x:,.0f}"
 
 
@@ -29,6 +31,11 @@ def _panels(number: int, height: float = 3.4) -> tuple[Figure, list[Any]]:
     return figure, axes
 
 
+def _label(name: str, longest: int = LONGEST) -> str:
+    """A name that fits. What holds one is drawn without ``parse_math``: $ would start a formula."""
+    return showable(name, longest)
+
+
 def interactions_figure(inspection: Findings, interactions: Interactions) -> Figure:
     """Lengths, popularity, and time where it is known."""
     seconds = interactions.timestamp
@@ -39,10 +46,11 @@ def interactions_figure(inspection: Findings, interactions: Interactions) -> Fig
         _time(axes[2], seconds)
     found = inspection.interactions
     figure.suptitle(
-        f"{inspection.name}: {found.num_users:,} users, {found.num_items:,} items, "
+        f"{_label(inspection.name, 60)}: {found.num_users:,} users, {found.num_items:,} items, "
         f"{found.num_interactions:,} interactions",
         fontsize=12,
         fontweight="bold",
+        parse_math=False,
     )
     return figure
 
@@ -115,12 +123,13 @@ def modalities_figure(inspection: Findings) -> Figure:
     _hit_rates(axes[1], inspection)
     if several:
         _common(axes[2], inspection)
-    figure.suptitle(f"{inspection.name}: modalities", fontsize=12, fontweight="bold")
+    title = f"{_label(inspection.name, 60)}: modalities"
+    figure.suptitle(title, fontsize=12, fontweight="bold", parse_math=False)
     return figure
 
 
 def _names(ax: Any, names: list[str]) -> None:
-    ax.set_yticks(range(len(names)), names, fontsize=SMALL)
+    ax.set_yticks(range(len(names)), names, fontsize=SMALL, parse_math=False)
     ax.set_ylim(len(names) - 0.4, -0.6)  # the first on top
 
 
@@ -132,7 +141,7 @@ def _coverage(ax: Any, inspection: Findings) -> None:
         ):
             ax.barh(place + shift, value, 0.34, color=color)
             ax.text(value + 0.02, place + shift, f"{value:.0%}", va="center", fontsize=SMALL)
-    _names(ax, list(inspection.features))
+    _names(ax, [*map(_label, inspection.features)])
     ax.set_xlim(0, 1.18)
     ax.set_xticks([0, 0.5, 1], ["0", "50 %", "100 %"])
     ax.set_xlabel("blue: share of items, gray: of training interactions", fontsize=SMALL)
@@ -151,7 +160,7 @@ def _hit_rates(ax: Any, inspection: Findings) -> None:
             ax.barh(place + shift, value, 0.23, color=color)
             text = f"{value:.3f} {label}"
             ax.text(value + widest * 0.02, place + shift, text, va="center", fontsize=SMALL)
-    _names(ax, list(inspection.alignment))
+    _names(ax, [*map(_label, inspection.alignment)])
     ax.set_xlim(0, widest * 1.5)
     ax.locator_params(axis="x", nbins=5)
     k = found[0].k
@@ -162,7 +171,7 @@ def _hit_rates(ax: Any, inspection: Findings) -> None:
 def _common(ax: Any, inspection: Findings) -> None:
     names = []
     for place, found in enumerate(inspection.differences):
-        names.append(f"{found.first}\n{found.second}")
+        names.append(f"{_label(found.first)}\n{_label(found.second)}")
         for shift, label, value, color in (
             (-0.26, "common neighbors", found.common_neighbors, MAIN),
             (0.0, "random neighbors", found.random, OTHERS),
@@ -193,15 +202,16 @@ def pairs_figure(found: ModalityDifference) -> Figure:
     _mark(ax, found, colors)
     ax.spines[["top", "right"]].set_visible(False)
     ax.tick_params(labelsize=SMALL)
-    ax.set_xlabel(f"cosine in {found.first}", fontsize=10)
-    ax.set_ylabel(f"cosine in {found.second}", fontsize=10)
+    ax.set_xlabel(f"cosine in {_label(found.first)}", fontsize=10, parse_math=False)
+    ax.set_ylabel(f"cosine in {_label(found.second)}", fontsize=10, parse_math=False)
     _list(listing, found, colors)
     figure.suptitle(
-        f"Where {found.first} and {found.second} disagree: "
+        f"Where {_label(found.first)} and {_label(found.second)} disagree: "
         f"{found.common_neighbors:.1%} common neighbors of {found.num_neighbors} "
         f"(random {found.random:.1%}), agreement of groups {found.agreement:.2f}",
         fontsize=12,
         fontweight="bold",
+        parse_math=False,
     )
     return figure
 
@@ -241,13 +251,14 @@ def _list(ax: Any, found: ModalityDifference, colors: dict[str, str]) -> None:
         if pair.alike_in != shown:
             height -= step * 0.2 if shown else 0
             shown = pair.alike_in
-            ax.text(0, height, f"Alike in {shown} only", fontsize=11, color=color, va="top")
+            title = f"Alike in {_label(shown)} only"
+            ax.text(0, height, title, fontsize=11, color=color, va="top", parse_math=False)
             height -= step * 0.5
-        cosines = ", ".join(f"{name} {value:.2f}" for name, value in pair.cosine.items())
+        cosines = ", ".join(f"{_label(name)} {value:.2f}" for name, value in pair.cosine.items())
         lines = [f"{number}. {cosines}"]
         for raw_id, text in zip(pair.raw_ids, pair.texts, strict=True):
-            # A dollar sign would start a formula.
-            words = textwrap.shorten(f"{raw_id}  {text}", 88, placeholder=" ...")
-            lines.append("    " + words.replace("$", r"\$"))
-        ax.text(0, height, "\n".join(lines), fontsize=8.5, va="top", color=DARK)
+            words = f"{showable(raw_id, 60)}  {showable(text)}"
+            lines.append("    " + textwrap.shorten(words, 88, placeholder=" ..."))
+        listed = "\n".join(lines)
+        ax.text(0, height, listed, fontsize=8.5, va="top", color=DARK, parse_math=False)
         height -= step

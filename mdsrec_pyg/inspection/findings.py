@@ -9,6 +9,7 @@ from mdsrec_pyg.inspection.counts import InteractionSummary
 from mdsrec_pyg.inspection.coverage import FeatureSummary
 from mdsrec_pyg.inspection.difference import ModalityDifference
 from mdsrec_pyg.inspection.oddities import Oddities
+from mdsrec_pyg.inspection.parts import SplitSummary
 from mdsrec_pyg.inspection.thresholds import DataWarning
 
 __all__ = ["Findings"]
@@ -23,7 +24,8 @@ class Findings:
         seed: Seed of all samples.
         interactions: Counts, over all interactions.
         features: Coverage and soundness of each modality.
-        alignment: Hit rates of each modality, over the training part of leave-last-out.
+        split: The split that was looked at: its parts, cold targets, users without a history.
+        alignment: Hit rates of each modality, over the training part.
         differences: Each two modalities compared.
         oddities: Leaks and oddities.
         sampled: What was sampled, a sentence each.
@@ -34,6 +36,7 @@ class Findings:
     name: str
     seed: int
     interactions: InteractionSummary
+    split: SplitSummary
     features: dict[str, FeatureSummary]
     alignment: dict[str, Alignment]
     differences: list[ModalityDifference]

@@ -26,7 +26,6 @@ class Oddities:
     """What a data set should not have, or what one should know of. Shares lie between 0 and 1.
 
     Args:
-        users_not_split: Users with fewer than three interactions, left out of the split.
         items_only_held_out: Items that occur in validation or test and not in training.
         test_targets_unknown: Share of the test targets that have no training interaction.
         identical_users: Users whose whole sequence of items another user has, too.
@@ -44,7 +43,6 @@ class Oddities:
         test_targets_tied: Share of the test targets with the timestamp of the newest history item.
     """
 
-    users_not_split: int
     items_only_held_out: int
     test_targets_unknown: float
     identical_users: int
@@ -87,7 +85,6 @@ def find_oddities(
     held_out = np.unique(np.concatenate([split.val.target, split.test.target]))
     clock = _Times() if interactions.timestamp is None else _times(interactions, split, now)
     return Oddities(
-        users_not_split=int(((length > 0) & (length < 3)).sum()),
         items_only_held_out=int((count[held_out] == 0).sum()),
         test_targets_unknown=float((count[split.test.target] == 0).mean()),
         identical_users=identical,

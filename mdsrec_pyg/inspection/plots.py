@@ -10,6 +10,7 @@ from typing import Any
 from mdsrec_pyg.datasets.dataset import RecommendationDataset
 from mdsrec_pyg.inspection.findings import Findings
 from mdsrec_pyg.io import atomic_write
+from mdsrec_pyg.showing import file_name
 
 __all__ = ["plot_inspection"]
 
@@ -25,7 +26,8 @@ def plot_inspection(
 
     ``interactions``: lengths, popularity, time. ``modalities``: coverage, hit rates, common
     neighbors (if there are modalities). ``pairs-<a>-<b>``: cosines of two modalities, and the pairs
-    of items that they disagree about most.
+    of items that they disagree about most. In the names of files, what a file cannot be called
+    becomes ``-``, with a hash after it.
 
     Args:
         inspection: The figures.
@@ -56,7 +58,9 @@ def plot_inspection(
     if inspection.features:
         drawn["modalities"] = figures.modalities_figure(inspection)
     for found in inspection.differences:
-        drawn[f"pairs-{found.first}-{found.second}"] = figures.pairs_figure(found)
+        drawn[f"pairs-{file_name(found.first)}-{file_name(found.second)}"] = figures.pairs_figure(
+            found
+        )
     with matplotlib.rc_context({"svg.hashsalt": "mdsrec_pyg"}):  # the same figures, the same file
         return [_write(figure, folder / f"{name}.{file_format}") for name, figure in drawn.items()]
 

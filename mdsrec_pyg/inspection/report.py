@@ -7,7 +7,8 @@ import os
 from dataclasses import asdict, replace
 from typing import Any
 
-from mdsrec_pyg.data.splits import leave_last_out
+from mdsrec_pyg.data.splits import Split
+from mdsrec_pyg.datasets import SPLITS
 from mdsrec_pyg.datasets.dataset import RecommendationDataset
 from mdsrec_pyg.inspection.alignment import feature_alignment
 from mdsrec_pyg.inspection.counts import summarize_interactions
@@ -15,6 +16,7 @@ from mdsrec_pyg.inspection.coverage import summarize_feature
 from mdsrec_pyg.inspection.difference import FIT_ITEMS, modality_difference
 from mdsrec_pyg.inspection.findings import Findings
 from mdsrec_pyg.inspection.oddities import find_oddities
+from mdsrec_pyg.inspection.parts import summarize_split
 from mdsrec_pyg.inspection.rules import find_warnings
 from mdsrec_pyg.inspection.table import format_inspection
 from mdsrec_pyg.inspection.thresholds import Thresholds
@@ -36,6 +38,7 @@ class Inspection(Findings):
             "name": self.name,
             "seed": self.seed,
             "interactions": asdict(self.interactions),
+            "split": asdict(self.split),
             "features": {name: asdict(found) for name, found in self.features.items()},
             "alignment": {name: asdict(found) for name, found in self.alignment.items()},
             "differences": [found.to_dict() for found in self.differences],
@@ -55,6 +58,7 @@ class Inspection(Findings):
 def inspect_dataset(
     dataset: RecommendationDataset,
     *,
+    split: str | Split = "leave_last_out",
     seed: int = 0,
     k: int = 20,
     num_neighbors: int = 10,
@@ -66,8 +70,11 @@ def inspect_dataset(
 ) -> Inspection:
     """Looks at a data set before anything is trained.
 
-    Features are judged on the training part of leave-last-out alone; held-out rows enter only
-    where the question is about them (counts, copies of histories, cold and tied targets).
+    Features are judged on the training part of the split alone; held-out rows enter only where the
+    question is about them (counts, copies of histories, cold and tied targets).
+
+    Example:
+        >>> print(inspect_dataset(dataset, split="temporal"))
 
     Time and memory are bounded for large sets by ``max_queries``: similarities to the whole
     catalog are computed for so many users or items, in blocks of 64 MB. Beside the data set, one
@@ -75,6 +82,8 @@ def inspect_dataset(
 
     Args:
         dataset: The data set.
+        split: The split that will be trained on: a name of :data:`~mdsrec_pyg.datasets.SPLITS`, or
+            a split of these interactions.
         seed: Seed of samples, shuffles and k-means.
         k: Cutoff of the hit rates.
         num_neighbors: Neighbors *H* that modalities are compared by.
@@ -88,20 +97,24 @@ def inspect_dataset(
         The figures.
 
     Raises:
-        ValueError: No user has three interactions, or an option is out of range.
+        ValueError: The data have no such split (leave-last-out: no user has three interactions;
+            given: it came with none), or an option is out of range.
     """
+    if seed < 0:
+        raise ValueError(f"'seed' must not be negative (got {seed})")
     interactions = dataset.interactions
-    split = leave_last_out(interactions)
+    parts = _split_of(dataset, split)
     inspection = Inspection(
         name=dataset.name,
         seed=seed,
         interactions=summarize_interactions(interactions),
+        split=summarize_split(interactions, parts),
         features={
-            name: summarize_feature(feature, split.train, dataset.item_ids)
+            name: summarize_feature(feature, parts.train, dataset.item_ids)
             for name, feature in dataset.features.items()
         },
         alignment=feature_alignment(
-            dataset.features, split.train, k=k, max_queries=max_queries, seed=seed
+            dataset.features, parts.train, k=k, max_queries=max_queries, seed=seed
         ),
         differences=modality_difference(
             dataset.features,
@@ -113,12 +126,32 @@ def inspect_dataset(
             item_ids=dataset.item_ids,
             item_text=dataset.item_text,
         ),
-        oddities=find_oddities(interactions, split, dataset.user_ids, now=now),
+        oddities=find_oddities(interactions, parts, dataset.user_ids, now=now),
         sampled=_sampled(dataset, max_queries, seed),
-        notes=list(dataset.report),
+        notes=_notes(dataset, split),
         warnings=[],
     )
     return replace(inspection, warnings=find_warnings(inspection, thresholds))
+
+
+def _split_of(dataset: RecommendationDataset, split: str | Split) -> Split:
+    if isinstance(split, Split):
+        return split
+    if split not in SPLITS:
+        names = ", ".join(map(repr, sorted(SPLITS)))
+        raise ValueError(f"'split' must be a Split or one of {names} (got {split!r})")
+    return SPLITS[split](dataset)
+
+
+def _notes(dataset: RecommendationDataset, split: str | Split) -> list[str]:
+    """What was said while reading, and whether another split came with the data."""
+    notes = list(dataset.report)
+    if dataset.labels is not None and split in ("leave_last_out", "temporal"):
+        notes.append(
+            "the data came with a split of their own, another than the one looked at: "
+            "split='given' looks at it"
+        )
+    return notes
 
 
 def _sampled(dataset: RecommendationDataset, max_queries: int, seed: int) -> list[str]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from mdsrec_pyg.inspection.findings import Findings
 from mdsrec_pyg.inspection.thresholds import DataWarning, Thresholds
+from mdsrec_pyg.showing import counted
 
 __all__ = ["find_warnings"]
 
@@ -43,13 +44,14 @@ def find_warnings(inspection: Findings, thresholds: Thresholds | None = None) ->
 def _alignment(inspection: Findings, limits: Thresholds) -> Iterator[DataWarning]:
     for name, found in inspection.alignment.items():
         rates = f"hit rate at {found.k} is {found.hit_rate:.4f}"
-        shuffled = f"with shuffled rows {found.shuffled:.4f} ({found.num_queries:,} queries)"
+        queries = counted(found.num_queries, "query", "queries")
+        shuffled = f"with shuffled rows {found.shuffled:.4f} ({queries})"
         few = found.num_queries < limits.few_queries
         if few or found.num_candidates < limits.small_catalog * found.k:
             yield DataWarning(
                 "alignment_unclear",
-                f"{name}: {found.num_queries:,} queries over {found.num_candidates:,} items are "
-                "too few to tell whether the features are aligned",
+                f"{name}: {queries} over {counted(found.num_candidates, 'item')}, too few to tell "
+                "whether the features are aligned",
                 f"Look at some items by hand: does row i of {name}.npy belong to the item whose "
                 '"item" is i in the items file?',
             )
@@ -94,7 +96,7 @@ def _coverage(inspection: Findings, limits: Thresholds) -> Iterator[DataWarning]
         if found.num_zero:
             yield DataWarning(
                 "zero_rows",
-                f"{name}: {found.num_zero:,} items count as present and have a row of zeros",
+                f"{name}: {counted(found.num_zero, 'item')} with a row of zeros, though present",
                 f"Set them to False in {name}_mask.npy (bool [N]), so that they count as missing: "
                 "mask = np.load(...).any(axis=1)",
             )
@@ -105,8 +107,8 @@ def _rows(inspection: Findings, limits: Thresholds) -> Iterator[DataWarning]:
         if found.num_duplicates > limits.duplicates * found.num_present:
             yield DataWarning(
                 "duplicated_rows",
-                f"{name}: {found.num_duplicates:,} items have exactly the row of an item before "
-                f"them; {found.largest_duplicate_size:,} share one, among them "
+                f"{name}: {counted(found.num_duplicates, 'item')} with exactly the row of an item "
+                f"before; {found.largest_duplicate_size:,} share one, among them "
                 f"{', '.join(found.largest_duplicate)}",
                 'Look at these items. A placeholder ("no picture", an empty text) is no feature: '
                 f"set its items to False in {name}_mask.npy. Variants of one product may stay, or "
@@ -119,8 +121,8 @@ def _rows(inspection: Findings, limits: Thresholds) -> Iterator[DataWarning]:
             )
             yield DataWarning(
                 "constant_columns",
-                f"{name}: {number:,} of {found.num_features:,} columns have one value in all rows "
-                f"({zero:,} are zero), among them column {some[0]}",
+                f"{name}: columns with one value in all rows: {number:,} of {found.num_features:,} "
+                f"({zero:,} of zeros), among them column {some[0]}",
                 f"Drop these columns from {name}.npy (x[:, x.std(axis=0) > 0]): they say nothing, "
                 "and those that are not zero pull all cosines up. Many of them: is the output of "
                 "the right layer of the encoder stored?",
@@ -128,8 +130,8 @@ def _rows(inspection: Findings, limits: Thresholds) -> Iterator[DataWarning]:
         if found.num_extreme:
             yield DataWarning(
                 "extreme_rows",
-                f"{name}: {found.num_extreme:,} rows are more than 20 times as long as the median "
-                f"row, the longest {found.max_length_ratio:,.0f} times",
+                f"{name}: {counted(found.num_extreme, 'row')} more than 20 times as long as the "
+                f"median row, the longest {found.max_length_ratio:,.0f} times",
                 f"Encode these items again (overflow in half precision, another encoder?), or set "
                 f"them to False in {name}_mask.npy: standardization and k-means follow them",
             )
@@ -156,17 +158,27 @@ def _leaks(inspection: Findings, limits: Thresholds) -> Iterator[DataWarning]:
         yield DataWarning(
             "cold_targets",
             f"{found.test_targets_unknown:.1%} of the test targets have no training interaction "
-            f"({found.items_only_held_out:,} items occur in validation or test only)",
+            f"({counted(found.items_only_held_out, 'item')} in validation or test only)",
             "Models of IDs cannot find them, features can: report results by popularity "
             "(metrics_by_popularity), or drop rare items with dataset.k_core(5), as most published "
             "sets do",
         )
+    split = inspection.split
+    if split.users_not_asked > limits.users_not_asked * split.held_out_users:
+        yield DataWarning(
+            "users_without_history",
+            f"users with held-out interactions that no query asks about: {split.users_not_asked:,} "
+            f"of {split.held_out_users:,}, as nothing of theirs stands before these",
+            "Say so with the results: they hold for users with a history only. Popularity is what "
+            "a new user can be given; another split (split=...) may ask about more of them",
+        )
     if found.share_identical_users > limits.identical_users:
         yield DataWarning(
             "identical_histories",
-            f"{found.identical_users:,} users ({found.share_identical_users:.1%}) have exactly the "
-            f"items of another user, target included; {found.largest_identical_size:,} share one "
-            f"history, among them {', '.join(found.largest_identical)}",
+            f"{counted(found.identical_users, 'user')} ({found.share_identical_users:.1%}) with "
+            f"exactly the items of another user, target included; "
+            f"{found.largest_identical_size:,} share one history, among them "
+            f"{', '.join(found.largest_identical)}",
             "Copies, shared accounts or robots give test targets away. Keep one of each in the "
             "interactions file, or drop them with dataset.filter(mask)",
         )
@@ -177,8 +189,8 @@ def _order(inspection: Findings, limits: Thresholds) -> Iterator[DataWarning]:
     if found.share_repeated_pairs > limits.repeated_pairs:
         yield DataWarning(
             "repeated_pairs",
-            f"{found.repeated_pairs:,} rows ({found.share_repeated_pairs:.1%}) repeat an item that "
-            "the user took before",
+            f"{counted(found.repeated_pairs, 'row')} ({found.share_repeated_pairs:.1%}) with an "
+            "item that the user took before",
             "If these are copies of a row, FolderDataset(root, duplicates='drop') keeps the oldest "
             "one. If people do take items again, keep them, read the results with seen items kept, "
             "and recommend(..., exclude_seen=False)",
@@ -191,13 +203,15 @@ def _order(inspection: Findings, limits: Thresholds) -> Iterator[DataWarning]:
             "Train with Trainer(model, shuffle_ties=True), so that no order is learned that is "
             "none; use finer timestamps if the source has them",
         )
+    compare = ", and compare with temporal_split(interactions), which cuts between timestamps"
+    if inspection.split.method.startswith("temporal"):
+        compare = ""
     if found.test_targets_tied is not None and found.test_targets_tied > limits.tied_targets:
         yield DataWarning(
             "tied_targets",
             f"{found.test_targets_tied:.1%} of the test targets have the timestamp of the newest "
             "history item: which came next is not known",
-            "Say so with the results (Evaluation.tied), and compare with "
-            "temporal_split(interactions), which cuts between timestamps",
+            f"Say so with the results (Evaluation.tied){compare}",
         )
 
 
@@ -218,8 +232,8 @@ def _time_range(inspection: Findings) -> Iterator[DataWarning]:
         )
     yield DataWarning(
         "time_out_of_range",
-        f"timestamps: {found.before_1990:,} rows before 1990, {found.in_future:,} in the future, "
-        f"{found.far_from_rest:,} far from all others",
+        f"timestamps: {counted(found.before_1990, 'row')} before 1990, "
+        f"{found.in_future:,} in the future, {found.far_from_rest:,} far from all others",
         advice,
     )
 

@@ -10,20 +10,23 @@ import pandas as pd
 from mdsrec_pyg.data.interactions import show_time
 from mdsrec_pyg.inspection.difference import ModalityDifference
 from mdsrec_pyg.inspection.findings import Findings
+from mdsrec_pyg.showing import counted, showable
 
 WIDTH = 100
 LABEL = 33  # the longest label and two blanks
+LONGEST = 40  # of the name of a modality
 Rows = Iterable[tuple[str, object]]
 
 
 def format_inspection(inspection: Findings) -> str:
     """The table: sections of labels and figures, then pairs and warnings."""
     parts = [
-        _section(f"{inspection.name}: all interactions", _counts(inspection)),
+        _section(f"{showable(inspection.name)}: all interactions", _counts(inspection)),
         _features(inspection),
         _alignment(inspection),
         _differences(inspection),
-        _section("Leaks and oddities (leave-last-out)", _oddities(inspection)),
+        _section(f"Split: {showable(inspection.split.method)}", _split(inspection)),
+        _section("Leaks and oddities", _oddities(inspection)),
         _sentences("Read", [text for text in inspection.notes if not text.startswith("0 ")]),
         _sentences("Sampled", inspection.sampled),
         _warnings(inspection),
@@ -70,7 +73,7 @@ def _features(inspection: Findings) -> str:
     if not inspection.features:
         return ""
     rows = {
-        name: {
+        _label(name): {
             "features": found.num_features,
             "items": f"{found.num_present:,}",
             "of items": f"{found.share_items:.1%}",
@@ -95,7 +98,7 @@ def _alignment(inspection: Findings) -> str:
         return ""
     first = next(iter(inspection.alignment.values()))
     rows = {
-        name: {
+        _label(name): {
             "hit rate": f"{found.hit_rate:.4f}",
             "shuffled": f"{found.shuffled:.4f}",
             "chance": f"{found.chance:.4f}",
@@ -118,7 +121,7 @@ def _differences(inspection: Findings) -> str:
     if not inspection.differences:
         return ""
     rows = {
-        f"{found.first}, {found.second}": {
+        f"{_label(found.first)}, {_label(found.second)}": {
             "common neighbors": f"{found.common_neighbors:.1%}",
             "random": f"{found.random:.1%}",
             "agreement": f"{found.agreement:.3f}",
@@ -140,25 +143,42 @@ def _differences(inspection: Findings) -> str:
 def _examples(found: ModalityDifference) -> str:
     if not found.examples:
         return ""
-    lines = [f"Where {found.first} and {found.second} disagree most"]
+    lines = [f"Where {_label(found.first)} and {_label(found.second)} disagree most"]
     for number, pair in enumerate(found.examples, 1):
-        cosines = ", ".join(f"{name} {value:.2f}" for name, value in pair.cosine.items())
-        lines.append(f"  {number:>2}. alike in {pair.alike_in}: cosine {cosines}")
+        cosines = ", ".join(f"{_label(name)} {value:.2f}" for name, value in pair.cosine.items())
+        lines.append(f"  {number:>2}. alike in {_label(pair.alike_in)}: cosine {cosines}")
         for raw_id, text in zip(pair.raw_ids, pair.texts, strict=True):
-            line = f"{raw_id}  {text}".rstrip()
+            line = f"{showable(raw_id)}  {showable(text)}".rstrip()
             lines.append(f"      {textwrap.shorten(line, WIDTH - 6, placeholder=' ...')}")
     return "\n".join(lines)
+
+
+def _split(inspection: Findings) -> Rows:
+    found = inspection.split
+    yield (
+        "training",
+        ", ".join(
+            [
+                counted(found.train_interactions, "interaction"),
+                counted(found.train_users, "user"),
+                counted(found.train_items, "item"),
+            ]
+        ),
+    )
+    yield "queries of validation, test", f"{found.val_queries:,}, {found.test_queries:,}"
+    yield "cold targets of validation", _share(found.val_cold, found.val_queries)
+    yield "cold targets of the test", _share(found.test_cold, found.test_queries)
+    yield "held-out users not asked about", _share(found.users_not_asked, found.held_out_users)
+    yield "test users unknown to training", f"{found.users_unknown:.1%}"
 
 
 def _oddities(inspection: Findings) -> Rows:
     found = inspection.oddities
     rows = inspection.interactions.num_interactions
-    yield "users too short to split", f"{found.users_not_split:,}"
     yield (
         "items held out only",
         _share(found.items_only_held_out, inspection.interactions.num_items),
     )
-    yield "test targets not in training", f"{found.test_targets_unknown:.1%}"
     yield (
         "users with another's history",
         _share(found.identical_users, inspection.interactions.num_users),
@@ -174,7 +194,7 @@ def _oddities(inspection: Findings) -> Rows:
 
 
 def _sentences(title: str, sentences: list[str]) -> str:
-    return "\n".join([title, *(f"  {text}" for text in sentences)]) if sentences else ""
+    return "\n".join([title, *(f"  {showable(text)}" for text in sentences)]) if sentences else ""
 
 
 def _warnings(inspection: Findings) -> str:
@@ -182,9 +202,14 @@ def _warnings(inspection: Findings) -> str:
         return "No warnings"
     lines = [f"Warnings ({len(inspection.warnings)})"]
     for warning in inspection.warnings:
-        lines += _wrap(f"[{warning.code}] {warning.message}.", 2, 4)
-        lines += _wrap(f"-> {warning.advice}.", 4, 7)
+        lines += _wrap(showable(f"[{warning.code}] {warning.message}."), 2, 4)
+        lines += _wrap(showable(f"-> {warning.advice}."), 4, 7)
     return "\n".join(lines)
+
+
+def _label(name: str) -> str:
+    """The name of a modality, of bounded width."""
+    return showable(name, LONGEST)
 
 
 def _time(seconds: float) -> str:

@@ -46,6 +46,8 @@ class Thresholds:
         duplicates: Share of the present items with another item's row (``duplicated_rows``).
         unknown_targets: Share of the test targets without a training interaction
             (``cold_targets``).
+        users_not_asked: Share of the users with held-out interactions that no query asks about
+            (``users_without_history``).
         identical_users: Share of the users with another's history (``identical_histories``).
         repeated_pairs: Share of the rows that repeat a user's item (``repeated_pairs``).
         baskets: Share of consecutive rows with one timestamp (``baskets``).
@@ -64,6 +66,7 @@ class Thresholds:
     zero_columns: float = 0.1
     duplicates: float = 0.01
     unknown_targets: float = 0.01
+    users_not_asked: float = 0.1
     identical_users: float = 0.01
     repeated_pairs: float = 0.01
     baskets: float = 0.1

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from mdsrec_pyg.configs import check_finite
 from mdsrec_pyg.data import SequenceBatch
 from mdsrec_pyg.nn.precision import full_precision
 
@@ -40,12 +41,6 @@ def visible_steps(mask: Tensor, distance: Tensor) -> Tensor:
     return mask[:, None, :] & (distance >= 0)
 
 
-def seen_in_batch(batch: SequenceBatch, num_items: int) -> Tensor:
-    """Which items stand in each history: bool [B, N]."""
-    count = torch.zeros(len(batch), num_items, device=batch.mask.device)
-    return count.scatter_add_(1, batch.item_id, batch.mask.to(count.dtype)) > 0
-
-
 def first_only(values: Tensor, item_id: Tensor, mask: Tensor) -> Tensor:
     """Puts the values of an item that stands in a history again to the first time it stands there.
 
@@ -67,6 +62,27 @@ def first_only(values: Tensor, item_id: Tensor, mask: Tensor) -> Tensor:
     return total * (mask & ~again)[:, None]
 
 
+def taken_keys(batch: SequenceBatch, num_items: int) -> Tensor:
+    """Keys ``row * N + item`` of all that the users have taken, read or not, each once [P], sorted.
+
+    Args:
+        batch: Histories.
+        num_items: N.
+    """
+    return torch.unique(torch.cat([part[0] for part in _steps(batch, num_items)]))
+
+
+def _steps(batch: SequenceBatch, num_items: int) -> list[tuple[Tensor, Tensor | None]]:
+    """Keys of the steps that are read, with their places, and of those before."""
+    row, step = batch.mask.nonzero(as_tuple=True)
+    parts: list[tuple[Tensor, Tensor | None]] = [
+        (row * num_items + batch.item_id[row, step], torch.stack([row, step]))
+    ]
+    if batch.older is not None:
+        parts.append((batch.older[0] * num_items + batch.older[1], None))
+    return parts
+
+
 class HistoryBias(nn.Module):
     r"""Adds a learned value to the scores of the items in the history (ours).
 
@@ -76,10 +92,11 @@ class HistoryBias(nn.Module):
     with :math:`d(i)` the number of steps that item :math:`i` lies back. Input and output share
     the item table, so a plain model puts the items just seen on top; where nobody buys twice
     this costs much of the NDCG when seen items are not masked, and where people do buy again
-    the bias learns that instead.
+    the bias learns that instead. The history is all that was taken: items further back than the
+    model reads are known by ``batch.older`` and share the last value.
 
     Args:
-        max_length: Largest number of history steps; items further back share the last value.
+        max_length: Largest number of history steps that are read.
         scale: Size of a unit of the parameter. The scores are of order 10, so a parameter of
             unit scale would hardly move at a learning rate of 1e-3. (default: ``10.0``)
 
@@ -95,6 +112,7 @@ class HistoryBias(nn.Module):
         super().__init__()
         if max_length < 1:
             raise ValueError(f"'max_length' must be at least 1 (got {max_length})")
+        check_finite(scale=scale)
         self.max_length = max_length
         self.scale = scale
         self.weight = nn.Parameter(torch.empty(max_length))
@@ -115,6 +133,10 @@ class HistoryBias(nn.Module):
         gamma = self.gamma[distance.clamp(0, self.max_length - 1)]  # [T, L]
         return gamma * visible_steps(mask, distance)
 
+    def summed(self, item_id: Tensor, mask: Tensor, newest_only: bool) -> Tensor:
+        """:meth:`values` as they may be added by item on any device, see :func:`first_only`."""
+        return first_only(self.values(mask, newest_only), item_id, mask)
+
     def forward(self, scores: Tensor, item_id: Tensor, mask: Tensor) -> Tensor:
         """Adds the bias out of place.
 
@@ -123,10 +145,41 @@ class HistoryBias(nn.Module):
             item_id: Long tensor [B, L], left-padded.
             mask: Bool tensor [B, L].
         """
-        values = self.values(mask, newest_only=scores.size(1) == 1)
-        values = first_only(values, item_id, mask)
-        index = item_id[:, None, :].expand_as(values)
-        return scores.scatter_add(2, index, values.to(scores.dtype))
+        return scores.scatter_add(2, *self._added(scores, item_id, mask))
+
+    def add_(self, scores: Tensor, item_id: Tensor, mask: Tensor) -> Tensor:
+        """:meth:`forward` in place."""
+        return scores.scatter_add_(2, *self._added(scores, item_id, mask))
+
+    def _added(self, scores: Tensor, item_id: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        values = self.summed(item_id, mask, newest_only=scores.size(1) == 1)
+        return item_id[:, None, :].expand_as(values), values.to(scores.dtype)
+
+    def steps(self, batch: SequenceBatch, num_items: int) -> tuple[Tensor, Tensor]:
+        """The bias of every step of the histories, read or not, for the newest step as the query.
+
+        Args:
+            batch: Histories.
+            num_items: N.
+
+        Returns:
+            Keys ``row * N + item`` [P], one a step, unordered, and the biases [P].
+        """
+        keys, values = [], []
+        for key, place in _steps(batch, num_items):
+            keys.append(key)
+            if place is None:
+                values.append(self.gamma[-1].expand(len(key)))
+            else:
+                values.append(self.values(batch.mask, newest_only=True)[place[0], 0, place[1]])
+        return torch.cat(keys), torch.cat(values)
+
+    def add_older_(self, scores: Tensor, batch: SequenceBatch) -> Tensor:
+        """Adds the bias of the steps before those that are read, in place, to scores [B, N]."""
+        if batch.older is None:
+            return scores
+        bias = self.gamma[-1].to(scores.dtype).expand(batch.older.size(1))
+        return scores.index_put_((batch.older[0], batch.older[1]), bias, accumulate=True)
 
     def extra_repr(self) -> str:
         """Shows the settings."""

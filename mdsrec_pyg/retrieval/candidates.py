@@ -47,14 +47,19 @@ def candidate_scores(
         batch: Histories.
         items: Result of ``model.encode_items()``.
         index: Looks up items by inner product.
-        seen: Rows and items to leave out; the index is asked for as many more.
+        seen: Rows and items to leave out. The index is asked for as many more, and for as many as
+            the sparse part pushes down.
 
     Returns:
         Rows, items and scores ``[P]``, sorted by row and item.
     """
     users = model.encode_users(batch, items, newest_only=True)[:, -1]  # [B, C]
     key, sparse = model.sparse_scores(batch, items)
-    extra = 0 if seen is None else int(torch.bincount(seen[0]).max())
+    # What the index finds and is left out, or pushed down, makes room for as many more.
+    lower = key[sparse < 0]
+    if seen is not None:
+        lower = torch.unique(torch.cat([lower, seen[0] * model.num_items + seen[1]]))
+    extra = int(torch.bincount(lower // model.num_items, minlength=1).max())
     near = index.search(users, min(index.num_candidates + extra, model.num_items))  # [B, n]
     row = torch.arange(len(batch), device=near.device)[:, None] * model.num_items
     keys = torch.unique(torch.cat([key, (row + near)[near >= 0]]))

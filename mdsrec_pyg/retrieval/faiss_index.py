@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+from threading import Lock
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+
+from mdsrec_pyg.evaluation.scores import DivergedError
 
 __all__ = ["FaissIndex"]
 
@@ -33,9 +36,12 @@ class FaissIndex:
             ``'efSearch=200'``. (default: ``'nprobe=<a sixteenth of the lists>'`` for the default
             index, FAISS's own for a ``factory`` of yours)
 
+    An index can be copied and pickled, and searched by any number of threads at once.
+
     Raises:
         ValueError: ``num_candidates`` is below 1; in :meth:`build`: FAISS rejects ``factory`` or
-            ``search``, or the index is built over a table of another shape.
+            ``search``, the vectors are not finite, or the index is built over others, such as
+            those of the same model before more training.
         ImportError: FAISS is not installed.
     """
 
@@ -49,28 +55,68 @@ class FaissIndex:
         self.search_parameters = search
         self.index: Any = None
         self._faiss = import_faiss()
+        self._lock = Lock()
+        self._fingerprint: NDArray[np.float32] = np.empty((0, 0), np.float32)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """All but the module and the lock; the index as FAISS writes it to a file."""
+        state = vars(self) | {"_faiss": None, "_lock": None}
+        if self.index is not None:
+            state["index"] = self._faiss.serialize_index(self.index)
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """The same index again."""
+        vars(self).update(state, _faiss=import_faiss(), _lock=Lock())
+        if self.index is not None:
+            self.index = self._faiss.deserialize_index(self.index)
 
     def build(self, table: Tensor) -> None:
-        """Fits the index to the item vectors and adds them; nothing where that is done already.
+        """Fits the index to the item vectors and adds them; checks them where that is done already.
 
         Args:
             table: Item vectors ``[N, C]``.
         """
-        num_items, channels = table.shape
-        if self.index is not None:
-            if (self.index.ntotal, self.index.d) != (num_items, channels):
-                raise ValueError(
-                    f"'index' must be built over the item vectors of the model, "
-                    f"{[num_items, channels]} (got {[self.index.ntotal, self.index.d]})"
-                )
-            return
+        vectors = table.detach().float().cpu().contiguous().numpy()
+        with self._lock:  # two retrievers may be made at once
+            if self.index is None:
+                self.index = self._fitted(vectors)
+                self._fingerprint = _fingerprint(vectors)
+            else:
+                self._check(vectors)
+
+    def _check(self, vectors: NDArray[np.float32]) -> None:
+        """Raises a ValueError where the index is built over other vectors."""
+        given = [self.index.ntotal, self.index.d]
+        if given != list(vectors.shape):
+            raise ValueError(
+                f"'index' must be built over the item vectors of the model, {list(vectors.shape)} "
+                f"(got {given})"
+            )
+        # A product of thousands of terms is rounded by about 1e-6 of the lengths.
+        allowed = 1e-4 * np.linalg.norm(vectors, axis=1, keepdims=True) + 1e-12
+        other = (np.abs(_fingerprint(vectors) - self._fingerprint) > allowed).any(1)
+        if other.any():
+            raise ValueError(
+                "'index' must be built over the item vectors of the model (got those of another "
+                f"model, or of this one before more training: {int(other.sum()):,} of "
+                f"{len(other):,} items have another vector): give the new Retriever a new "
+                "FaissIndex"
+            )
+
+    def _fitted(self, vectors: NDArray[np.float32]) -> Any:
+        num_items, channels = vectors.shape
+        if not np.isfinite(vectors).all():
+            raise DivergedError(
+                "'table' must hold finite item vectors (got NaN or infinity, first for item "
+                f"{int((~np.isfinite(vectors)).any(1).argmax())}): the model has diverged"
+            )
         factory, search = self.factory, self.search_parameters
         if factory is None:
             lists = 4 * math.isqrt(num_items)
             factory = "Flat" if num_items < SMALL else f"IVF{lists},Flat"
             if search is None and num_items >= SMALL:
                 search = f"nprobe={max(1, lists // 16)}"
-        vectors = table.detach().float().cpu().contiguous().numpy()
         self._set_threads()
         try:
             metric = self._faiss.METRIC_INNER_PRODUCT
@@ -84,7 +130,7 @@ class FaissIndex:
                 f"'factory' and 'search' must be what FAISS accepts for {num_items:,} items (got "
                 f"{factory!r} and {search!r}): {error}"
             ) from error
-        self.index = index
+        return index
 
     def search(self, users: Tensor, num_candidates: int) -> Tensor:
         """Items with (nearly) the largest inner products.
@@ -118,6 +164,16 @@ def _sample(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
         return vectors
     rows = np.random.default_rng(0).choice(len(vectors), MAX_TRAINING, replace=False)
     return vectors[np.sort(rows)]
+
+
+def _fingerprint(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Every vector by four numbers, its places along directions drawn at random ``[N, 4]``.
+
+    They are what the content is recognized by: an index such as PQ does not keep the vectors.
+    """
+    directions = np.random.default_rng(0).standard_normal((vectors.shape[1], 4))
+    directions /= np.linalg.norm(directions, axis=0)
+    return vectors @ directions.astype(np.float32)
 
 
 def import_faiss() -> Any:

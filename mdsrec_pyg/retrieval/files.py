@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
@@ -12,6 +13,7 @@ import pandas as pd
 
 from mdsrec_pyg.datasets.dataset import RecommendationDataset
 from mdsrec_pyg.io import atomic_write
+from mdsrec_pyg.showing import sheet_cell, showable
 
 __all__ = ["explain_row", "read_history_file", "user_histories", "write_recommendations"]
 
@@ -86,13 +88,20 @@ def explain_row(row: Mapping[Any, Any]) -> str:
         row: A row of :func:`~mdsrec_pyg.recommend` with ``explain=True``.
     """
     if not len(row["voter_items"]):
-        return f"{row['modality']}, interest {row['center']}"
+        return f"{showable(row['modality'])}, interest {row['center']}"
     votes = zip(row["voter_items"], row["voter_modalities"], row["voter_shares"], strict=True)
-    return ", ".join(f"{item} by {modality} {share:.0%}" for item, modality, share in votes)
+    return ", ".join(
+        f"{showable(item)} by {showable(name)} {share:.0%}" for item, name, share in votes
+    )
 
 
 def write_recommendations(table: pd.DataFrame, path: str | PathLike[str]) -> None:
     """Writes recommendations whole or not at all.
+
+    Parquet and JSON lines are for programs: ids and texts stand there as they are. The text tables
+    are for people, whose spreadsheets run what begins like a formula: an id or a text that does so
+    gets an apostrophe before it (:func:`~mdsrec_pyg.showing.sheet_cell`), and a warning says how
+    many did.
 
     Args:
         table: What :func:`~mdsrec_pyg.recommend` returned.
@@ -109,8 +118,27 @@ def write_recommendations(table: pd.DataFrame, path: str | PathLike[str]) -> Non
         if path.suffix == ".parquet":
             table.to_parquet(temporary, index=False)
         elif path.suffix == ".jsonl":
-            rows = (json.dumps(row, ensure_ascii=False) for row in table.to_dict("records"))
+            rows = (
+                json.dumps(row, ensure_ascii=False, allow_nan=False)
+                for row in table.to_dict("records")
+            )
             temporary.write_text("".join(f"{row}\n" for row in rows), encoding="utf-8")
         else:
-            flat = table.map(lambda cell: json.dumps(cell) if isinstance(cell, list) else cell)
+            flat = _for_sheets(table, path)
             flat.to_csv(temporary, sep="," if path.suffix == ".csv" else "\t", index=False)
+
+
+def _for_sheets(table: pd.DataFrame, path: Path) -> pd.DataFrame:
+    """The table with lists as JSON and no cell that a spreadsheet runs."""
+    flat = table.map(
+        lambda cell: json.dumps(cell, allow_nan=False) if isinstance(cell, list) else cell
+    )
+    safe = flat.map(lambda cell: sheet_cell(cell) if isinstance(cell, str) else cell)
+    changed = int(((safe != flat) & flat.notna()).to_numpy().sum())
+    if changed:
+        warnings.warn(
+            f"{path}: {changed:,} cells begin like a formula of a spreadsheet and got an "
+            "apostrophe before it; .parquet and .jsonl keep ids as they are, for programs",
+            stacklevel=3,
+        )
+    return safe

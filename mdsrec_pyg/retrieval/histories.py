@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
 
-from mdsrec_pyg.data.sequences import SequenceBatch
+from mdsrec_pyg.data.sequences import SequenceBatch, pack
 from mdsrec_pyg.data.splits import EvaluationSplit
 
 
@@ -22,24 +23,39 @@ class Histories:
     Args:
         users: What each user is called ``[Q]``.
         ptr: The items of user q are ``item[ptr[q]:ptr[q + 1]]`` ``[Q + 1]``.
-        item: Item indices, oldest first.
+        item: Item indices, oldest first; -1 for one that the catalog lacks.
         known: Index of each user in training, -1 for an unknown one ``[Q]``.
+        given: The items as they were given; ``None``: as indices, all of them known.
+        catalog: How the items that there are can be called, in an error.
     """
 
     users: pd.Index
     ptr: NDArray[np.int64]
     item: NDArray[np.int64]
     known: NDArray[np.int64]
+    given: pd.Index | None = None
+    catalog: str = ""
 
     def __len__(self) -> int:
         """Number of users."""
         return len(self.users)
 
+    def name(self, row: int) -> str:
+        """How an error calls a user: by name and position."""
+        name = show(self.users, row)
+        return name if name == str(row) else f"{name} (position {row})"
+
+    def select(self, rows: NDArray[np.int64]) -> Histories:
+        """Some of the users, in the order given; all of their items must be known."""
+        size = np.diff(self.ptr)[rows]
+        ptr = np.append(0, np.cumsum(size))
+        place = np.repeat(self.ptr[rows] - ptr[:-1], size) + np.arange(ptr[-1])
+        return Histories(self.users[rows], ptr, self.item[place], self.known[rows])
+
     def batch(self, rows: slice, max_length: int) -> SequenceBatch:
-        """The newest ``max_length`` items of some users."""
-        bounds = zip(self.ptr[rows], self.ptr[1:][rows], strict=True)
-        parts = [self.item[max(start, stop - max_length) : stop] for start, stop in bounds]
-        return SequenceBatch.from_histories(parts, max_length, self.known[rows])
+        """The newest ``max_length`` items of some users, and what they took before."""
+        start, stop = self.ptr[:-1][rows], self.ptr[1:][rows]
+        return pack(self.item, start, stop, self.known[rows], max_length, older=True)
 
 
 def plain_index(values: Any) -> pd.Index:
@@ -71,6 +87,9 @@ def read_histories(
 ) -> Histories:
     """Brings any accepted form of histories into one; see :func:`mdsrec_pyg.retrieval.recommend`.
 
+    What may be wrong with one user's history alone (no item, an unknown one) is left to
+    :func:`~mdsrec_pyg.retrieval.answerable.answerable`, which can skip the user.
+
     Args:
         histories: The histories.
         raw: Raw id of each item; ``None``: the histories hold indices.
@@ -84,15 +103,16 @@ def read_histories(
                 f"and {num_items} items)"
             )
         users, ptr = plain_index(histories.user_id), histories.history_ptr
-        item = histories.history_item
+        item, given = histories.history_item, None
         known = np.where(histories.known, histories.user_id, -1)
     else:
-        users, ptr, items = (
+        users, ptr, given = (
             _from_table(histories)
             if isinstance(histories, pd.DataFrame)
             else _from_sequences(histories)
         )
-        item = _to_index(items, raw, num_items, users, ptr)
+        catalog = pd.RangeIndex(num_items) if raw is None else raw
+        item = catalog.get_indexer(given).astype(np.int64)
         known = np.full(len(users), -1)
     if len(users) == 0:
         raise ValueError("'histories' must hold at least one user (got none)")
@@ -101,7 +121,18 @@ def read_histories(
         raise ValueError(
             f"'user_id' must name every user of 'histories' (got {len(names)} for {len(users)})"
         )
-    return Histories(names, ptr, item, known)
+    _check_names(names)
+    listed = f"0 to {num_items - 1}" if raw is None else f"'item_ids', such as {show(raw, 0)}"
+    return Histories(names, ptr, item, known, given, listed)
+
+
+def _check_names(users: pd.Index) -> None:
+    """Raises a ValueError where a user is called by an empty text: nobody could be told apart."""
+    if pd.api.types.is_numeric_dtype(users.dtype):
+        return
+    for row, user in enumerate(users):
+        if isinstance(user, str) and not user.strip():
+            raise ValueError(f"'histories' must name every user (got {user!r} at position {row})")
 
 
 def _from_table(table: pd.DataFrame) -> tuple[pd.Index, NDArray[np.int64], pd.Index]:
@@ -122,45 +153,29 @@ def _from_table(table: pd.DataFrame) -> tuple[pd.Index, NDArray[np.int64], pd.In
 
 
 def _from_sequences(histories: Any) -> tuple[pd.Index, NDArray[np.int64], pd.Index]:
-    if not isinstance(histories, (Mapping, Sequence, np.ndarray)) or isinstance(histories, str):
+    known = (Mapping, Sequence, np.ndarray, pd.Series)
+    if not isinstance(histories, known) or isinstance(histories, (str, bytes)):
         raise ValueError(
             "'histories' must be a list of sequences, a mapping, a DataFrame or an "
             f"EvaluationSplit (got {type(histories).__name__})"
         )
-    mapping = histories if isinstance(histories, Mapping) else dict(enumerate(histories))
-    for user, sequence in mapping.items():
-        if isinstance(sequence, str) or not hasattr(sequence, "__len__"):
-            raise ValueError(
-                f"'histories' must hold a sequence of items for each user (got {sequence!r} for "
-                f"user {user!r})"
-            )
-        if len(sequence) == 0:
-            raise ValueError(
-                f"'histories' must hold an item for each user (user {user!r} has none)"
-            )
-    users = plain_index(list(mapping))
-    ptr = np.append(0, np.cumsum([len(sequence) for sequence in mapping.values()], dtype=np.int64))
-    items = list(chain.from_iterable(mapping.values()))
-    return users, ptr, plain_index(items)
+    if not isinstance(histories, (Mapping, pd.Series)):
+        histories = dict(enumerate(histories))
+    sequences = [_sequence(user, sequence) for user, sequence in histories.items()]
+    ptr = np.append(0, np.cumsum([len(sequence) for sequence in sequences], dtype=np.int64))
+    items = list(chain.from_iterable(sequences))
+    return plain_index(list(histories.keys())), ptr, plain_index(items)
 
 
-def _to_index(
-    items: pd.Index,
-    raw: pd.Index | None,
-    num_items: int,
-    users: pd.Index,
-    ptr: NDArray[np.int64],
-) -> NDArray[np.int64]:
-    """Indices of raw items; an error that names the first unknown one and its user."""
-    catalog = pd.RangeIndex(num_items) if raw is None else raw
-    index = catalog.get_indexer(items).astype(np.int64)
-    unknown = np.flatnonzero(index < 0)
-    if len(unknown) == 0:
-        return index
-    place = int(unknown[0])
-    row = int(np.searchsorted(ptr, place, side="right")) - 1
-    known = f"0 to {num_items - 1}" if raw is None else f"'item_ids', such as {show(raw, 0)}"
-    raise ValueError(
-        f"'histories' must hold items among {known} (got {show(items, place)} as item "
-        f"{place - int(ptr[row])} of user {show(users, row)})"
-    )
+def _sequence(user: Any, sequence: Any) -> Any:
+    """The items of a user; what has no order or is no sequence at all is an error."""
+    if isinstance(sequence, (np.ndarray, Tensor)) and sequence.ndim == 1:
+        return sequence.tolist()
+    wrong = (str, bytes, Mapping, Set, np.ndarray, Tensor)
+    if isinstance(sequence, wrong) or not hasattr(sequence, "__len__"):
+        shown = repr(user.item() if isinstance(user, np.generic) else user)
+        raise ValueError(
+            f"'histories' must hold a sequence of items for each user (got {sequence!r} for "
+            f"user {shown})"
+        )
+    return sequence

@@ -11,8 +11,8 @@ from numpy.typing import ArrayLike
 
 from mdsrec_pyg.data.splits import EvaluationSplit
 from mdsrec_pyg.nn.models.base import Recommender
-from mdsrec_pyg.retrieval.histories import raw_ids, read_histories
-from mdsrec_pyg.retrieval.retriever import Retriever, check_request, ids_of
+from mdsrec_pyg.retrieval.answerable import Request, check_item_counts
+from mdsrec_pyg.retrieval.retriever import Retriever, check_request
 from mdsrec_pyg.retrieval.topk import top_items
 
 __all__ = ["recommend", "top_items"]
@@ -22,6 +22,7 @@ def recommend(
     model: Recommender,
     histories: Sequence[Sequence[Any]]
     | Mapping[Any, Sequence[Any]]
+    | pd.Series[Any]
     | pd.DataFrame
     | EvaluationSplit,
     k: int = 10,
@@ -31,6 +32,9 @@ def recommend(
     user_id: ArrayLike | None = None,
     explain: bool = False,
     batch_size: int = 512,
+    on_error: str = "raise",
+    empty: str = "raise",
+    item_counts: ArrayLike | None = None,
     device: str | torch.device | None = None,
 ) -> pd.DataFrame:
     """The ``k`` items with the highest scores for each history; equal scores: the lower index.
@@ -39,13 +43,15 @@ def recommend(
     is computed anew in each call: keep a :class:`~mdsrec_pyg.Retriever` to answer many.
 
     Args:
-        model: The model; it is put into evaluation mode and back into its earlier mode.
-        histories: Items of each user, oldest first: a list of sequences, a mapping from user to
-            sequence, a table with columns ``user``, ``item`` and perhaps ``timestamp`` (otherwise
-            the order of its rows counts), or the queries of an ``EvaluationSplit``, whose items
-            are indices already.
+        model: The model. A copy in evaluation mode answers, with the weights of this moment; the
+            model's own mode is never touched.
+        histories: Items of each user, oldest first: a list of sequences, a mapping or Series from
+            user to sequence, a table with columns ``user``, ``item`` and perhaps ``timestamp``
+            (otherwise the order of its rows counts), or the queries of an ``EvaluationSplit``,
+            whose items are indices already.
         k: Number of items for each user.
-        exclude_seen: Whether items of the history are left out.
+        exclude_seen: Whether items of the history are left out: of all that the user has taken,
+            not only of the newest ``max_length`` items that the model reads.
         item_ids: Raw id of each item ``[num_items]``, distinct; they are expected in ``histories``
             and returned. Default: those of the model, as a saved one has them; without, items are
             the indices 0 to ``num_items - 1``.
@@ -54,19 +60,41 @@ def recommend(
             list.
         explain: Adds the columns that ``model.explain(batch, item_index)`` returns. In columns
             whose name ends in ``item`` or ``items`` the indices become raw ids.
-        batch_size: Users scored at a time.
-        device: Where to compute; the model is moved there. Default: where the model is.
+        batch_size: Users scored at a time. The memory is that of
+            :func:`~mdsrec_pyg.evaluation.evaluate`, and as many scores again with
+            ``exclude_seen``: the model's stay as they are.
+        on_error: ``'raise'``: a user who cannot be answered (no history, an item that the catalog
+            lacks, fewer than ``k`` items left) is an error that names the user. ``'skip'``: the
+            others are answered; a warning says once who was skipped and why, and
+            ``table.attrs['skipped']`` lists ``user``, ``position`` and ``reason`` of each.
+        empty: ``'raise'``: a user without a history is one who cannot be answered.
+            ``'popularity'``: gets the items most often taken in training, scored
+            ``log(1 + item_counts)``; a column ``source`` says of each row ``'model'`` or
+            ``'popularity'``, and a warning says it once.
+        item_counts: Training interactions of each item ``[num_items]``, such as
+            ``split.train.item_counts()``, for ``empty='popularity'``.
+        device: Where to compute; the model stays where it is. Default: there.
 
     Returns:
         Columns ``user``, ``rank`` (from 1), ``item``, ``score`` and the explanation's; ``k`` rows
         a user, best first.
 
     Raises:
-        ValueError: If a history is empty, an item is unknown, fewer than ``k`` items can be
-            recommended to a user, or the model cannot explain.
+        ValueError: A user who cannot be answered, see ``on_error``, a user called by an empty
+            text, an option out of range, scores that are not numbers, or a model that cannot
+            explain.
     """
-    check_request(model, k, explain, batch_size)
-    raw = raw_ids(ids_of(model, item_ids), model.num_items)
-    queries = read_histories(histories, raw, model.num_items, user_id)
-    retriever = Retriever(model, raw, device=device)
-    return retriever.answer(queries, k, exclude_seen, explain, batch_size)
+    request = Request(k, exclude_seen, explain, batch_size, on_error, empty)
+    counts = check_item_counts(item_counts, model.num_items)
+    check_request(model, request, counts)  # before the items are encoded
+    retriever = Retriever(model, item_ids, item_counts=counts, device=device)
+    return retriever.recommend(
+        histories,
+        k,
+        exclude_seen=exclude_seen,
+        user_id=user_id,
+        explain=explain,
+        batch_size=batch_size,
+        on_error=on_error,
+        empty=empty,
+    )

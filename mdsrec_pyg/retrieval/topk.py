@@ -12,7 +12,8 @@ def top_items(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """The ``k`` largest scores of each row, best first; equal scores: the lower index first.
 
     Blocks of scores whose largest is below the k-th largest of all blocks' cannot hold one of
-    the k: one pass over the scores, and the rest of the work is on about k blocks a row.
+    the k: one pass over the scores, and the rest of the work is on k blocks a row, at most 2k - 1
+    where scores are equal, of the square root of N / k scores each.
 
     Args:
         scores: Numbers ``[B, N]``.
@@ -28,7 +29,11 @@ def top_items(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
     if whole < num_items:
         largest = torch.cat([largest, scores[:, whole:].amax(1, keepdim=True)], dim=1)
     bound = largest.topk(k, dim=1).values[:, -1:]  # k blocks, so k scores, are not below it
-    row, block = (largest >= bound).nonzero(as_tuple=True)
+    # Of the blocks that only just reach it, the first k hold the k lowest of the equal scores:
+    # where nearly all are equal, all others would be looked at for nothing.
+    equal = largest == bound
+    chosen = (largest > bound) | (equal & (equal.cumsum(1, dtype=torch.int32) <= k))
+    row, block = chosen.nonzero(as_tuple=True)
     item = block[:, None] * size + torch.arange(size, device=scores.device)  # [blocks, size]
     value = scores[row[:, None], item.clamp(max=num_items - 1)]
     kept = (value >= bound[row]) & (item < num_items)

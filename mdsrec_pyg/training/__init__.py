@@ -12,7 +12,7 @@ from mdsrec_pyg.training.loggers import (
     WandbLogger,
 )
 from mdsrec_pyg.training.plots import plot_learning
-from mdsrec_pyg.training.run_config import RunConfig, preset_options
+from mdsrec_pyg.training.run_config import RunConfig, preset_options, synthetic_settings
 from mdsrec_pyg.training.run_folder import History
 from mdsrec_pyg.training.runs import Run, TrainedRun, train_run
 from mdsrec_pyg.training.trainer import Trainer
@@ -35,5 +35,6 @@ __all__ = [
     "load_weights",
     "plot_learning",
     "preset_options",
+    "synthetic_settings",
     "train_run",
 ]

@@ -1,4 +1,4 @@
-"""Checkpoint files: written whole or not at all, read without running code from them."""
+"""Checkpoint files: whole or not at all, verified, read without running code from them."""
 
 from __future__ import annotations
 
@@ -12,22 +12,29 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mdsrec_pyg.io import atomic_write
+from mdsrec_pyg.io import load_sealed, save_sealed
 from mdsrec_pyg.nn.mode import uncompiled
 from mdsrec_pyg.training.signature import built_from, check_built_from
 
-FORMAT = 1
+#: Those of format 1 had no hash; they are refused, as nobody could say whether they are whole.
+FORMAT = 2
+_ADVICE = (
+    "take it from a copy, or train again in another folder (weights of an older version: "
+    "torch.load(path, weights_only=True)['model'])"
+)
 
 
 def save_checkpoint(path: str | PathLike[str], content: dict[str, Any]) -> None:
-    """Writes a checkpoint to a temporary file beside ``path``, then renames it.
+    """Writes a checkpoint with its hash by :func:`~mdsrec_pyg.io.save_sealed`.
 
     Args:
         path: The file; its folder must exist.
         content: Tensors and plain Python values.
+
+    Raises:
+        OSError: The file cannot be written, a full disk for one; an earlier one stays as it was.
     """
-    with atomic_write(path) as temporary:
-        torch.save({"format": FORMAT, **content}, temporary)
+    save_sealed(path, {"format": FORMAT, **content})
 
 
 def check_readable(name: str, state: Any) -> None:
@@ -54,22 +61,20 @@ def check_readable(name: str, state: Any) -> None:
 def load_checkpoint(
     path: str | PathLike[str], device: str | torch.device = "cpu"
 ) -> dict[str, Any]:
-    """Reads what :func:`save_checkpoint` wrote (``torch.load`` with ``weights_only=True``).
+    """Reads what :func:`save_checkpoint` wrote, verified; code in it is never run.
 
     Args:
         path: The file.
         device: Where the tensors go.
 
     Raises:
-        ValueError: If there is no such file, or it is no checkpoint of this library.
+        ValueError: If there is no such file, it was changed or cut, or it is no checkpoint of this
+            version of the library.
     """
     path = Path(path)
     if not path.is_file():
         raise ValueError(f"there is no checkpoint {str(path)!r}")
-    try:
-        content = torch.load(path, map_location=device, weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        raise ValueError(f"{str(path)!r} is no readable checkpoint: {error}") from error
+    content: dict[str, Any] = load_sealed(path, _ADVICE, device)
     found = content.get("format") if isinstance(content, dict) else None
     if found != FORMAT:
         raise ValueError(f"{str(path)!r} must be a checkpoint of format {FORMAT} (got {found})")

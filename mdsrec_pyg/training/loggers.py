@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from os import PathLike
 from typing import Any, Protocol, runtime_checkable
 
+from mdsrec_pyg.showing import markdown_text
 from mdsrec_pyg.training.settings import aligned, describe_interruption
 
 __all__ = ["LineLogger", "Logger", "MLflowLogger", "TensorBoardLogger", "WandbLogger"]
@@ -250,7 +251,7 @@ def _numbers(row: Mapping[str, Any]) -> dict[str, float]:
 
 def _table(entries: Mapping[str, object]) -> str:
     """Names and values as a table of Markdown."""
-    lines = [f"| {name} | {value} |" for name, value in entries.items()]
+    lines = [f"| {markdown_text(name)} | {markdown_text(v)} |" for name, v in entries.items()]
     return "\n".join(["| | |", "|---|---|", *lines])
 
 

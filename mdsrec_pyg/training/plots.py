@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from mdsrec_pyg.io import atomic_write
+from mdsrec_pyg.showing import showable
 
 __all__ = ["plot_learning"]
 
@@ -77,9 +79,16 @@ def plot_learning(
     left.set_title("Training loss", fontsize=11)
     _draw_metric(right, evaluated, baselines, metric, start)
     if title:
-        figure.suptitle(title, fontsize=12, fontweight="bold", parse_math=False)
+        text = showable(title, 90)
+        figure.suptitle(text, fontsize=12, fontweight="bold", parse_math=False)
     metadata = {"Date": None} if path.suffix == ".svg" else None
-    with matplotlib.rc_context({"svg.hashsalt": "mdsrec_pyg"}), atomic_write(path) as temporary:
+    with (
+        matplotlib.rc_context({"svg.hashsalt": "mdsrec_pyg"}),
+        atomic_write(path) as temporary,
+        warnings.catch_warnings(),
+    ):
+        # Letters that the font lacks are boxes in the picture.
+        warnings.filterwarnings("ignore", "Glyph .* missing from")
         figure.savefig(temporary, dpi=130, metadata=metadata)
     return path
 
@@ -103,7 +112,7 @@ def _draw_metric(
         notes.append((0, start, f"before training {start:.4f}", "left", -16))
     for name, height in baselines.items():
         ax.axhline(height, color=OTHERS, lw=1.5, ls="--")
-        notes.append((epoch[-1], height, f"{name} {height:.4f}", "right", 5))
+        notes.append((epoch[-1], height, f"{showable(name, 40)} {height:.4f}", "right", 5))
     for x, y, text, side, above in notes:
         ax.annotate(
             text,
@@ -117,4 +126,5 @@ def _draw_metric(
         )
     ax.set_ylim(0, 1.12 * max(*value, *baselines.values()))
     seen = "masked" if rows[-1].get("exclude_seen") else "kept as candidates"
-    ax.set_title(f"Validation {metric}, seen items {seen}", fontsize=11)
+    title = f"Validation {showable(metric, 40)}, seen items {seen}"
+    ax.set_title(title, fontsize=11, parse_math=False)

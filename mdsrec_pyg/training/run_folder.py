@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import zlib
+import hashlib
+import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from os import PathLike
@@ -17,8 +17,12 @@ from torch import nn
 
 from mdsrec_pyg.io import atomic_write
 from mdsrec_pyg.nn.models.base import Recommender
+from mdsrec_pyg.showing import json_text
 from mdsrec_pyg.training.checkpoint import check_readable, load_checkpoint, save_checkpoint
 from mdsrec_pyg.training.signature import first_difference
+
+#: Settings that change how numbers are rounded, not what is computed.
+ROUNDING = ("threads", "torch", "processor")
 
 
 @dataclass
@@ -66,6 +70,7 @@ class RunFiles:
         self.best = self.directory / "best.pt"
         self.metrics = self.directory / "metrics.jsonl"
         self.model = self.directory / "model"
+        self.saved = 0  # epochs in last.pt
 
     def prepare(self) -> None:
         """Makes the folder for a new run; one that holds a run already is an error."""
@@ -79,7 +84,9 @@ class RunFiles:
 
     def load(self) -> dict[str, Any]:
         """The last checkpoint."""
-        return load_checkpoint(self.last)
+        last = load_checkpoint(self.last)
+        self.saved = last["epoch"]
+        return last
 
     def mend(self, last: dict[str, Any]) -> dict[str, Any] | None:
         """Brings the other files in step with ``last.pt``; the weights of the best epoch."""
@@ -100,13 +107,25 @@ class RunFiles:
         return weights
 
     def save(self, state: dict[str, Any]) -> None:
-        """Writes the checkpoint of an epoch and appends its row."""
+        """Writes the checkpoint of an epoch and appends its row.
+
+        Ctrl-C meanwhile takes effect when all is written: the epoch is trained, and is kept.
+        """
         self.check_states(state["scheduler"], state["callbacks"])
+        try:
+            self._write(state)
+            with self.metrics.open("a", encoding="utf-8") as file:
+                file.write(json_text(state["rows"][-1]) + "\n")
+        except KeyboardInterrupt:
+            self._write(state)
+            self.write_rows(state["rows"])
+            raise
+
+    def _write(self, state: dict[str, Any]) -> None:
         save_checkpoint(self.last, state)
+        self.saved = state["epoch"]
         if state["best_epoch"] == state["epoch"]:
             self.save_best(state)
-        with self.metrics.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(state["rows"][-1], allow_nan=False) + "\n")
 
     @staticmethod
     def check_states(scheduler: Any, callbacks: Any) -> None:
@@ -122,7 +141,8 @@ class RunFiles:
     def save_model(self, model: nn.Module, log: Callable[[str], None]) -> None:
         """Writes the model as one that stands alone; a reason why it cannot is logged.
 
-        The weights are in ``best.pt`` already: a run must not fail at its end.
+        The weights are in ``best.pt`` already: a run must not fail at its end for want of a model
+        that can be saved. A disk that is full is an error: the run can be continued.
         """
         if not isinstance(model, Recommender):
             log(f"{self.model} is not written: {type(model).__name__} is no Recommender")
@@ -134,7 +154,7 @@ class RunFiles:
 
     def write_rows(self, rows: Iterable[dict[str, Any]]) -> None:
         """Writes all rows of ``metrics.jsonl`` anew."""
-        text = "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows)
+        text = "".join(json_text(row) + "\n" for row in rows)
         with atomic_write(self.metrics) as temporary:
             Path(temporary).write_text(text, encoding="utf-8")
 
@@ -144,7 +164,10 @@ LATER = {"tf32": False, "compile": False}
 
 
 def check_settings(
-    saved: dict[str, Any], now: dict[str, Any], may_grow: tuple[str, ...] = ()
+    saved: dict[str, Any],
+    now: dict[str, Any],
+    may_grow: tuple[str, ...] = (),
+    may_differ: tuple[str, ...] = ROUNDING,
 ) -> None:
     """Raises an error that names the first setting in which a resumed run differs.
 
@@ -152,8 +175,12 @@ def check_settings(
         saved: Settings of the checkpoint.
         now: Settings of the trainer that resumes it.
         may_grow: Settings that may be larger than before, as they only say when to stop.
+        may_differ: Settings that only change how numbers are rounded: a warning says which.
     """
+    other = [name for name in may_differ if name in now and saved.get(name) != now[name]]
     for name in now:
+        if name in may_differ:
+            continue
         before, after = saved.get(name, LATER.get(name)), now[name]
         if before == after or (name in may_grow and before is not None and after > before):
             continue
@@ -161,12 +188,22 @@ def check_settings(
             before, after = first_difference(before, after)
         rule = "must not be lowered" if name in may_grow else "must be as before"
         raise ValueError(f"to resume, {name!r} {rule} (it was {before!r}, got {after!r})")
+    if other:
+        parts = [f"{name} was {saved.get(name)!r}, is {now[name]!r}" for name in other]
+        warnings.warn(
+            f"the run is resumed on another footing ({'; '.join(parts)}): it goes on, but its "
+            "numbers are not those of a run without interruption, bit by bit",
+            stacklevel=2,
+        )
 
 
 def fingerprint(*arrays: NDArray[Any] | None) -> str:
-    """Short text that changes with the content of the arrays."""
-    crc = 0
+    """Short text that changes with the content of the arrays: SHA-256, its first 32 digits."""
+    digest = hashlib.sha256()
     for array in arrays:
-        if array is not None:
-            crc = zlib.crc32(np.ascontiguousarray(array).tobytes(), crc)
-    return f"{crc:08x}"
+        if array is None:
+            digest.update(b"none")
+        else:
+            digest.update(f"{array.dtype.str} {array.shape} ".encode())
+            digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()[:32]

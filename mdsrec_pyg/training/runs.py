@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,11 +14,12 @@ import torch
 from mdsrec_pyg.data.splits import Split
 from mdsrec_pyg.datasets import SPLITS, RecommendationDataset
 from mdsrec_pyg.evaluation import Evaluation, evaluate, save_ranks
-from mdsrec_pyg.io import write_json
+from mdsrec_pyg.io import claim, read_json, write_json
+from mdsrec_pyg.memory import named_memory_errors
 from mdsrec_pyg.nn.models.base import Recommender
 from mdsrec_pyg.nn.models.saving.card import ModelCard
 from mdsrec_pyg.nn.models.saving.folder import versions
-from mdsrec_pyg.training.callbacks import Callback
+from mdsrec_pyg.training.callbacks import Callback, TrainingContext, check_callbacks
 from mdsrec_pyg.training.config import TrainerConfig
 from mdsrec_pyg.training.loggers import Logger
 from mdsrec_pyg.training.run_config import RunConfig
@@ -29,6 +29,8 @@ from mdsrec_pyg.training.trainer import Trainer
 __all__ = ["Run", "TrainedRun", "train_run"]
 
 SETTINGS, TEXTS, MODEL = "settings.json", "texts.json", "model"
+RESULT, RANKS = "result.json", "ranks.parquet"
+_NEEDED = ("data", "split", "preset", "seed", "options")
 
 
 @dataclass(frozen=True)
@@ -85,54 +87,68 @@ def train_run(
         command: What stands in the model's card as the way to repeat the run; default: this call.
 
     Raises:
-        ValueError: The folder holds a run with other settings, there is none to resume, or an
-            option or the data are wrong.
+        ValueError: The folder holds a run with other settings, there is none to resume, another
+            process trains there, a file of the run is damaged, or an option or the data are wrong.
+        OSError: A file cannot be written.
     """
     training = (trainer or TrainerConfig()).replace(seed=config.seed)
     folder = Path("runs") / config.name(training) if directory is None else Path(directory)
     data = None if config.data is None else str(Path(config.data).resolve())
     settings = config.replace(data=data).to_dict()
-    _check_folder(folder, settings, resume)
-    dataset = config.read_data()
-    split = SPLITS[config.split](dataset)
-    log(f"{dataset}\n\n{split}\n\nMDSRec is built from the training part ...\n")
-    default = "cuda" if torch.cuda.is_available() else "cpu"
-    model = config.build(dataset, split, default if device is None else device)
-    model.item_ids = dataset.item_ids  # what recommendations take and give
-    folder.mkdir(parents=True, exist_ok=True)
-    write_json(folder / SETTINGS, settings)
-    if dataset.item_text is not None:
-        write_json(folder / TEXTS, list(dataset.item_text))
-    fitted = Trainer(
-        model,
-        training,
-        device=device,
-        directory=folder,
-        progress=progress,
-        log=log,
-        callbacks=callbacks,
-        loggers=loggers,
-    ).fit(split.train, split.val, resume=(folder / "last.pt").exists())
-    user = dataset.user_ids[split.test.user_id[0]] if len(split.test) else None
-    if fitted.interrupted:
-        return TrainedRun(folder, fitted, None, None, {}, user)
-    val, test = (evaluate(model, part, progress=progress) for part in (split.val, split.test))
-    result = {
-        **settings,
-        "best_epoch": fitted.best_epoch,
-        "epochs": len(fitted),
-        "seconds": round(sum(row["seconds"] for row in fitted.rows), 1),
-        "val": val.to_dict(),
-        "test": test.to_dict(),
-        "versions": versions(),
-    }
-    write_json(folder / "result.json", result)
-    ids = {"user_ids": dataset.user_ids, "item_ids": dataset.item_ids}
-    save_ranks(folder / "ranks.parquet", test, **ids)
-    if (folder / MODEL).is_dir():
-        made = command or f"train_run({config}, {training})"
-        card_of(config, dataset.name, test, made).write(folder / MODEL)
-    return TrainedRun(folder, fitted, val, test, result, user)
+    with claim(folder, make=True):  # to the end, or its files would be those of two runs
+        check_run_folder(folder, settings, resume)
+        dataset = config.read_data()
+        split = SPLITS[config.split](dataset)
+        log(f"{dataset}\n\n{split}\n\nMDSRec is built from the training part ...\n")
+        default = "cuda" if torch.cuda.is_available() else "cpu"
+        with named_memory_errors("the graphs", "lower 'memory_limit' of 'relations'"):
+            model = config.build(dataset, split, default if device is None else device)
+        model.item_ids = dataset.item_ids  # what recommendations take and give
+        write_json(folder / SETTINGS, settings)
+        if dataset.item_text is not None:
+            write_json(folder / TEXTS, list(dataset.item_text))
+        fitted = Trainer(
+            model,
+            training,
+            device=device,
+            directory=folder,
+            progress=progress,
+            log=log,
+            callbacks=[_Outdated(folder), *check_callbacks(callbacks)],
+            loggers=loggers,
+        ).fit(split.train, split.val, resume=(folder / "last.pt").exists())
+        user = dataset.user_ids[split.test.user_id[0]] if len(split.test) else None
+        if fitted.interrupted:
+            return TrainedRun(folder, fitted, None, None, {}, user)
+        val, test = (evaluate(model, part, progress=progress) for part in (split.val, split.test))
+        result = {
+            **settings,
+            "best_epoch": fitted.best_epoch,
+            "epochs": len(fitted),
+            "seconds": round(sum(row["seconds"] for row in fitted.rows), 1),
+            "val": val.to_dict(),
+            "test": test.to_dict(),
+            "versions": versions(),
+        }
+        write_json(folder / RESULT, result)
+        ids = {"user_ids": dataset.user_ids, "item_ids": dataset.item_ids}
+        save_ranks(folder / RANKS, test, **ids)
+        if (folder / MODEL).is_dir():
+            made = command or f"train_run({config}, {training})"
+            card_of(config, dataset.name, test, made).write(folder / MODEL)
+        return TrainedRun(folder, fitted, val, test, result, user)
+
+
+class _Outdated(Callback):
+    """Removes the results of a run that goes on, before there are weights that they are not of."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def on_epoch(self, context: TrainingContext) -> None:
+        """Removes them before the files of the epoch are written."""
+        for name in (RESULT, RANKS):
+            (self.folder / name).unlink(missing_ok=True)
 
 
 def card_of(config: RunConfig, data: str, test: Evaluation, command: str) -> ModelCard:
@@ -147,13 +163,25 @@ def card_of(config: RunConfig, data: str, test: Evaluation, command: str) -> Mod
     )
 
 
-def _check_folder(folder: Path, settings: Mapping[str, Any], resume: bool) -> None:
+def check_run_folder(folder: Path, settings: Mapping[str, Any], resume: bool) -> None:
     """Raises a ValueError where the folder holds another run, or none though one is resumed."""
-    last, held = folder / "last.pt", folder / SETTINGS
-    if resume and not last.exists():
+    if resume and not (folder / "last.pt").exists():
         raise ValueError(f"'resume' needs a run in {folder} (there is no last.pt)")
-    if held.exists() and json.loads(held.read_text(encoding="utf-8")) != settings:
+    if (folder / SETTINGS).exists() and read_settings(folder / SETTINGS) != settings:
         raise ValueError(f"{folder} holds a run with other settings: give another folder")
+
+
+def read_settings(path: Path) -> dict[str, Any]:
+    """What ``settings.json`` of a run holds.
+
+    Raises:
+        ValueError: It is no JSON, or not all of the settings are there.
+    """
+    settings: dict[str, Any] = read_json(path, dict, "the settings of a run")
+    missing = [name for name in _NEEDED if name not in settings]
+    if missing:
+        raise ValueError(f"{path}: expected the settings of a run (there is no {missing[0]!r})")
+    return settings
 
 
 class Run:
@@ -164,7 +192,7 @@ class Run:
         data: Folder of the data set where it is not where it was.
 
     Raises:
-        ValueError: The folder holds no run.
+        ValueError: The folder holds no run, or its settings are damaged.
     """
 
     def __init__(
@@ -174,12 +202,12 @@ class Run:
         path = self.directory / SETTINGS
         if not path.is_file():
             raise ValueError(f"{self.directory} holds no run: there is no {path}")
+        settings = read_settings(path)
+        known = {name: settings[name] for name in RunConfig.names() if name in settings}
         try:
-            settings = json.loads(path.read_text(encoding="utf-8"))
-            known = {name: settings[name] for name in RunConfig.names() if name in settings}
-        except (json.JSONDecodeError, TypeError) as error:
-            raise ValueError(f"{path} must hold the settings of a run: {error}") from error
-        self.config = RunConfig(**known)
+            self.config = RunConfig(**known)
+        except ValueError as error:
+            raise ValueError(f"{path}: expected the settings of a run ({error})") from error
         if data is not None:
             self.config = self.config.replace(data=str(data))
 
@@ -217,7 +245,12 @@ class Run:
         path = self.directory / TEXTS
         if not path.is_file():
             return None
-        texts: list[str] = json.loads(path.read_text(encoding="utf-8"))
+        texts: list[str] = read_json(path, list, "the text of each item")
+        if len(texts) != self.model.num_items or not all(isinstance(t, str) for t in texts):
+            raise ValueError(
+                f"{path}: expected a text of each of the {self.model.num_items:,} items (got "
+                f"{len(texts):,} entries)"
+            )
         return texts
 
     def check_items(self) -> None:

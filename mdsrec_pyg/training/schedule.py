@@ -48,7 +48,7 @@ class Schedule:
         self.optimizer, self.warmup_steps, self.interval = optimizer, warmup_steps, interval
         self.step = 0  # steps of the optimizer so far
         self.lr = float(optimizer.param_groups[0]["lr"])  # of the first group in the last step
-        self.scheduler = None if make is None else make(optimizer)
+        self.scheduler = None if make is None else _make(make, optimizer)
         if self.scheduler is not None:
             _check_scheduler(self.scheduler, optimizer, interval, monitor)
 
@@ -132,6 +132,19 @@ def _describe(value: Any) -> str:
         return repr(value)
     # Not repr: it holds an address, which differs in the process that resumes the run.
     return getattr(value, "__qualname__", type(value).__qualname__)
+
+
+def _make(make: MakeScheduler, optimizer: Optimizer) -> LRScheduler:
+    try:
+        return make(optimizer)
+    except TypeError as error:
+        if not isinstance(make, type):
+            raise
+        name = make.__name__
+        raise ValueError(
+            "'scheduler' must be a function that makes one from the optimizer, such as 'lambda "
+            f"optimizer: {name}(optimizer, ...)' (got the class {name}: {error})"
+        ) from error
 
 
 def check_scheduler_options(make: object, interval: str) -> None:

@@ -10,6 +10,7 @@ import torch
 from mdsrec_pyg.data.interactions import Interactions
 from mdsrec_pyg.data.splits import EvaluationSplit
 from mdsrec_pyg.nn.models.base import SequentialRecommender
+from mdsrec_pyg.showing import showable
 from mdsrec_pyg.training.config import TrainerConfig
 from mdsrec_pyg.training.optimizer import describe_groups
 from mdsrec_pyg.training.run_folder import fingerprint
@@ -49,6 +50,9 @@ def training_settings(
         "scheduler": schedule.describe(),
         "train": fingerprint(train.user_id, train.item_id, train.timestamp),
         "val": fingerprint(val.history_ptr, val.history_item, val.target),
+        "threads": torch.get_num_threads(),
+        "torch": str(torch.__version__),
+        "processor": torch.backends.cpu.get_cpu_capability(),
     }
 
 
@@ -68,7 +72,8 @@ def describe_training(
     tied = f" ({val.tied.mean():.1%} with the time of their history)" if val.tied.any() else ""
     return {
         "model": f"{type(model).__name__}, {weights:,} trainable parameters",
-        "device": f"{device}, {config.precision}{tf32}{compiled}",
+        "device": f"{device}, {config.precision}{tf32}{compiled}, "
+        f"{torch.get_num_threads()} thread(s)",
         "seed": str(config.seed),
         "train": f"{len(train):,} interactions, {train.num_users:,} users, "
         f"{train.num_items:,} items, windows of {model.max_length}, "
@@ -85,7 +90,7 @@ def describe_training(
 def aligned(table: Mapping[str, object]) -> str:
     """Names and values in two columns."""
     width = max(map(len, table))
-    return "\n".join(f"{name:<{width}}  {value}" for name, value in table.items())
+    return "\n".join(f"{name:<{width}}  {showable(value)}" for name, value in table.items())
 
 
 def describe_interruption(directory: object, epochs: int) -> str:

@@ -5,13 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
 from mdsrec_pyg.data.sequences import SequenceLoader
+from mdsrec_pyg.seed import random_state, set_random_state
 from mdsrec_pyg.training.callbacks import CallbackList
+from mdsrec_pyg.training.checkpoint import check_weights
 from mdsrec_pyg.training.loggers import Logger
-from mdsrec_pyg.training.run_folder import History, RunFiles
+from mdsrec_pyg.training.run_folder import History, RunFiles, check_settings
 from mdsrec_pyg.training.schedule import Schedule
+from mdsrec_pyg.training.signature import check_built_from
 from mdsrec_pyg.training.step import Step
 
 
@@ -31,6 +35,12 @@ class RunState:
     best_weights: dict[str, Tensor] | None = None
     stale: int = 0  # evaluations since the best one
 
+    def take_best(self, model: nn.Module) -> None:
+        """Gives the model its best weights, if there are any yet, and evaluation mode."""
+        if self.best_weights is not None:
+            model.load_state_dict(self.best_weights)
+        model.eval()
+
     def describe(self) -> dict[str, str]:
         """What the run adds to the description of the training."""
         table = {}
@@ -49,7 +59,8 @@ class RunState:
         history = self.history
         summary = {
             "status": self.callbacks.context.status,
-            "epochs": len(history),
+            # A second Ctrl-C may have kept the last one from the disk.
+            "epochs": len(history) if self.files is None else self.files.saved,
             "monitor": self.settings["monitor"],
             "best_epoch": history.best_epoch,
             "best_value": history.best_value,
@@ -57,3 +68,38 @@ class RunState:
             "directory": None if self.files is None else str(self.files.directory),
         }
         logger.end(summary)
+
+    def content(self, model: nn.Module, device: torch.device) -> dict[str, Any]:
+        """All that :meth:`restore` needs: what ``last.pt`` holds."""
+        return {
+            "model": model.state_dict(),
+            "optimizer": self.schedule.optimizer.state_dict(),
+            "epoch": len(self.history),
+            "scheduler": self.schedule.state_dict(),
+            "step": self.schedule.step,
+            "stale": self.stale,
+            "best_epoch": self.history.best_epoch,
+            "best_value": self.history.best_value,
+            "rows": self.history.rows,
+            "callbacks": self.callbacks.state_dict(),
+            "random": random_state(device),
+            "settings": self.settings,
+            "built_from": self.built_from,
+        }
+
+    def restore(self, model: nn.Module, device: torch.device) -> None:
+        """Goes on where ``last.pt`` ends, if model, settings and data are those of its run."""
+        assert self.files is not None
+        last = self.files.load()
+        check_weights(model, last["model"], self.files.last)
+        # Before the settings: these name what differs in the model, the parameter groups do not.
+        check_built_from(last.get("built_from", {}), self.built_from, repr(str(self.files.last)))
+        check_settings(last["settings"], self.settings, may_grow=("epochs", "patience"))
+        self.best_weights = self.files.mend(last)
+        model.load_state_dict(last["model"])
+        self.schedule.optimizer.load_state_dict(last["optimizer"])
+        self.schedule.load_state_dict(last.get("scheduler"), last["step"])
+        self.stale, self.history.rows = last["stale"], last["rows"]
+        self.history.best_epoch, self.history.best_value = last["best_epoch"], last["best_value"]
+        self.callbacks.load_state_dict(last.get("callbacks", ()))
+        set_random_state(last["random"], device)

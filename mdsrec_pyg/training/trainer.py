@@ -4,38 +4,34 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from os import PathLike
 from typing import Any
 
 import torch
 
-from mdsrec_pyg.configs import configure
+from mdsrec_pyg.configs import check_device, configure
 from mdsrec_pyg.data.interactions import Interactions
 from mdsrec_pyg.data.splits import EvaluationSplit
+from mdsrec_pyg.io import claim
+from mdsrec_pyg.memory import named_memory_errors
 from mdsrec_pyg.nn.mode import uncompiled
 from mdsrec_pyg.nn.models.base import SequentialRecommender
-from mdsrec_pyg.seed import (
-    preserved_random_state,
-    random_state,
-    seed_everything,
-    set_random_state,
-)
+from mdsrec_pyg.seed import preserved_random_state, seed_everything
 from mdsrec_pyg.training.callbacks import (
     Callback,
     CallbackList,
     TrainingContext,
     check_callbacks,
 )
-from mdsrec_pyg.training.checkpoint import check_weights
 from mdsrec_pyg.training.config import TrainerConfig
 from mdsrec_pyg.training.loggers import LineLogger, Logger, check_loggers
 from mdsrec_pyg.training.loop import make_loader, train_epoch, validate
 from mdsrec_pyg.training.optimizer import make_optimizer
-from mdsrec_pyg.training.run_folder import History, RunFiles, check_settings
+from mdsrec_pyg.training.run_folder import History, RunFiles
 from mdsrec_pyg.training.schedule import MakeScheduler, Schedule, check_scheduler_options
 from mdsrec_pyg.training.settings import check_data, describe_training, training_settings
-from mdsrec_pyg.training.signature import built_from, check_built_from
+from mdsrec_pyg.training.signature import built_from
 from mdsrec_pyg.training.state import RunState
 from mdsrec_pyg.training.step import make_step, tensor_float_32
 
@@ -47,8 +43,9 @@ class Trainer:
 
     The learning rates are those of ``model.param_groups(lr, weight_decay)``; they rise linearly
     over the first ``warmup_steps`` and stay constant then, or follow ``scheduler``. On one machine
-    and the CPU a run with the same seed and the same initial weights repeats bit by bit, whether
-    interrupted and resumed or not.
+    and the CPU, with the same number of threads and the same version of torch, a run with the same
+    seed and the same initial weights repeats bit by bit, whether interrupted and resumed or not.
+    Threads and versions are kept with the run; resuming it with others warns.
 
     Example:
         >>> trainer = Trainer(
@@ -107,7 +104,7 @@ class Trainer:
         self.scheduler, self.scheduler_interval = scheduler, scheduler_interval
         check_scheduler_options(scheduler, scheduler_interval)
         default = "cuda" if torch.cuda.is_available() else "cpu"
-        self.device = torch.device(default if device is None else device)
+        self.device = check_device(default if device is None else device)
         for wanted, option in (
             (self.config.precision == "bfloat16", "precision='bfloat16'"),
             (self.config.tf32, "tf32=True"),
@@ -118,8 +115,9 @@ class Trainer:
     def fit(self, train: Interactions, val: EvaluationSplit, resume: bool = False) -> History:
         """Trains the model; leaves it with the weights of the best epoch, in evaluation mode.
 
-        Ctrl-C ends the run after the last finished epoch, with its best weights and files. The
-        global random states are afterwards what they were before.
+        Ctrl-C ends the run after the last finished epoch, with its best weights and files; a loss
+        that is not finite leaves them, too. The global random states are afterwards what they were
+        before. The directory is claimed meanwhile, see :func:`~mdsrec_pyg.io.claim`.
 
         Args:
             train: Training interactions.
@@ -130,13 +128,17 @@ class Trainer:
 
         Raises:
             ValueError: If the model cannot be trained or does not fit the data, the directory
-                holds a run (``resume=False``) or none that fits (``resume=True``).
-            FloatingPointError: If the loss is not finite.
+                holds a run (``resume=False``) or none that fits (``resume=True``), or a damaged
+                file, or another process trains there.
+            OSError: If a file cannot be written; those of the epochs before stay.
+            FloatingPointError: If the loss is not finite, or a score of the validation is NaN.
+            MemoryError: If a batch does not fit.
         """
-        with (
-            preserved_random_state(self.device),
-            tensor_float_32(self.config.tf32, self.device),
-        ):
+        folder = nullcontext() if self.directory is None else claim(self.directory, make=True)
+        size = self.config.batch_size
+        memory = named_memory_errors("training", f"lower 'batch_size' (it is {size})")
+        tf32 = tensor_float_32(self.config.tf32, self.device)
+        with folder, preserved_random_state(self.device), tf32, memory:
             run = self._start(train, val, resume)
             description = describe_training(self.model, self.config, self.device, train, val)
             self._train(run, val, description | run.describe())
@@ -154,8 +156,10 @@ class Trainer:
                     ends.callback(callback.on_end, context)
                 self._epochs(run, val)
                 self._finish(run)
-            except BaseException:
+            except BaseException as error:
                 context.status = "failed"
+                if isinstance(error, FloatingPointError):
+                    run.take_best(self.model)
                 raise
 
     def _epochs(self, run: RunState, val: EvaluationSplit) -> None:
@@ -177,9 +181,7 @@ class Trainer:
     def _finish(self, run: RunState) -> None:
         """The end of a run that did not fail: the best weights, evaluation mode."""
         context, history = run.callbacks.context, run.history
-        if run.best_weights is not None:
-            self.model.load_state_dict(run.best_weights)
-        self.model.eval()
+        run.take_best(self.model)
         context.epoch = len(history)
         stopped = "finished" if history.stopped_by is None else "stopped"
         context.status = "interrupted" if history.interrupted else stopped
@@ -206,7 +208,7 @@ class Trainer:
         step = make_step(model, optimizer, config, self.device)
         run = RunState(loader, schedule, settings, history, files, tables, callbacks, loggers, step)
         if resume:
-            self._restore(run)
+            run.restore(model, self.device)
         else:
             seed_everything(config.seed)
             if files is not None:
@@ -259,40 +261,6 @@ class Trainer:
             run.callbacks.call("on_epoch")
         finally:  # the epoch is trained, whatever a callback makes of it
             if run.files is not None:
-                run.files.save(self._state(run))
+                run.files.save(run.content(self.model, self.device))
             for logger in run.loggers:
                 logger.log(row, run.schedule.step, best)
-
-    def _state(self, run: RunState) -> dict[str, Any]:
-        return {
-            "model": self.model.state_dict(),
-            "optimizer": run.schedule.optimizer.state_dict(),
-            "epoch": len(run.history),
-            "scheduler": run.schedule.state_dict(),
-            "step": run.schedule.step,
-            "stale": run.stale,
-            "best_epoch": run.history.best_epoch,
-            "best_value": run.history.best_value,
-            "rows": run.history.rows,
-            "callbacks": run.callbacks.state_dict(),
-            "random": random_state(self.device),
-            "settings": run.settings,
-            "built_from": run.built_from,
-        }
-
-    def _restore(self, run: RunState) -> None:
-        assert run.files is not None
-        last = run.files.load()
-        check_weights(self.model, last["model"], run.files.last)
-        # Before the settings: these name what differs in the model, the parameter groups do not.
-        check_built_from(last.get("built_from", {}), run.built_from, repr(str(run.files.last)))
-        check_settings(last["settings"], run.settings, may_grow=("epochs", "patience"))
-        run.best_weights = run.files.mend(last)
-        self.model.load_state_dict(last["model"])
-        run.schedule.optimizer.load_state_dict(last["optimizer"])
-        run.schedule.load_state_dict(last.get("scheduler"), last["step"])
-        run.stale = last["stale"]
-        run.history.rows = last["rows"]
-        run.history.best_epoch, run.history.best_value = last["best_epoch"], last["best_value"]
-        run.callbacks.load_state_dict(last.get("callbacks", ()))
-        set_random_state(last["random"], self.device)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from mdsrec_pyg import FolderDataset, SyntheticDataset
@@ -26,7 +27,9 @@ def read(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-def test_accuracy_and_what_is_made_of_it(run_benchmark: Run, folder: Path, tmp_path: Path) -> None:
+def test_accuracy_and_what_is_made_of_it(
+    run_benchmark: Run, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     rows = tmp_path / "rows.jsonl"
     options = [folder, "--rows", rows, "--epochs", 1, "--seeds", 0, 1]
     options += ["--models", "Popularity", "EASE+features", "MDSRec"]
@@ -60,12 +63,78 @@ def test_accuracy_and_what_is_made_of_it(run_benchmark: Run, folder: Path, tmp_p
         assert f"| {mean:.4f}".replace("0.", ".", 1) in line
         assert len({len(line) for line in part.splitlines()}) == 1  # it lines up
     out = tmp_path / "compare.json"
-    printed = run_benchmark("compare.py", folder, "--rows", rows, "--epochs", 1, "--out", out)
+    words = [folder, "--rows", rows, "--epochs", 1, "--out", out]
+    monkeypatch.setattr("benchmarks.accuracy.train_model", None)  # nothing is trained anew
+    monkeypatch.setattr("benchmarks.compare.train_model", None, raising=False)
+    printed = run_benchmark("compare.py", *words)
+    assert "trained once more" not in printed
     result = json.loads(out.read_text())
     assert json.loads(printed.splitlines()[-1]) == result
     compared = result["comparison"]["EASE+features"]
     assert compared["difference"] == pytest.approx(compared["mean_a"] - compared["mean_b"])
     assert sum(part["queries"] for part in result["by_training_count"].values()) == 150
+
+
+def kept(rows: Path) -> list[Path]:
+    return sorted(rows.with_name("rows-ranks").iterdir())
+
+
+def test_any_modalities_any_split_and_ids_only(
+    run_benchmark: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows, out = tmp_path / "rows.jsonl", tmp_path / "out.json"
+    made = SyntheticDataset(150, 124, ("$x^{$", "a b"), seed=0)
+    made.save(tmp_path / "odd")
+    made.features.clear()
+    made.save(tmp_path / "ids")
+    trials = {name: options[:1] for name, options in trial_options().items()}
+    for module in ("trials", "accuracy", "accuracy_rows"):
+        monkeypatch.setattr(f"benchmarks.{module}.TRIALS", trials)
+    usual = ["--rows", rows, "--epochs", 1, "--seeds", 0, "--split", "temporal"]
+    run_benchmark("accuracy.py", tmp_path / "odd", *usual, "--models", "EASE+features", "MDSRec")
+    names = {tuple(row["modalities"]) for row in read(rows)}
+    assert names == {("$x^{$", "a b")}
+    assert {row["split"] for row in read(rows)} == {"temporal"}
+    other = [*usual, "--models", "EASE+features", "--modalities", "a b"]
+    run_benchmark("accuracy.py", tmp_path / "odd", *other)  # another run, as the row says
+    assert read(rows)[-1]["modalities"] == ["a b"]
+    table = run_benchmark("accuracy_table.py", "--rows", rows, "--split", "temporal")
+    assert "odd ($x^{$, a b)" in table
+    assert "odd (a b)" in table
+
+    run_benchmark("accuracy.py", tmp_path / "ids", *usual)
+    found = {row["model"] for row in read(rows) if row["dataset"] == "ids"}
+    assert found == {"Popularity", "EASE", "GRU4Rec", "SASRec"}
+    with pytest.raises(SystemExit, match="error: MDSRec needs features, and ids has none"):
+        run_benchmark("accuracy.py", tmp_path / "ids", *usual, "--models", "MDSRec")
+
+    words = [tmp_path / "ids", "--rows", rows, "--epochs", 1, "--split", "temporal"]
+    words += ["--model", "EASE", "--models", "Popularity", "--metric", "recall@5", "--out", out]
+    run_benchmark("compare.py", *words)
+    first = json.loads(out.read_text(), parse_constant=pytest.fail)  # no NaN
+    assert None in [part["EASE"] for part in first["by_training_count"].values()]
+    for path in kept(rows):
+        path.unlink()  # as after rows that came with the repository
+    again = run_benchmark("compare.py", *words)
+    assert again.count("trained once more") == 2
+    assert json.loads(out.read_text())["comparison"] == first["comparison"]
+    pd.read_parquet(kept(rows)[0]).iloc[::-1].to_parquet(kept(rows)[0])
+    with pytest.raises(SystemExit, match=r"error: .* must hold the queries of ids, split temporal"):
+        run_benchmark("compare.py", *words)
+
+
+def trial_options() -> dict[str, list[dict[str, Any]]]:
+    from benchmarks.trials import TRIALS
+
+    return TRIALS
+
+
+def test_a_broken_row_is_named(run_benchmark: Run, folder: Path, tmp_path: Path) -> None:
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text("\n{oops\n")
+    for script, words in (("accuracy.py", [folder]), ("accuracy_table.py", [])):
+        with pytest.raises(SystemExit, match=r"^error: .*rows.jsonl, line 2: expected a JSON"):
+            run_benchmark(script, *words, "--rows", rows)
 
 
 def test_without_trials_there_is_no_winner(

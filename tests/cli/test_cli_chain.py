@@ -85,11 +85,14 @@ def test_prepare_writes_json_and_every_option_arrives(call: Any, raw: Path) -> N
 
 
 def test_inspect_writes_what_it_says(call: Any, shop: Path, tmp_path: Path) -> None:
-    done = call("inspect", shop, "--modalities", "text", "--out", "seen", "--format", "svg")
+    words = ("--modalities", "text", "--split", "temporal", "--out", "seen", "--format", "svg")
+    done = call("inspect", shop, *words)
     assert done.code == 0
+    assert f"Next:\n  mdsrec train --data {shop} --modalities text --split temporal\n" in done.out
     assert "shop: all interactions" in done.out
     content = json.loads((tmp_path / "seen" / "inspection.json").read_text())
     assert list(content["features"]) == ["text"]
+    assert content["split"]["method"].startswith("temporal")
     for path in (tmp_path / "seen").iterdir():
         assert f"wrote seen/{path.name}" in done.out
     options = ("--cutoff", 5, "--neighbors", 3, "--centers", 4, "--examples", 1, "--seed", 7)

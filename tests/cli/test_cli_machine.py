@@ -32,7 +32,7 @@ def test_doctor(call: Any) -> None:
         assert bool(check["advice"]) == (check["state"] != "ok"), check
     text = call("doctor").out
     assert "torch-geometric" in text
-    assert f"{result['problems']} problem(s)" in text
+    assert f"{result['problems']} problem" in text
 
 
 def test_a_wrong_kernel_is_a_problem(call: Any, monkeypatch: pytest.MonkeyPatch) -> None:

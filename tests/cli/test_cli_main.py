@@ -83,12 +83,12 @@ def test_help_has_no_markup() -> None:
 
 def test_defaults_are_those_of_the_preset() -> None:
     for preset, base in PRESETS.items():
-        args = train.parse(["--preset", preset])
+        args = train.parse(["--data", "d", "--preset", preset])
         assert ProductConfig(**vars(args.graph)) == base.graph
         assert MDSRecConfig(**vars(args.model)) == base.model
         assert args.votes == (base.relations is not None)
         config, trainer = train.configurations(args)
-        assert config == RunConfig(preset=preset)
+        assert config == RunConfig(data="d", preset=preset)
         assert trainer == TrainerConfig()
 
 
@@ -124,7 +124,7 @@ def test_every_option_of_a_configuration_arrives(group: str) -> None:
             continue
         value = other_value(field.name, field.default)
         written = json.dumps(value) if not isinstance(value, str) else value
-        words = [f"--{group}.{field.name}", written]
+        words = ["--data", "d", f"--{group}.{field.name}", written]
         if field.name == "eval_every":  # must divide the epochs
             words += ["--trainer.epochs", "6"]
         config, trainer = train.configurations(train.parse(words))
@@ -148,9 +148,11 @@ def test_other_options_of_train_arrive() -> None:
         options={"num_centers": 5},
     )
     assert trainer.seed == 3
-    config, _ = train.configurations(train.parse(["--votes", "false"]))
+    config, _ = train.configurations(train.parse(["--data", "d", "--votes", "false"]))
     assert config.options == {"relations": False}
-    config, _ = train.configurations(train.parse(["--preset", "paper", "--votes", "true"]))
+    config, _ = train.configurations(
+        train.parse(["--data", "d", "--preset", "paper", "--votes", "true"])
+    )
     assert config.options == {"relations": True}
     paper = PRESETS["paper"].replace(relations=RelationsConfig(l2=7.0))
     assert preset_options("paper", paper) == {"relations": {"l2": 7.0}}
@@ -164,10 +166,13 @@ def test_run_names_hold_every_option() -> None:
     names = {RunConfig(options=long | {"seed2": i}).name() for i in range(2)}
     assert len(names) == 2
     assert max(map(len, names)) < 160
+    odd = RunConfig(data="shop", modalities=["../x\n\x1b[2J", "\u6771" * 99]).name()
+    assert re.fullmatch(r"shop-best-seed0[\w.=-]+", odd)
+    assert len(odd.encode()) < 255
 
 
 def test_a_yaml_file_gives_options(call: Any, tmp_path: Path) -> None:
-    shown = call("train", "--print-config", "--preset", "paper")
+    shown = call("train", "--data", "d", "--print-config", "--preset", "paper")
     assert shown.code == 0
     content = yaml.safe_load(shown.out)
     assert content["model"]["center_mode"] == "only"
@@ -180,9 +185,9 @@ def test_a_yaml_file_gives_options(call: Any, tmp_path: Path) -> None:
     assert config.seed == 4
     assert config.options == {"relations": {"l2": 7.0}, "channels": 16}
     # A file that only names the preset gets the preset's defaults.
-    (tmp_path / "short.yaml").write_text("preset: paper\n")
+    (tmp_path / "short.yaml").write_text("preset: paper\ndata: d\n")
     config, _ = train.configurations(train.parse(["--config", str(tmp_path / "short.yaml")]))
-    assert config == RunConfig(preset="paper")
+    assert config == RunConfig(data="d", preset="paper")
     (tmp_path / "wrong.yaml").write_text("graph:\n  behaviour: log\n")
     done = call("train", "--config", tmp_path / "wrong.yaml")
     assert done.code == 2
@@ -274,17 +279,3 @@ def test_interrupted(call: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mdsrec_pyg.cli.doctor.run", stop)
     done = call("doctor")
     assert (done.code, done.err) == (130, "interrupted\n")
-
-
-def test_what_comes_next_after_made_up_data(capsys: pytest.CaptureFixture[str]) -> None:
-    ridge = "mdsrec train --relations.l2 300 --relations.feature_weight 30"
-    own = "mdsrec train --data FOLDER"
-    for config, said in (
-        (RunConfig(), [ridge, own]),
-        (RunConfig(options={"relations": {"l2": 300.0}}), [own]),
-        (RunConfig(data="shop"), []),
-    ):
-        train._say_what_next(Path("runs/x y"), 7, config)
-        lines = capsys.readouterr().out.splitlines()
-        assert "  mdsrec recommend 'runs/x y' --user 7 --explain" in lines
-        assert [line.strip() for line in lines if line.startswith("  mdsrec train")] == said

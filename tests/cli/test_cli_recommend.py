@@ -130,4 +130,37 @@ def test_settings_that_are_none(call: Any, tmp_path: Path) -> None:
     (tmp_path / "settings.json").write_text("[1")
     done = call("evaluate", tmp_path)
     assert done.code == 1
-    assert "must hold the settings of a run" in done.err
+    assert "settings.json: expected the settings of a run" in done.err
+
+
+def test_users_who_cannot_be_answered_are_skipped_and_named(call: Any, trained: Path) -> None:
+    rows = [("a", "003"), ("b", "gone"), ("c", "004")]
+    pd.DataFrame(rows, columns=["user", "item"]).to_csv("h.tsv", sep="\t", index=False)
+    options = ("recommend", trained, "--histories", "h.tsv", "-k", 2)
+    done = call(*options)
+    assert done.code == 1
+    assert "got 'gone' as item 0 of user 'b' (position 1)" in done.err
+    with pytest.warns(UserWarning, match=r"skipped 1 users: .* of user 'b' \(position 1\)") as said:
+        done = call(*options, "--on-error", "skip")
+    assert (done.code, len(said)) == (0, 1)
+    assert [line for line in done.out.splitlines() if line in "abc" and line] == ["a", "c"]
+    with pytest.warns(UserWarning, match="skipped 1 users"):
+        users = json.loads(call(*options, "--on-error", "skip", "--json").out)
+    assert [user["user"] for user in users] == ["a", "c", "b"]
+    assert "'gone'" in users[2]["reason"]
+
+
+def test_no_history_gets_what_is_popular(call: Any, trained: Path, shop: Path) -> None:
+    done = call("recommend", trained, "--history", "")
+    assert "(user 'new user' (position 0) has none)" in done.err
+    options = ("--history", "", "-k", 3, "--empty", "popularity", "--data", shop)
+    with pytest.warns(UserWarning, match="1 users without a history got the most popular items"):
+        done = call("recommend", trained, *options, "--json")
+    items = json.loads(done.out)[0]["items"]
+    counts = leave_last_out(FolderDataset(shop).interactions).train.item_counts()
+    best = sorted(range(len(counts)), key=lambda i: (-counts[i], i))[:3]
+    assert [item["item"] for item in items] == [f"{i:03d}" for i in best]
+    assert {item["source"] for item in items} == {"popularity"}
+    done = call("recommend", trained, "--history", "003", "--data", shop)
+    assert done.code == 2
+    assert "--data has no effect without --user or --empty popularity" in done.err

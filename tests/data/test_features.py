@@ -1,5 +1,7 @@
 import numpy as np
+import pandas as pd
 import pytest
+import scipy.sparse
 import torch
 
 from mdsrec_pyg.data import FeatureScaler, ModalFeature
@@ -80,3 +82,53 @@ def test_scaling_errors():
         FeatureScaler().fit_transform(feature, np.array([False, True]))
     with pytest.raises(ValueError, match="'train_items' must be bool"):
         FeatureScaler().fit_transform(feature, np.array([0, 1]))
+
+
+VALUES = np.arange(6.0).reshape(3, 2) + 0.5
+
+
+@pytest.mark.parametrize(
+    "x",
+    [
+        torch.tensor(VALUES).bfloat16(),
+        torch.tensor(VALUES, requires_grad=True),
+        torch.tensor(VALUES).to_sparse(),
+        scipy.sparse.csr_matrix(VALUES),
+        scipy.sparse.coo_array(VALUES),
+        pd.DataFrame(VALUES),
+        VALUES.astype(">f4"),
+        VALUES.astype(np.longdouble),
+        np.asfortranarray(VALUES),
+        VALUES[::-1][::-1],
+        VALUES[:, ::-1].copy()[:, ::-1],
+        VALUES.tolist(),
+    ],
+)
+def test_every_form_of_numbers_is_taken(x):
+    feature = ModalFeature(x)
+    assert feature.x.dtype == torch.float32
+    assert not feature.x.requires_grad
+    assert feature.x.tolist() == VALUES.tolist()
+
+
+@pytest.mark.parametrize(
+    ("x", "message"),
+    [
+        (VALUES.astype(object), r"'x' must hold numbers \(got object of shape \(3, 2\)"),
+        (VALUES * 1j, r"'x' must hold numbers \(got complex128"),
+        (VALUES > 2, r"'x' must hold numbers \(got bool"),
+        (np.zeros(3, [("a", "f4")]), "'x' must hold numbers"),
+        ("text", r"'x' must hold numbers \(got <U4 of shape \(\), from a str\)"),
+        ([[1.0], [1.0, 2.0]], "'x' must be an array of numbers"),
+        (np.ma.masked_less(VALUES, 2), "'x' must have no masked entries"),
+        (scipy.sparse.csr_matrix((10**6, 10**5)), "400,000,000,000 bytes.*TruncatedSVD"),
+        (np.array([[1.0, 0], [1e-60, 0]]), r"row 1 would become zeros, its largest is 1e-60"),
+    ],
+)
+def test_what_holds_no_features_is_refused(x, message):
+    with pytest.raises(ValueError, match=message):
+        ModalFeature(x)
+
+
+def test_numbers_too_small_in_a_missing_row_are_nobodys_loss():
+    assert ModalFeature(np.array([[1.0], [1e-60]]), [True, False]).x.tolist() == [[1], [0]]

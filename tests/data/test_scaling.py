@@ -121,6 +121,72 @@ def test_what_cannot_be_loaded(tmp_path: Path) -> None:
         FeatureScaler.load(tmp_path / "gone.npz")
 
 
+def load(kind: Any, path: Path) -> Any:
+    """What is learned; ``None`` where it is refused by name, else the error's text."""
+    try:
+        loaded = kind.load(path)
+    except ValueError as error:
+        return None if path.name in str(error) else str(error)
+    return [getattr(loaded, name) for name in (*kind._arrays, *kind._options)]
+
+
+@pytest.mark.parametrize("make", [FeatureScaler, lambda: FeatureReducer(2)])
+def test_damaged_files_are_read_right_or_refused(
+    feature: ModalFeature, make: Any, tmp_path: Path
+) -> None:
+    fitted, path = make().fit(feature, TRAIN), tmp_path / "kept.npz"
+    fitted.save(path)
+    whole, right, rng = path.read_bytes(), load(type(fitted), path), np.random.default_rng(0)
+    assert isinstance(right, list)
+    refused = 0
+    for _ in range(300):
+        content, place = bytearray(whole), int(rng.integers(len(whole)))
+        kind, some = int(rng.integers(4)), rng.bytes(int(rng.integers(1, 6)))
+        if kind == 0:
+            content[place : place + len(some)] = some
+        elif kind == 1:
+            content[place:place] = some
+        elif kind == 2:
+            del content[place : place + len(some)]
+        else:
+            del content[place:]
+        path.write_bytes(content)
+        found = load(type(fitted), path)
+        refused += found is None
+        assert found is None or isinstance(found, list), found
+        if found is not None:
+            for given, expected in zip(found, right, strict=True):
+                np.testing.assert_array_equal(given, expected)
+    assert refused > 200
+
+
+def test_compressed_arrays_are_refused_before_they_swell(tmp_path: Path) -> None:
+    path = tmp_path / "kept.npz"
+    np.savez_compressed(path, kind=np.array("FeatureScaler"), mean_=np.zeros(10_000))
+    with pytest.raises(ValueError, match=r"kept\.npz: expected a saved .*\(compressed arrays"):
+        FeatureScaler.load(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"scale_": np.ones(7)}, "scale_ must hold finite float64 of shape"),
+        ({"scale_": None}, "'scale_"),
+        ({"mean_": np.ones((2, 2))}, "mean_ must hold"),
+        ({"mean_": np.full(4, np.nan)}, "mean_ must hold finite"),
+        ({"more": np.ones(1)}, r"got \['more'\] beside it"),
+    ],
+)
+def test_arrays_that_do_not_fit_together_are_refused(
+    tmp_path: Path, change: dict[str, Any], message: str
+) -> None:
+    content = {"kind": np.array("FeatureScaler"), "mean_": np.ones(4), "scale_": np.ones(4)}
+    content = {name: x for name, x in (content | change).items() if x is not None}
+    np.savez(tmp_path / "kept.npz", **content)
+    with pytest.raises(ValueError, match=rf"kept\.npz: expected a saved FeatureScaler.*{message}"):
+        FeatureScaler.load(tmp_path / "kept.npz")
+
+
 def test_one_after_the_other(feature: ModalFeature) -> None:
     scaled = FeatureScaler().fit(feature, TRAIN).transform(feature)
     out = FeatureReducer(4, whiten=True).fit(scaled, TRAIN).transform(scaled)

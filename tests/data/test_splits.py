@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -97,6 +99,11 @@ def test_temporal_split_equals_the_slow_version(target, seed):
     known = {int(u) for u in split.train.user_id}
     for part in (split.val, split.test):
         assert part.known.tolist() == [int(u) in known for u in part.user_id]
+        taken = set(split.train.item_id.tolist())
+        assert part.cold.tolist() == [int(i) not in taken for i in part.target]
+    firsts = [[t for _, t in rows_of(x, user)][:1] for user in range(x.num_users)]
+    assert split.val.num_left_out == sum(val_start <= t < test_start for f in firsts for t in f)
+    assert split.test.num_left_out == sum(t >= test_start for f in firsts for t in f)
     if target == "first":
         assert not split.val.tied.any()
     else:
@@ -226,14 +233,16 @@ def test_summary_names_queries_and_ties():
         ({"history_item": [-1, 2]}, r"'history_item' must lie in 0\.\.4"),
         ({"tied": [True]}, "'tied' must have shape"),
         ({"known": [True]}, "'known' must have shape"),
+        ({"cold": [True]}, "'cold' must have shape"),
     ],
 )
 def test_evaluation_split_errors(change, message):
-    arrays = {
+    arrays: dict[str, Any] = {
         "user_id": [0, 1],
         "target": [3, 4],
         "history_ptr": [0, 1, 2],
         "history_item": [1, 2],
     } | change
+    made: dict[str, Any] = {name: np.array(value) for name, value in arrays.items()}
     with pytest.raises(ValueError, match=message):
-        EvaluationSplit(name="val", num_items=5, **{k: np.array(v) for k, v in arrays.items()})
+        EvaluationSplit(name="val", num_items=5, **made)

@@ -4,6 +4,7 @@ import json
 import pytest
 
 from mdsrec_pyg.datasets import AmazonReviewsDataset
+from mdsrec_pyg.datasets.reading import lines
 
 from .amazon_files import (
     ITEMS,
@@ -261,3 +262,18 @@ def test_a_null_that_arrow_would_die_of(tmp_path, null):
     lines[1] = lines[1].replace("Fine", "{}null {} null")
     pack(root / NAMES["2018"][0], lines)
     assert len(read(root, repeats="keep").interactions) == len(PAIRS)
+
+
+@pytest.mark.parametrize("generation", GENERATIONS)
+def test_a_line_that_would_become_gigabytes_is_refused(tmp_path, generation, monkeypatch):
+    monkeypatch.setattr(lines, "LONGEST_LINE", 500_000)  # of literals it is that anyhow
+    root = write_category(tmp_path, generation)
+    first, *others = item_lines(generation)
+    long = first[:-1] + ", 'x': [".replace("'", '"') + "1," * 250_000 + "1]}"
+    path = root / NAMES[generation][1]
+    pack(path, [*others, long])
+    message = f"{path}, line {len(others) + 1}: expected at most 500,000 bytes, got 50"
+    with pytest.raises(ValueError, match=message):
+        read(root, generation)
+    skipped = read(root, generation, on_error="skip")
+    assert any("1 records skipped" in line for line in skipped.report)

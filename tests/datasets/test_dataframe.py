@@ -1,6 +1,8 @@
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.sparse
+import torch
 
 from mdsrec_pyg.datasets import FolderDataset, from_dataframe
 
@@ -197,3 +199,17 @@ def test_integers_that_do_not_fit():
     rows = pd.DataFrame({"user": ids, "item": [1, 2], "timestamp": [1, 2]})
     with pytest.raises(ValueError, match=r"'user': expected integers below 2\*\*63, got 92"):
         from_dataframe(rows)
+
+
+@pytest.mark.parametrize(
+    "form", [scipy.sparse.csr_matrix, lambda x: torch.tensor(x).bfloat16(), torch.tensor]
+)
+def test_features_in_any_form_of_numbers(form):
+    x = np.arange(6.0).reshape(3, 2)
+    expected, given = (
+        from_dataframe(interactions(), items(), {"image": features}).features["image"].x
+        for features in (x, form(x))
+    )
+    assert given.equal(expected)
+    with pytest.raises(ValueError, match=r"'features\['image'\]' must hold numbers \(got object"):
+        from_dataframe(interactions(), items(), {"image": x.astype(object)})

@@ -259,3 +259,13 @@ def test_large_features_are_read_in_blocks(tmp_path, monkeypatch):
     dataset = FolderDataset(write(tmp_path, image=x, image_mask=np.array([True, True, False])))
     x[2] = 0
     assert np.array_equal(dataset.features["image"].x.numpy(), x)
+
+
+def test_features_in_another_form_are_said_to_be_unread(tmp_path):
+    root = write(tmp_path / "toys", image=np.ones((3, 2)))
+    assert not any("not read" in line for line in FolderDataset(root).report)
+    for name in ("text.pt", "audio.safetensors", "video.NPZ", "z.h5", "notes.txt"):
+        (root / name).touch()
+    assert FolderDataset(root).report[-1] == (
+        "not read: audio.safetensors, text.pt, video.NPZ and 1 more (features are .npy files)"
+    )

@@ -102,6 +102,9 @@ def test_options(tmp_path):
     missing = read(tmp_path)
     assert list(missing.features) == ["text"]
     assert "image_feat.npy is missing: no image" in missing.report
+    only = read(tmp_path, features={"image": "image_feat.npy"})
+    assert "text_feat.npy is not read: 'features' does not name it" in only.report
+    assert not any("is not read" in line for line in missing.report)
 
 
 def test_the_name(tmp_path):

@@ -193,5 +193,8 @@ class Handler(BaseHTTPRequestHandler):
     def no_name(self, count: int) -> None:
         self.answer(b"", 302, Location="http://xn--/")
 
+    def to(self, count: int) -> None:  # to the address in the path, percent-encoded
+        self.answer(b"", 302, Location=unquote(self.path.removeprefix("/to/"), "latin-1"))
+
     def nowhere(self, count: int) -> None:
         self.answer(b"", 302)

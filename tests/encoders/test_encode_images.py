@@ -34,6 +34,11 @@ def test_files_by_hand(shop: Path, pictures: Path, mean_color: Any) -> None:
     assert table["reason"][2] == "not an image, or of no format that is read"
     assert len(encoding.missing) == 3
     assert lines[0] == "modality     image, of 4 of 5 items"
+    assert lines[1] == f"images       {pictures}, by raw_id"
+    for name in ("B8.png", "B9.png"):
+        shutil.copy(pictures / "B0.png", pictures / name)
+    encode_images(shop, pictures, mean_color(), log=lines.append)
+    assert f"images       {pictures}, by raw_id; 2 images of no item" in lines
     assert "1 items without: no image" in lines[-1]
 
 

@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from mdsrec_pyg.encoders import encode_texts
+from mdsrec_pyg.encoders._shards import Shards
 
 FEATURES = [[9, 2], [0, 0], [10, 1], [0, 0], [24, 2]]  # of conftest's texts, by hand
 
@@ -117,8 +118,10 @@ def test_two_runs_at_once(shop: Path, letters: Any) -> None:
     [
         (lambda texts: torch.ones(len(texts)), r"shape \(3, F\) for 3 texts"),
         (lambda texts: torch.ones(1, 4), r"shape \(3, F\) for 3 texts"),
-        (lambda texts: np.full((len(texts), 2), 7e4), "70000.0 for item 4, column 0"),
-        (lambda texts: torch.full((len(texts), 2), torch.nan), "nan for item 4, column 0"),
+        (lambda texts: torch.full((len(texts), 2), torch.nan), "none could be read: .*: nan in co"),
+        (lambda texts: np.full((len(texts), 2), 1e300), r"beyond float32: 1e\+300 in column 0"),
+        (lambda texts: np.full((len(texts), 2), 1e-300), "beyond float32: 1e-300 in column 0"),
+        (lambda texts: 1 / 0, "none could be read: the model failed: ZeroDivisionError"),
     ],
 )
 def test_an_encoder_that_returns_nonsense(shop: Path, encoder: Any, message: str) -> None:
@@ -166,13 +169,33 @@ def test_items_that_are_no_items(shop: Path, letters: Any, tmp_path: Path) -> No
         encode_texts(shop, letters(), log=None)
 
 
-def test_a_cut_block_is_named(shop: Path, letters: Any) -> None:
+def test_a_damaged_block_is_made_again(shop: Path, letters: Any) -> None:
     with pytest.raises(KeyboardInterrupt):
         encode_texts(shop, letters(fail_after=1), batch_size=1, block_size=1, log=None)
     (block,) = shop.rglob("000000.npz")
-    block.write_bytes(block.read_bytes()[:40])
-    with pytest.raises(ValueError, match=r"000000.npz: expected a block of .*remove the file"):
-        encode_texts(shop, letters(), batch_size=1, block_size=1, log=None)
+    whole, rng = block.read_bytes(), np.random.default_rng(0)
+    for _ in range(300):
+        content = bytearray(whole)
+        place, some = int(rng.integers(len(whole))), rng.bytes(4)
+        if rng.random() < 0.5:
+            content[place : place + len(some)] = some
+        else:
+            del content[place:]
+        block.write_bytes(content)
+        assert read_block(block) in (None, [FEATURES[0]])
+    block.write_bytes(whole[:40])
+    assert read_block(block) is None
+    encoding = encode_texts(shop, letters(), batch_size=1, block_size=1, log=None)
+    assert encoding.num_reused == 1  # of item 1, which has no text
+    assert np.load(shop / "text.npy").tolist() == FEATURES
+
+
+def read_block(path: Path) -> Any:
+    """The rows of a block; ``None`` where it is refused by name, else the error's text."""
+    try:
+        return Shards(path.parent, "", 1, 1).load_from(path, 0).x.tolist()
+    except ValueError as error:
+        return None if path.name in str(error) else str(error)
 
 
 def test_no_memory_map_is_written(

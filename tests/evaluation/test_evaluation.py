@@ -6,7 +6,6 @@ import math
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 from torch import Tensor, nn
@@ -19,7 +18,6 @@ from mdsrec_pyg.evaluation import (
     metrics_by_popularity,
     per_user_metric,
     ranking_metrics,
-    save_ranks,
     target_ranks,
 )
 from mdsrec_pyg.nn.models.base import Recommender
@@ -35,13 +33,13 @@ class TableModel(Recommender):
         super().__init__(table.size(1), max_length)
         self.register_buffer("table", table)
         self.inner = nn.Dropout()
-        self.encoded = 0
+        self.encoded: list[int] = []
         self.scored: list[int] = []
 
     def encode_items(self) -> Tensor:
         assert not self.training
         assert not torch.is_grad_enabled()
-        self.encoded += 1
+        self.encoded.append(1)
         return self.table
 
     def score(self, batch: SequenceBatch, items: Any = None) -> Tensor:
@@ -159,7 +157,7 @@ def test_evaluate_scores_once_and_reports(random_case):
     table, split = random_case
     model = TableModel(table)
     result = evaluate(model, split, k=(3,), batch_size=10)
-    assert model.encoded == 1
+    assert model.encoded == [1]
     assert model.scored == [10, 10, 3]
     assert result.ranks.tolist() == slow_ranks(table, split, False)
     assert result.ranks_masked.tolist() == slow_ranks(table, split, True)
@@ -188,7 +186,7 @@ def test_modes_come_back(random_case):
     with pytest.raises(ValueError, match="catalog"):
         target_ranks(TableModel(torch.zeros(23, 5)), split, exclude_seen=False)
     broken = TableModel(table * torch.nan).train()
-    with pytest.raises(ValueError, match=r"TableModel.score must return numbers \(got NaN"):
+    with pytest.raises(ValueError, match=r"got NaN, first for user 0 \(query 0 of 'test'"):
         target_ranks(broken, split, exclude_seen=False)
     assert broken.training
 
@@ -211,9 +209,16 @@ def test_device_and_progress_are_used(random_case, monkeypatch, capsys):
     table, split = random_case
     model = TableModel(table)
     moved, bars = [], []
-    monkeypatch.setattr(model, "to", lambda device: moved.append(device))
-    target_ranks(model, split, exclude_seen=False, device="cpu")
-    assert moved == [torch.device("cpu")]
+
+    def move(scoring: TableModel, device: torch.device) -> TableModel:
+        moved.append((scoring is model, device))
+        raise StopIteration
+
+    with monkeypatch.context() as patch:
+        patch.setattr(TableModel, "to", move)
+        with pytest.raises(StopIteration):
+            target_ranks(model, split, exclude_seen=False, device="meta")
+    assert moved == [(False, torch.device("meta"))]
 
     def bar(*args, **kwargs):
         bars.append(kwargs["disable"])
@@ -272,22 +277,6 @@ def test_metrics_by_popularity():
             metrics_by_popularity(ranks, targets, counts, bounds=bounds)
     with pytest.raises(ValueError, match="same length"):
         metrics_by_popularity(ranks, targets[:2], counts)
-
-
-def test_saved_ranks_carry_raw_ids(tmp_path, random_case):
-    table, split = random_case
-    result = evaluate(TableModel(table), split)
-    users = np.array([f"user {i}" for i in range(23)], dtype=object)
-    save_ranks(tmp_path / "ranks.parquet", result, user_ids=users, item_ids=np.arange(17) * 10)
-    read = pd.read_parquet(tmp_path / "ranks.parquet")
-    assert list(read) == ["user", "target", "rank", "rank_masked"]
-    assert read["user"].tolist() == users.tolist()
-    assert read["target"].tolist() == (split.target * 10).tolist()
-    assert read["rank"].tolist() == result.ranks.tolist()
-    assert read["rank_masked"].tolist() == result.ranks_masked.tolist()
-    save_ranks(tmp_path / "ranks.parquet", result)
-    assert pd.read_parquet(tmp_path / "ranks.parquet")["user"].tolist() == list(range(23))
-    assert [path.name for path in tmp_path.iterdir()] == ["ranks.parquet"]
 
 
 def test_ranks_over_several_blocks_of_scores() -> None:

@@ -15,6 +15,7 @@ import pytest
 
 from mdsrec_pyg import FolderDataset, SyntheticDataset, leave_last_out
 from mdsrec_pyg.evaluation.metrics import ranking_metrics
+from mdsrec_pyg.graphs import RidgeConfig
 from mdsrec_pyg.training.checkpoint import load_checkpoint
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
@@ -188,7 +189,10 @@ def test_train_takes_a_ridge(run: Run, folder: Path, tmp_path: Path) -> None:
         run("train_mdsrec.py", *options)
         (directory,) = (tmp_path / "runs").glob(f"*-l2-{l2}.0*")
         options = json.loads((directory / "settings.json").read_text())["options"]
-        assert options["relations"] == {"l2": l2, "feature_weight": 20.0}
+        assert options["relations"] == {
+            **{"l2": l2, "feature_weight": 20.0},
+            "memory_limit": RidgeConfig.memory_limit,
+        }
         tables = load_checkpoint(directory / "best.pt")["built_from"]["tables"]
         edges.append(tables["votes.edge_weight_0"])
     assert edges[0] != edges[1]
@@ -273,3 +277,9 @@ def test_recommend_says_what_is_wrong(run: Run, trained: Path, tmp_path: Path) -
         run("recommend.py", trained, "--user", "user-3", "nobody")
     with pytest.raises(SystemExit, match="'nothing' as item 1"):
         run("recommend.py", trained, "--history", "item-3,nothing")
+    pd.DataFrame({"user": list("ab"), "item": ["item-3", "nothing"]}).to_csv(
+        tmp_path / "h.csv", index=False
+    )
+    with pytest.warns(UserWarning, match="skipped 1 users"):
+        output = run("recommend.py", trained, "--histories", tmp_path / "h.csv", "--skip")
+    assert output.split()[0] == "a"

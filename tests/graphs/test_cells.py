@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -227,6 +228,24 @@ def test_map_blocks_keeps_order_and_threads() -> None:
     assert list(found) == [2 * block for block in range(1, 50)]
     assert set(inside) == {1}
     assert torch.get_num_threads() == 3
+
+
+def test_map_blocks_leaves_the_threads_of_all_others_alone() -> None:
+    torch.set_num_threads(3)
+
+    def of_a_new_thread() -> int:
+        with ThreadPoolExecutor(1) as pool:
+            return pool.submit(torch.get_num_threads).result()
+
+    found = map_blocks(lambda block: torch.get_num_threads(), range(20))
+    assert next(found) == 1
+    assert of_a_new_thread() == 3
+    assert torch.get_num_threads() == 3
+    with ThreadPoolExecutor(2) as pool:  # each in a thread that began while blocks were at work
+        for part in pool.map(lambda _: list(map_blocks(abs, range(20))), range(4)):
+            assert part == list(range(20))
+    del found  # given up half way
+    assert of_a_new_thread() == 3
 
 
 def test_map_blocks_passes_errors_on() -> None:

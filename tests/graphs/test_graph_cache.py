@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import warnings
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,7 @@ import torch
 from torch_geometric.data import Data
 
 from mdsrec_pyg.data import Interactions, ModalFeature
-from mdsrec_pyg.graphs import cache, cached_item_graph, count_cooccurrences
+from mdsrec_pyg.graphs import build_item_graph, cache, cached_item_graph, count_cooccurrences
 
 
 def make_inputs() -> tuple[ModalFeature, Interactions]:
@@ -105,14 +106,48 @@ def test_a_broken_file_is_built_again(tmp_path: Path, broken: str, builds: list[
     assert len(builds) == 2
 
 
-def test_a_failed_write_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_graph_that_cannot_be_kept_is_used_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def fail(*args: Any) -> None:
-        raise OSError("disk full")
+        raise OSError(errno.ENOSPC, "no space")
 
-    monkeypatch.setattr(cache.torch, "save", fail)
-    with pytest.raises(OSError, match="disk full"):
-        cached_item_graph(tmp_path, *make_inputs())
+    expected = build_item_graph(*make_inputs())
+    with monkeypatch.context() as patch:
+        patch.setattr(torch, "save", fail)
+        with pytest.warns(UserWarning, match=r"not cached in .*No space left.*item_graph_product"):
+            graph = cached_item_graph(tmp_path, *make_inputs())
+    assert torch.equal(graph.edge_weight, expected.edge_weight)
     assert list(tmp_path.iterdir()) == []
+    (tmp_path / "file").touch()
+    with pytest.warns(UserWarning, match="not cached in"):
+        cached_item_graph(tmp_path / "file", *make_inputs())
+
+
+def test_one_bit_and_it_is_built_again(tmp_path: Path, builds: list[int]) -> None:
+    first = cached_item_graph(tmp_path, *make_inputs())
+    (path,) = tmp_path.iterdir()
+    whole = path.read_bytes()
+    for place in np.random.default_rng(0).integers(0, 8 * len(whole), 60):
+        data = bytearray(whole)
+        data[place // 8] ^= 1 << place % 8
+        path.write_bytes(data)
+        with pytest.warns(UserWarning, match="expected a saved item graph"):
+            again = cached_item_graph(tmp_path, *make_inputs())
+        assert torch.equal(again.edge_weight, first.edge_weight)
+    assert len(builds) == 61
+
+
+def test_the_graph_of_other_items_is_not_served(tmp_path: Path) -> None:
+    feature, interactions = make_inputs()
+    first = cached_item_graph(tmp_path, feature, interactions)
+    (path,) = tmp_path.iterdir()
+    cached_item_graph(tmp_path, feature, interactions, behavior="count")
+    (other,) = set(tmp_path.iterdir()) - {path}
+    path.write_bytes(other.read_bytes())  # whole, sealed, and of another graph
+    with pytest.warns(UserWarning, match="another graph than its name says"):
+        again = cached_item_graph(tmp_path, feature, interactions)
+    assert torch.equal(again.edge_weight, first.edge_weight)
 
 
 def test_unknown_option_is_named(tmp_path: Path) -> None:

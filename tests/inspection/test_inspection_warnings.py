@@ -126,6 +126,15 @@ def cold() -> RecommendationDataset:
     return with_rows(item_id=item)
 
 
+def short_users() -> RecommendationDataset:
+    rows = sound().interactions
+    place = np.arange(len(rows)) - rows.user_ptr[rows.user_id]
+    keep = (rows.user_id >= 60) | (place < 2)
+    return with_rows(
+        user_id=rows.user_id[keep], item_id=rows.item_id[keep], timestamp=times()[keep]
+    )
+
+
 def same_day() -> RecommendationDataset:
     # The first two of each user; no target is among them.
     rows = sound().interactions
@@ -164,6 +173,7 @@ CASES: dict[str, Change] = {
     "extreme_rows": lambda: with_text(lambda x: x[5].mul_(100)),
     "same_modalities": copy_of_image,
     "cold_targets": cold,
+    "users_without_history": short_users,
     "identical_histories": copied_users,
     "repeated_pairs": repeated,
     "baskets": same_day,
@@ -213,6 +223,7 @@ def test_alignment_unclear() -> None:
         ("duplicated_rows", {"duplicates": 0.1}),
         ("same_modalities", {"common_neighbors": 1.0, "agreement": 1.0}),
         ("cold_targets", {"unknown_targets": 0.1}),
+        ("users_without_history", {"users_not_asked": 0.5}),
         ("identical_histories", {"identical_users": 0.1}),
         ("repeated_pairs", {"repeated_pairs": 0.1}),
         ("baskets", {"baskets": 0.5}),
@@ -246,7 +257,7 @@ def test_milliseconds_are_named() -> None:
     assert "divide the timestamp column" in warning.advice
     (other,) = inspected("time_out_of_range").warnings
     assert "divide" not in other.advice
-    assert "1 rows before 1990" in other.message
+    assert "1 row before 1990" in other.message
 
 
 def all_warnings() -> list[DataWarning]:

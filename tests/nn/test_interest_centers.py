@@ -126,6 +126,8 @@ class TestFit:
     def test_errors(self) -> None:
         with pytest.raises(ValueError, match=r"'num_centers' must be at least 1 \(got 0\)"):
             InterestCenters(0)
+        with pytest.raises(ValueError, match=r"'num_centers' must not exceed .*=99999, items="):
+            InterestCenters(99_999).fit(torch.randn(8, 3))
         with pytest.raises(ValueError, match=r"'max_items' must not be below .*3 \(got 2\)"):
             InterestCenters(3, max_items=2)
         with pytest.raises(ValueError, match=r"got num_centers=3, items=2"):
@@ -219,7 +221,7 @@ class TestForms:
     def test_errors(self) -> None:
         with pytest.raises(ValueError, match="'form' must be one of"):
             encode("hard")
-        with pytest.raises(ValueError, match=r"'softness' must be positive \(got 0\)"):
+        with pytest.raises(ValueError, match=r"'softness' must be positive and finite \(got 0\)"):
             encode("soft", softness=0)
 
 
@@ -257,3 +259,29 @@ class TestOnAnotherDevice:
         again, _ = interest_centers.lloyd(x, found)
         torch.testing.assert_close(again, found, rtol=1e-3, atol=1e-2)
         assert not torch.equal(once, start)
+
+
+@pytest.mark.parametrize("exponent", [-120, -100, -30, 30, 100, 120])
+def test_centers_do_not_depend_on_the_unit_of_the_features(exponent: int) -> None:
+    ordinary = fit()
+    # Where squares leave float32, a k-means of the numbers as they are sees one point.
+    other = InterestCenters(K, n_init=2).fit(features() * 2.0**exponent, mask())
+    assert other.labels_.equal(ordinary.labels_)
+    assert other.affinity_.equal(ordinary.affinity_)
+    assert other.centers_.equal(ordinary.centers_ * 2.0**exponent)
+    for form in ("projected", "soft"):
+        assert CenterEncoder(other, D, form).features.equal(
+            CenterEncoder(ordinary, D, form).features
+        )
+
+
+def test_features_that_are_all_zeros_are_one_center() -> None:
+    with pytest.warns(UserWarning, match="only 1 of 2 centers hold items"):
+        InterestCenters(2, n_init=1).fit(torch.zeros(5, 2))
+
+
+def test_the_callers_features_stay_as_they_are() -> None:
+    x = features() * 1e30
+    kept = x.clone()
+    InterestCenters(K, n_init=1).fit(x)
+    assert x.equal(kept)

@@ -153,3 +153,71 @@ def test_errors(graph: Data, x: Tensor) -> None:
         ItemGraphEncoder(conv=lambda: GATv2Conv(D, D, heads=2))(x, graph)
     with pytest.raises(ValueError, match="'edge_weight' must be left out"):
         ItemGraphEncoder()(x, graph, graph.edge_weight)
+
+
+class BothNames(MessagePassing):
+    """Has both names and needs the second."""
+
+    def forward(
+        self,
+        x: Tensor,
+        edge_index: Tensor,
+        edge_weight: Tensor | None = None,
+        edge_attr: Tensor | None = None,
+    ) -> Tensor:
+        return self.propagate(edge_index, x=x, weight=edge_attr.squeeze(1))  # type: ignore[union-attr]
+
+    def message(self, x_j: Tensor, weight: Tensor) -> Tensor:
+        return weight[:, None] * x_j
+
+
+class NeedsMore(BothNames):
+    """Cannot do with one weight an edge, by whichever name."""
+
+    def forward(self, x: Tensor, edge_index: Tensor, edge_weight: Tensor | None = None) -> Tensor:  # type: ignore[override]
+        return x * edge_weight.relation  # type: ignore[union-attr]
+
+
+class OneAnItem(torch.nn.Module):
+    """A parameter an item: it runs on the whole catalog only."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bias = torch.nn.Parameter(torch.zeros(N, 1))
+
+    def forward(self, x: Tensor, edge_index: Tensor, edge_weight: Tensor) -> Tensor:
+        return x + self.bias
+
+
+def test_a_layer_with_both_names_gets_the_one_it_runs_with(graph: Data, x: Tensor) -> None:
+    expected = ItemGraphEncoder()(x, graph)
+    assert torch.allclose(ItemGraphEncoder(conv=BothNames)(x, graph), expected)
+    assert torch.allclose(ItemGraphEncoder(conv=BothNames, channels=D)(x, graph), expected)
+
+
+@pytest.mark.parametrize(
+    ("conv", "said"),
+    [
+        (lambda: GCNConv(4, 4), r"width 6 \(got GCNConv, and it has in_channels=4, out_channels=4"),
+        (lambda: GCNConv(D, 4), r"width 6 \(got GCNConv, and it gives 4"),
+        (lambda: GATv2Conv(D, D, heads=2), "GATv2Conv, and it gives 12"),
+        (lambda: SAGEConv((4, 4), 4), "SAGEConv, and it runs on items of width 4 and failed"),
+        (NeedsMore, r"with 'edge_weight' alone \(NeedsMore\(\) failed: AttributeError"),
+    ],
+)
+def test_a_layer_of_another_width_is_named_when_the_model_is_built(
+    conv: Callable[[], MessagePassing], said: str
+) -> None:
+    state = torch.random.get_rng_state()
+    layer = conv()
+    torch.random.set_rng_state(state)
+    with pytest.raises(ValueError, match=said):
+        ItemGraphEncoder(conv=layer, channels=D)
+    assert torch.equal(torch.random.get_rng_state(), state)
+
+
+def test_layers_of_this_width_and_of_one_catalog_pass(graph: Data, x: Tensor) -> None:
+    for conv, _ in CONVS:
+        ItemGraphEncoder(2, conv, channels=D)
+    ItemGraphEncoder(conv=lambda: GCNConv(-1, D), channels=D)
+    assert torch.equal(ItemGraphEncoder(conv=OneAnItem, channels=D)(x, graph), x)

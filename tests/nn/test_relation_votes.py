@@ -140,7 +140,7 @@ def test_loss_over_cross_fitted_graphs_equals_the_dense_form(
         return Data(edge_index=torch.stack([key // 24, key % 24]), edge_weight=weight, num_nodes=24)
 
     folds, fold = [[graph(), graph()] for _ in range(3)], user_folds(20, 3, seed=0)
-    votes = make_votes(world, perturb, CrossFittedVotes(folds, fold))
+    votes = make_votes(world, perturb, CrossFittedVotes(folds, fold, world.train))
 
     def tables(user: int) -> Tensor:
         return torch.stack([dense_edges(part) for part in folds[int(fold[user])]])
@@ -167,7 +167,7 @@ def test_scores_equal_the_dense_form(world, perturb, dense_edges, history_bias: 
 def test_training_and_inference_have_one_formula(world, perturb) -> None:
     """With the inference graphs in place of those without the user, the loss is that of score()."""
     graphs = list(world.relations.graphs.values())
-    plain = CrossFittedVotes([graphs], torch.zeros(20, dtype=torch.long))
+    plain = CrossFittedVotes([graphs], torch.zeros(20, dtype=torch.long), world.train)
     votes, batch = make_votes(world, perturb, plain), world.batch
     keys = votes.attention.item_keys()
     last = torch.zeros_like(batch.target_mask)

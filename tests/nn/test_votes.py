@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import copy
+import pickle
 from collections.abc import Callable
 
 import numpy as np
@@ -169,7 +171,7 @@ def test_cross_fitted_votes_come_from_the_graphs_without_the_users_fold(
     batch, num_items = world.batch, world.train.num_items
     folds = [[make_graph(num_items, 200, 2 * f + m) for m in range(2)] for f in range(3)]
     fold = user_folds(world.train.num_users, 3, seed=0)
-    votes = CrossFittedVotes(folds, fold)
+    votes = CrossFittedVotes(folds, fold, world.train)
     pairs = votes.pairs(batch.item_id, batch.target, batch.user_id)
     totals = votes.totals(batch.item_id, batch.user_id)
     for b, user in enumerate(batch.user_id.tolist()):
@@ -178,6 +180,29 @@ def test_cross_fitted_votes_come_from_the_graphs_without_the_users_fold(
             want = table[batch.item_id[b]][:, batch.target[b]].t()
             assert torch.equal(pairs[b, m], want)
             torch.testing.assert_close(totals[b, m], table[batch.item_id[b]].sum(1))
+
+
+def test_cross_fitted_votes_know_what_they_were_fitted_on(world) -> None:
+    train, graph = world.train, make_graph(world.train.num_items, 50, 0)
+    votes = CrossFittedVotes([[graph]], torch.zeros(train.num_users, dtype=torch.long), train)
+    votes.check(train)
+    votes.check(copy.deepcopy(train))
+    pickle.loads(pickle.dumps(votes)).check(train)
+    user, item, _ = distinct_items(train)
+    rest = Interactions.from_arrays(user[1:], item[1:], num_users=20, num_items=train.num_items)
+    other = Interactions.from_arrays(
+        np.append(user[1:], user[0]),
+        np.append(item[1:], np.setdiff1d(np.arange(train.num_items), item[user == user[0]])[0]),
+        num_users=20,
+        num_items=train.num_items,
+    )
+    assert len(other) == len(user)
+    for wrong in (rest, other):
+        with pytest.raises(ValueError, match=r"'train' must hold the interactions that the relat"):
+            votes.check(wrong)
+    more = Interactions.from_arrays([0], [0], num_users=train.num_users + 1, num_items=3)
+    with pytest.raises(ValueError, match=r"'train' must have the 20 users .* \(got 21\)"):
+        votes.check(more)
 
 
 def test_user_folds_are_even_and_seeded() -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import os
+import pickle
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -178,6 +181,52 @@ class TestWithFaiss:
         with pytest.raises(ValueError, match=r"vectors of the model, \[300, 4\] \(got \[300, 8\]"):
             Retriever(SASRec(NUM_ITEMS, channels=4), index=index)
 
+    @pytest.mark.parametrize("factory", [None, "PQ4x4"])
+    def test_an_index_over_other_vectors_is_refused(self, sasrec, factory) -> None:
+        index = FaissIndex(factory=factory)
+        before = Retriever(sasrec, index=index)
+        options: dict[str, Any] = {"k": 5, "exclude_seen": True}
+        answers = before.recommend(HISTORIES, **options)
+        with torch.no_grad():
+            sasrec.ids.weight[7] += 0.01  # one item only
+        with pytest.raises(ValueError, match=r"before more training: 1 of 300 items .* new FaissI"):
+            Retriever(sasrec, index=index)
+        pd.testing.assert_frame_equal(answers, before.recommend(HISTORIES, **options))
+        with torch.no_grad():
+            sasrec.ids.weight[7] -= 0.01  # again up to rounding
+        Retriever(sasrec, index=index)
+
+    def test_an_index_can_be_copied_and_pickled(self, sasrec) -> None:
+        retriever = Retriever(sasrec, index=FaissIndex(30, factory="IVF4,Flat", search="nprobe=1"))
+        options: dict[str, Any] = {"k": 5, "exclude_seen": True}
+        want = retriever.recommend(HISTORIES, **options)
+        for other in (copy.deepcopy(retriever), pickle.loads(pickle.dumps(retriever))):
+            pd.testing.assert_frame_equal(other.recommend(HISTORIES, **options), want)
+            Retriever(sasrec, index=other.index)
+        unbuilt = pickle.loads(pickle.dumps(FaissIndex(7)))
+        assert unbuilt.num_candidates == 7
+        assert unbuilt.index is None
+
+    def test_one_index_is_built_once_by_many_threads(self, sasrec, monkeypatch) -> None:
+        index, fitted = FaissIndex(30), []
+        fit = index._fitted
+
+        def counted(vectors: Any) -> Any:
+            fitted.append(1)
+            return fit(vectors)
+
+        monkeypatch.setattr(index, "_fitted", counted)
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(lambda _: Retriever(sasrec, index=index), range(8)))
+        assert fitted == [1]
+
+    @pytest.mark.parametrize("value", [torch.nan, torch.inf])
+    def test_weights_that_diverged_are_refused(self, sasrec, value) -> None:
+        with torch.no_grad():
+            sasrec.ids.weight[7] = value
+        with pytest.raises(ValueError, match=r"finite item vectors .* item 7\): the model has div"):
+            Retriever(sasrec, index=FaissIndex())
+
     def test_errors(self, sasrec, train) -> None:
         with pytest.raises(ValueError, match=r"'num_candidates' must be at least 1 \(got 0\)"):
             FaissIndex(0)
@@ -188,7 +237,7 @@ class TestWithFaiss:
         retriever = Retriever(sasrec, index=FaissIndex(5))
         with pytest.raises(ValueError, match=r"'num_candidates' \(got k=6 and 5\)"):
             retriever.recommend([[1]], 6, exclude_seen=True)
-        with pytest.raises(ValueError, match="has seen all but 2 items"):
+        with pytest.raises(ValueError, match=r"user 0 has seen all but 2 items"):
             retriever.recommend([list(range(NUM_ITEMS - 2))], 3, exclude_seen=True)
         for model in (EASE(train), Popularity(train), make_mdsrec(train, vectors=False)):
             message = f"by inner products with item vectors.*{type(model).__name__}"

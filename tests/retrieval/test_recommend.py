@@ -154,7 +154,7 @@ def test_a_model_that_cannot_explain(toy_model):
 
 
 def test_too_few_items_left():
-    with pytest.raises(ValueError, match=r"got k=5, but user 'y' has seen all but 4 items"):
+    with pytest.raises(ValueError, match=r"but user 'y' \(position 1\) has seen all but 4 items"):
         recommend(SumModel(), {"x": [1], "y": [1, 2, 1]}, 5, exclude_seen=True, batch_size=1)
     assert len(recommend(SumModel(), [[1, 2, 1]], 5, exclude_seen=False)) == 5
     for k in (0, 7):
@@ -189,7 +189,7 @@ def test_scores_may_be_a_view(toy_model):
     [
         ([], "at least one user"),
         ([["a"], []], "an item for each user .user 1 has none"),
-        ({"x": []}, "user 'x' has none"),
+        ({"x": []}, r"user 'x' .position 0. has none"),
         (["a", "b"], "a sequence of items for each user .got 'a' for user 0"),
         ("ab", "must be a list of sequences"),
         ([1, 2], "a sequence of items for each user .got 1 for user 0"),
@@ -215,14 +215,14 @@ def test_bad_ids_are_errors(toy_split):
         recommend(SumModel(), toy_split.val, 1, exclude_seen=False)
 
 
-def test_device_is_used():
-    model: Any = SumModel()
+def test_device_is_used(monkeypatch):
     moved: list[torch.device] = []
 
-    def move(device: torch.device) -> Any:
+    def move(model: SumModel, device: torch.device) -> SumModel:
         moved.append(device)
-        return model
+        raise StopIteration
 
-    model.to = move
-    recommend(model, [[0]], 1, exclude_seen=False, device="cpu")
-    assert moved == [torch.device("cpu")]
+    monkeypatch.setattr(SumModel, "to", move)
+    with pytest.raises(StopIteration):
+        recommend(SumModel(), [[0]], 1, exclude_seen=False, device="meta")
+    assert moved == [torch.device("meta")]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from collections.abc import Callable
 from typing import Any
 
@@ -120,14 +122,38 @@ def test_modes_of_the_model_come_back(toy_split) -> None:
     assert not model.encoder.training
 
 
-def test_a_changed_model_is_an_error() -> None:
-    model = SASRec(NUM_ITEMS, channels=8)
+def test_a_retriever_serves_the_weights_of_its_making(model) -> None:
     retriever = Retriever(model)
+    options: dict[str, Any] = {"k": 3, "exclude_seen": True}
+    first = retriever.recommend([[1], [2, 3]], **options)
     with torch.no_grad():
-        model.ids.weight.add_(1)
-    with pytest.raises(ValueError, match=r"'model' must stay as it was .* make a new Retriever"):
+        for parameter in model.parameters():
+            parameter.mul_(-1)
+    pd.testing.assert_frame_equal(first, retriever.recommend([[1], [2, 3]], **options))
+    if list(model.parameters()):
+        assert not first.equals(Retriever(model).recommend([[1], [2, 3]], **options))
+
+
+@pytest.mark.parametrize("name", ["MDSRec", "EASE"])
+def test_a_table_that_is_written_to_is_an_error(name, toy_split) -> None:
+    model = MAKERS[name](toy_split.train)
+    retriever = Retriever(model)
+    next(buffer for buffer in model.buffers() if buffer.is_floating_point()).mul_(2)
+    with pytest.raises(ValueError, match=r"'model' must not change while a Retriever serves it"):
         retriever.recommend([[1]], 2, exclude_seen=True)
+    with pytest.raises(ValueError, match=r"'model' must not change"):
+        copy.deepcopy(retriever)
     Retriever(model).recommend([[1]], 2, exclude_seen=True)
+
+
+def test_equal_copies_answer_the_same(model) -> None:
+    retriever = Retriever(model, RAW)
+    options: dict[str, Any] = {"k": 3, "exclude_seen": True}
+    first = retriever.recommend(HISTORIES, **options)
+    for other in (copy.deepcopy(retriever), pickle.loads(pickle.dumps(retriever))):
+        pd.testing.assert_frame_equal(first, other.recommend(HISTORIES, **options))
+    again = Retriever(copy.deepcopy(model), RAW).recommend(HISTORIES, **options)
+    pd.testing.assert_frame_equal(first, again)
 
 
 def test_bad_requests_are_errors() -> None:
@@ -143,17 +169,13 @@ def test_bad_requests_are_errors() -> None:
         retriever.recommend([["z"]], exclude_seen=False)
 
 
-def test_the_device_is_used() -> None:
-    model: Any = SASRec(NUM_ITEMS, channels=8)
-    moved: list[torch.device] = []
-
-    def move(device: torch.device) -> Any:
-        moved.append(device)
-        return model
-
-    model.to = move
-    assert Retriever(model, device="cpu").device == torch.device("cpu")
-    assert moved == [torch.device("cpu")]
+def test_the_copy_goes_to_the_device_and_the_model_stays() -> None:
+    model = SASRec(NUM_ITEMS, channels=8)
+    retriever = Retriever(model, device="meta")
+    assert retriever.device == torch.device("meta")
+    assert retriever.items.is_meta
+    assert all(parameter.is_meta for parameter in retriever.model.parameters())
+    assert not any(parameter.is_meta for parameter in model.parameters())
 
 
 @pytest.mark.parametrize("num_items", [1, 7, 100, 1003])

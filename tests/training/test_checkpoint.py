@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from mdsrec_pyg.data.splits import Split
+from mdsrec_pyg.io import save_sealed
 from mdsrec_pyg.seed import seed_everything
 from mdsrec_pyg.training.checkpoint import load_checkpoint, load_weights, save_checkpoint
 from mdsrec_pyg.training.trainer import History, Trainer
@@ -99,7 +100,7 @@ def test_resumed_equals_uninterrupted(whole, toy_model, toy_split, tmp_path, err
 
 def test_dropout_makes_the_random_state_matter(whole, toy_model, toy_split, tmp_path, monkeypatch):
     fit(stop_at(toy_model(), 32, KeyboardInterrupt), toy_split, directory=tmp_path / "run")
-    monkeypatch.setattr("mdsrec_pyg.training.trainer.set_random_state", lambda *args: None)
+    monkeypatch.setattr("mdsrec_pyg.training.state.set_random_state", lambda *args: None)
     resumed = toy_model()
     fit(resumed, toy_split, directory=tmp_path / "run", resume=True)
     assert not same(resumed.state_dict(), whole[0].state_dict())
@@ -275,13 +276,16 @@ def test_broken_files_are_errors(tmp_path):
         load_checkpoint(path)
     for content in (b"", b"not a checkpoint"):
         path.write_bytes(content)
-        with pytest.raises(ValueError, match="no readable checkpoint"):
+        with pytest.raises(ValueError, match=r"a\.pt' must be whole and written by this library"):
             load_checkpoint(path)
-    torch.save({"weight": torch.ones(1)}, path)
-    with pytest.raises(ValueError, match=r"of format 1 \(got None\)"):
+    torch.save({"format": 1, "epoch": 3}, path)  # as versions before wrote it
+    with pytest.raises(ValueError, match=r"no hash at its end.*an older version\): take it from"):
         load_checkpoint(path)
-    torch.save(Split, path)  # would run code
-    with pytest.raises(ValueError, match="no readable checkpoint"):
+    save_sealed(path, {"weight": torch.ones(1)})
+    with pytest.raises(ValueError, match=r"of format 2 \(got None\)"):
+        load_checkpoint(path)
+    save_sealed(path, Split)  # would run code
+    with pytest.raises(ValueError, match=r"a\.pt' cannot be read \(Weights only load failed"):
         load_checkpoint(path)
 
 

@@ -21,6 +21,7 @@ from mdsrec_pyg.training import (
     Trainer,
     WandbLogger,
 )
+from mdsrec_pyg.training.loggers import _table
 
 OPTIONS: dict[str, Any] = {
     "lr": 0.02,
@@ -191,6 +192,14 @@ def constant(optimizer):
     from torch.optim.lr_scheduler import ConstantLR
 
     return ConstantLR(optimizer)
+
+
+def test_tables_of_markdown_hold_text():
+    table = _table({"data|x": "<b>a|b</b>\n# c", "n": 3})
+    assert table.splitlines()[2:] == [
+        r"| data\|x | &lt;b&gt;a\|b&lt;/b&gt;\\n\# c |",
+        "| n | 3 |",
+    ]
 
 
 def test_mlflow_holds_the_run(toy_model, toy_split, tmp_path, monkeypatch):

@@ -19,7 +19,7 @@ from mdsrec_pyg import Trainer
         ({"warmup_steps": -1}, "'warmup_steps' must not be negative"),
         ({"seed": -1}, "'seed' must not be negative"),
         ({"lr": 0.0}, "'lr' must be positive"),
-        ({"lr": math.nan}, "'lr' must be positive"),
+        ({"lr": math.nan}, "'lr' must be finite"),
         ({"grad_clip": 0.0}, "'grad_clip' must be positive"),
         ({"precision": "float16"}, "'precision' must be"),
         ({"precision": "bfloat16"}, "needs a CUDA device"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,16 @@ def test_another_metric_and_no_start(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert not [text for text in texts if "before training" in text]
     assert figure.get_suptitle() == "costs $5 or $6"
     assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_names_of_others_are_drawn_as_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = {"$x^{$\n\x1b[2J\u6771": 0.02, "long" * 99: 0.03}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # letters that the font lacks
+        texts, figure = drawn(tmp_path / "a.png", monkeypatch, baselines=names, title="$y^{$\x9b")
+    assert "$x^{$\\n\\x1b[2J\u6771 0.0200" in texts
+    assert figure.get_suptitle() == "$y^{$\\x9b"
+    assert max(map(len, texts)) < 60
 
 
 def test_the_same_file_each_time_and_no_other(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import torch
 from torch.optim import lr_scheduler as schedulers
 
 from mdsrec_pyg.training import Callback, Trainer
+from mdsrec_pyg.training.checkpoint import load_checkpoint, save_checkpoint
 from mdsrec_pyg.training.optimizer import make_optimizer
 from mdsrec_pyg.training.schedule import Schedule, describe_scheduler
 
@@ -195,11 +196,11 @@ def test_rates_of_an_older_checkpoint_are_put_right(toy_model, toy_split, tmp_pa
     fit(whole, toy_split, warmup_steps=4 * STEPS)
     fit(toy_model(), toy_split, directory=tmp_path / "run", epochs=2, warmup_steps=4 * STEPS)
     path = tmp_path / "run" / "last.pt"
-    last = torch.load(path, weights_only=True)
+    last = load_checkpoint(path)
     for group in last["optimizer"]["param_groups"]:
         group["lr"] /= 2
     del last["scheduler"], last["callbacks"], last["settings"]["scheduler"]
-    torch.save(last, path)
+    save_checkpoint(path, last)
     fit(resumed, toy_split, directory=tmp_path / "run", resume=True, warmup_steps=4 * STEPS)
     assert torch.equal(resumed.item.weight, whole.item.weight)
 

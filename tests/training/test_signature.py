@@ -101,6 +101,56 @@ def test_rounding_is_no_difference_but_order_is() -> None:
     check_built_from({}, own, "x")  # a checkpoint that does not say
 
 
+class Tables(torch.nn.Module):
+    def __init__(self, **tables: torch.Tensor) -> None:
+        super().__init__()
+        for name, table in tables.items():
+            self.register_buffer(name, table, persistent=False)
+
+
+def swapped(table: torch.Tensor) -> torch.Tensor:
+    changed = table.clone()
+    changed[[700, 900]] = changed[[900, 700]]
+    return changed
+
+
+def replaced(table: torch.Tensor) -> torch.Tensor:
+    changed = table.clone()
+    changed[700] = changed[900]
+    return changed
+
+
+@pytest.mark.parametrize("change", [swapped, replaced])
+@pytest.mark.parametrize("shape", [(1000, 16), (1000, 1200)])
+def test_rows_that_change_places_are_a_difference(change: Any, shape: tuple[int, int]) -> None:
+    """In a table of a million entries their sums differ by less than a hundred-thousandth."""
+    x = torch.rand(shape, generator=torch.Generator().manual_seed(0)) + 100
+    own = built_from(Tables(x=x))
+    check_built_from(own, built_from(Tables(x=x * (1 + 3e-6))), "x")
+    with pytest.raises(ValueError, match="table 'x' differs"):
+        check_built_from(own, built_from(Tables(x=change(x))), "x")
+
+
+def test_one_edge_in_a_million_is_a_difference() -> None:
+    edges = torch.arange(2_000_000).view(2, -1) + 2**54  # beyond what float64 tells apart
+    own = built_from(Tables(edge_index=edges, mask=edges[0] % 2 == 0))
+    check_built_from(own, built_from(Tables(edge_index=edges, mask=edges[0] % 2 == 0)), "x")
+    other = edges.clone()
+    other[1, 5] += 1
+    with pytest.raises(ValueError, match="table 'edge_index' differs"):
+        check_built_from(own, built_from(Tables(edge_index=other, mask=edges[0] % 2 == 0)), "x")
+    with pytest.raises(ValueError, match="table 'mask' differs"):
+        check_built_from(own, built_from(Tables(edge_index=edges, mask=edges[0] % 2 == 1)), "x")
+    flat = edges.view(4, -1)
+    with pytest.raises(ValueError, match="table 'edge_index' differs"):
+        check_built_from(own, built_from(Tables(edge_index=flat, mask=edges[0] % 2 == 0)), "x")
+
+
+def test_a_signature_is_small() -> None:
+    table = built_from(Tables(x=torch.ones(3000, 2000)))["tables"]["x"]
+    assert table["sums"].shape == (-(-6_000_000 // 184), 2)  # of 6 million entries
+
+
 def test_a_module_of_another_class_is_a_difference() -> None:
     """Same weights, same attributes: only the class tells them apart."""
     one, other = (

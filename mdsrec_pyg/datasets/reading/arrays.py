@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import math
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +18,20 @@ from mdsrec_pyg.data.features import ModalFeature
 BLOCK = 4_000_000
 
 
+# Forms that features are kept in elsewhere, and that are not read.
+OTHER_FORMS = (".npz", ".pt", ".pth", ".safetensors", ".h5", ".hdf5", ".pkl", ".pickle")
+
+
+def unread_features(root: Path) -> list[str]:
+    """What a folder holds that looks like features and is none, in a sentence for a report."""
+    files = (path for path in root.iterdir() if not path.name.startswith("."))
+    names = sorted(path.name for path in files if path.suffix.lower() in OTHER_FORMS)
+    if not names:
+        return []
+    more = f" and {len(names) - 3:,} more" if len(names) > 3 else ""
+    return [f"not read: {', '.join(names[:3])}{more} (features are .npy files)"]
+
+
 def read_feature(root: Path, name: str, num_items: int) -> tuple[ModalFeature, list[str]]:
     """Reads ``<name>.npy`` and ``<name>_mask.npy``; also says how many items lack it."""
     mask_path = root / f"{name}_mask.npy"
@@ -25,6 +42,12 @@ def read_feature(root: Path, name: str, num_items: int) -> tuple[ModalFeature, l
             raise ValueError(
                 f"{mask_path}: expected bool of shape ({num_items},), one value an item, got "
                 f"{mask.dtype} of shape {mask.shape}"
+            )
+        odd = mask.view(np.uint8) > 1  # NumPy and PyTorch disagree on what these mean
+        if odd.any():
+            row = int(odd.argmax())
+            raise ValueError(
+                f"{mask_path}, item {row}: expected a byte 0 or 1, got {mask.view(np.uint8)[row]}"
             )
     path = root / f"{name}.npy"
     array = _load(path)
@@ -45,12 +68,27 @@ def read_feature(root: Path, name: str, num_items: int) -> tuple[ModalFeature, l
 
 
 def _load(path: Path) -> NDArray[Any]:
+    """An array of a ``.npy`` file, left on disk; the file must be as long as its header says."""
     if not path.is_file():
         raise ValueError(f"expected a file {path}, got none")
     try:
-        return np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, EOFError) as error:
-        raise ValueError(f"{path}: expected an array of numbers in .npy form ({error})") from error
+        with np.errstate(over="ignore"), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # NumPy's about headers of Python 2
+            # Not np.load: it takes zip files and pickles for arrays, too.
+            array = np.lib.format.open_memmap(path, mode="r")
+    # A header is a Python literal: where it is damaged, NumPy raises nearly anything.
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
+            raise OSError(error.errno, error.strerror, str(path)) from error
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise ValueError(f"{path}: expected an array of numbers in .npy form ({reason})") from error
+    size, expected = path.stat().st_size, array.offset + math.prod(array.shape) * array.itemsize
+    if size != expected:
+        raise ValueError(
+            f"{path}: expected {expected:,} bytes, {array.dtype} of shape {array.shape} by its "
+            f"header, got {size:,}: cut off, overwritten or written twice"
+        )
+    return array
 
 
 def _convert(

@@ -80,6 +80,16 @@ def _in_folder(root: Path) -> dict[str, Path]:
 
 def _in_table(path: Path, id_column: str, path_column: str) -> dict[str, Path]:
     found: dict[str, Path] = {}
+    try:
+        _read_table(path, id_column, path_column, found)
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: expected UTF-8 text ({error})") from error
+    except csv.Error as error:
+        raise ValueError(f"{path}: expected a table of text ({error})") from error
+    return found
+
+
+def _read_table(path: Path, id_column: str, path_column: str, found: dict[str, Path]) -> None:
     delimiter = "," if path.suffix == ".csv" else "\t"
     with path.open(encoding="utf-8-sig", newline="") as lines:
         rows = csv.DictReader(lines, delimiter=delimiter)
@@ -96,7 +106,6 @@ def _in_table(path: Path, id_column: str, path_column: str) -> dict[str, Path]:
                 )
             if name:
                 _add(found, raw_id, path.parent / name, path)
-    return found
 
 
 def _add(found: dict[str, Path], raw_id: str, path: Path, source: Path) -> None:
@@ -110,4 +119,11 @@ def _add(found: dict[str, Path], raw_id: str, path: Path, source: Path) -> None:
 
 def images_of(found: Mapping[str, Path], raw_ids: list[str]) -> list[Path | None]:
     """The image of each item, named by its raw id as it is or as a file name."""
-    return [found.get(raw_id) or found.get(file_name(raw_id)) for raw_id in raw_ids]
+    return [found.get(raw_id) or found.get(_name(raw_id) or raw_id) for raw_id in raw_ids]
+
+
+def _name(raw_id: str) -> str | None:
+    try:
+        return file_name(raw_id)
+    except ValueError:  # too long for a file: there is none
+        return None

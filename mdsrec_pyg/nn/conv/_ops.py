@@ -5,31 +5,30 @@ double the time of a product over a thousand items. What is traced cannot look a
 operators take the edges, and keep the structure by the tensor that they get, which is the same at
 every call of a compiled function. Compiled code may write into a buffer of its own again without a
 trace: the edges are compared each time, and weights are not kept.
+
+In a CUDA graph what is known of the edges is used; edges that are new there are sorted at each
+replay, without a wait. ``torch._dynamo.mark_static_address`` keeps ``torch.compile`` from copying
+a graph's tensors for its CUDA graphs, so that they are known.
 """
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, Optional
 
 import torch
 from torch import Tensor
 
-from mdsrec_pyg.nn.conv._propagate import (
-    Adjacency,
-    TensorCache,
-    edge_products,
-    multiply,
-    of_edges,
-    result_types,
-)
+from mdsrec_pyg.nn.conv._adjacency import Adjacency, of_edges
+from mdsrec_pyg.nn.conv._cache import TensorCache, build_apart
+from mdsrec_pyg.nn.conv._propagate import edge_products, multiply, result_types
 
 __all__ = ["propagate"]
 
-_GRAPHS = TensorCache()
-_TAGS = (torch.Tag.cudagraph_unsafe,)  # sorting new edges waits for the device
+_GRAPHS = TensorCache(apart=True)
 
 
-@torch.library.custom_op("mdsrec_pyg::propagate", mutates_args=(), tags=_TAGS)
+@torch.library.custom_op("mdsrec_pyg::propagate", mutates_args=())
 def propagate(
     x: Tensor,
     edge_index: Tensor,
@@ -53,14 +52,15 @@ def propagate(
         kernel: One of ``KERNELS``.
     """
     adj = _adjacency(edge_index, edge_weight, num_rows, num_cols, reverse)
+    if kernel == "triton" and not adj.has_rows(transpose):
+        build_apart(x, partial(adj.rows, transpose))
     out_dtype, dtype = result_types(x, edge_weight)
     value = None if edge_weight is None else edge_weight.detach().reshape(-1).to(dtype)
     if value is not None and adj.perm is not None:
         value = value[adj.perm]
     if value is not None and transpose:
         value = value[adj.perm_t]
-    rowptr, col = (adj.colptr, adj.row) if transpose else (adj.rowptr, adj.col)
-    return multiply(rowptr, col, value, x.to(dtype), kernel).to(out_dtype)
+    return multiply(adj, transpose, value, x, kernel, out_dtype)
 
 
 @propagate.register_fake
@@ -78,9 +78,14 @@ def _(
     return x.new_empty(size, x.size(1), dtype=result_types(x, edge_weight)[0])
 
 
-@torch.library.custom_op("mdsrec_pyg::propagate_weight_grad", mutates_args=(), tags=_TAGS)
+@torch.library.custom_op("mdsrec_pyg::propagate_weight_grad", mutates_args=())
 def weight_grad(
-    rows: Tensor, cols: Tensor, edge_index: Tensor, edge_weight: Tensor, reverse: bool
+    rows: Tensor,
+    cols: Tensor,
+    edge_index: Tensor,
+    edge_weight: Tensor,
+    reverse: bool,
+    kernel: str,
 ) -> Tensor:
     r"""Gradient of the weights: :math:`\mathbf{g}_i^{\top} \mathbf{x}_j` of each edge, ``[E]``.
 
@@ -90,17 +95,24 @@ def weight_grad(
         edge_index: Edges ``[2, E]``.
         edge_weight: Weights, whose type and shape the gradient gets.
         reverse: Whether messages go from target to source.
+        kernel: One of ``KERNELS``.
     """
     adj = _adjacency(edge_index, edge_weight, rows.size(0), cols.size(0), reverse)
-    dtype = result_types(cols, edge_weight)[1]
-    grad = edge_products(adj, rows.to(dtype).contiguous(), cols.to(dtype))
+    grad = edge_products(adj, rows, cols, kernel)
     if adj.perm is not None:
         grad = torch.empty_like(grad).index_copy_(0, adj.perm, grad)
     return grad.to(edge_weight.dtype).view(edge_weight.shape)
 
 
 @weight_grad.register_fake
-def _(rows: Tensor, cols: Tensor, edge_index: Tensor, edge_weight: Tensor, reverse: bool) -> Tensor:
+def _(
+    rows: Tensor,
+    cols: Tensor,
+    edge_index: Tensor,
+    edge_weight: Tensor,
+    reverse: bool,
+    kernel: str,
+) -> Tensor:
     return edge_weight.new_empty(edge_weight.shape)
 
 
@@ -119,7 +131,7 @@ def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         grad_x = propagate(grad, edge_index, edge_weight, *options).to(ctx.dtype)
     if ctx.needs_input_grad[2]:
         rows, cols = (x, grad) if transpose else (grad, x)
-        grad_weight = weight_grad(rows, cols, edge_index, edge_weight, reverse)
+        grad_weight = weight_grad(rows, cols, edge_index, edge_weight, reverse, kernel)
     return grad_x, None, grad_weight, None, None, None, None, None
 
 
@@ -129,7 +141,7 @@ propagate.register_autograd(_backward, setup_context=_save)
 def _adjacency(
     edge_index: Tensor, edge_weight: Tensor | None, num_rows: int, num_cols: int, reverse: bool
 ) -> Adjacency:
-    kept, graphs = _GRAPHS.get(edge_index, None, lambda: (edge_index.clone(), TensorCache()))
+    kept, graphs = _GRAPHS.get(edge_index, None, lambda: (edge_index.clone(), TensorCache(True)))
     if edge_index.is_cuda:  # no wait for the device
         unseen = "'edge_index' was written to in a way that PyTorch does not see"
         torch._assert_async((kept == edge_index).all(), unseen)

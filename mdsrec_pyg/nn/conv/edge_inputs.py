@@ -51,9 +51,9 @@ def edge_weight_use(conv: nn.Module, channels: int | None = None) -> str:
     """How the weights of an item graph reach a layer.
 
     The signature of ``forward`` decides, never an attribute. ``edge_weight`` goes before
-    ``edge_attr``. A layer that takes ``edge_attr`` may ignore it, or need it: it is tried on a
-    graph of six nodes, as a copy in evaluation mode; neither the layer nor the random state
-    changes.
+    ``edge_attr``, unless the layer has both and runs with the second only. A layer that takes
+    ``edge_attr`` may ignore it, or need it: it is tried on a graph of six nodes, as a copy in
+    evaluation mode; neither the layer nor the random state changes.
 
     Args:
         conv: The layer.
@@ -75,6 +75,8 @@ def edge_inputs(conv: nn.Module, channels: int | None = None) -> EdgeInputs:
     second = list(names.values())[1]
     if second.name == "adj_t":
         return EdgeInputs("adj_t", takes_matrix=True)
+    if "edge_weight" in names and "edge_attr" in names and _needs_edge_attr(conv, channels):
+        return EdgeInputs("edge_attr")
     if "edge_weight" in names:
         matrix = any(word in str(second.annotation) for word in ("Adj", "SparseTensor"))
         matrix = matrix and _takes_matrix(conv, channels)
@@ -95,6 +97,16 @@ def edge_inputs(conv: nn.Module, channels: int | None = None) -> EdgeInputs:
         f"({_name(conv)} takes {list(names)} and failed: {failure}); it may need edge features "
         f"of width 1 (edge_dim=1), or {_OWN_LAYER}"
     )
+
+
+def _needs_edge_attr(conv: nn.Module, channels: int | None) -> bool:
+    """Whether a layer that has both names fails with ``edge_weight`` and uses ``edge_attr``."""
+    with _untouched(conv) as twin:
+        for width in [channels] if channels is not None else _widths(conv)[:_MOST_WIDTHS]:
+            found, _ = _tried(twin, ["edge_weight", "edge_attr"], width)
+            if found is not None:
+                return found.use == "edge_attr"
+    return False
 
 
 def _takes_matrix(conv: nn.Module, channels: int | None) -> bool:

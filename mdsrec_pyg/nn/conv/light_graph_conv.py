@@ -6,21 +6,17 @@ from typing import Any, Union
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 from torch_geometric import EdgeIndex
 from torch_geometric.nn.conv import MessagePassing
 from torch_geometric.typing import Adj, OptPairTensor, OptTensor, Size, SparseTensor
 from torch_geometric.utils import spmm
 
+from mdsrec_pyg.nn.conv._adjacency import Adjacency, of_edges
+from mdsrec_pyg.nn.conv._cache import Calls, TensorCache
 from mdsrec_pyg.nn.conv._ops import check_weight
 from mdsrec_pyg.nn.conv._ops import propagate as propagate_op
-from mdsrec_pyg.nn.conv._propagate import (
-    KERNELS,
-    Adjacency,
-    Propagate,
-    TensorCache,
-    of_edges,
-    result_types,
-)
+from mdsrec_pyg.nn.conv._propagate import KERNELS, fastest_kernel, propagate, result_types
 
 _LAYOUTS = (torch.strided, torch.sparse_csr)
 _MESSAGES = ("message", "aggregate", "update", "message_and_aggregate")
@@ -80,6 +76,7 @@ class LightGraphConv(MessagePassing):
             type(self).propagate = type(self)._orig_propagate = MessagePassing.propagate
         self.kernel = kernel
         self._graphs = TensorCache()
+        self._calls = Calls()
 
     def forward(
         self,
@@ -92,6 +89,10 @@ class LightGraphConv(MessagePassing):
         if torch.jit.is_scripting():
             assert isinstance(x, Tensor)
         else:
+            if size is None and not torch.compiler.is_compiling() and self._is_plain_call():
+                known = self._calls.get(x, edge_index, edge_weight, self._settings())
+                if known is not None:
+                    return _multiply_again(x, *known)
             path = self.path(x, edge_index, edge_weight)
             if path != "message_passing":
                 return self._multiply(x, edge_index, edge_weight, size, path)
@@ -112,13 +113,14 @@ class LightGraphConv(MessagePassing):
         """Says which implementation :meth:`forward` takes for this input.
 
         Returns:
-            The ``kernel`` that was asked for. By default ``'embedding_bag'`` on the CPU and
-            ``'sparse_csr'`` on other devices: no buffer of one row an edge, the transpose is kept
-            for the gradient. ``'message_passing'``, PyG's own, where messages are looked at or
-            changed (hooks, explanations, a subclass with its own ``message``), and for other
-            aggregations, inputs of other than two dimensions, integers and complex numbers, sparse
-            layouts other than CSR, a matrix in what ``torch.compile`` or ``torch.export`` traces,
-            and all that ``torch.jit``, ``torch.func`` and the device ``meta`` do.
+            The ``kernel`` that was asked for. By default ``'embedding_bag'`` on the CPU,
+            ``'triton'`` on a GPU where Triton runs, else ``'sparse_csr'``: no buffer of one row an
+            edge, the transpose is kept for the gradient. ``'message_passing'``, PyG's own, where
+            messages are looked at or changed (hooks, explanations, a subclass with its own
+            ``message``), and for other aggregations, inputs of other than two dimensions, integers
+            and complex numbers, sparse layouts other than CSR, a matrix in what ``torch.compile``
+            or ``torch.export`` traces, and all that ``torch.jit``, ``torch.func``,
+            ``torch.autograd.forward_ad`` and the device ``meta`` do.
         """
         matrix = _is_matrix(edge_index)
         if matrix and edge_weight is not None:
@@ -147,12 +149,22 @@ class LightGraphConv(MessagePassing):
             return "message_passing"
         if matrix if torch.compiler.is_compiling() else _in_functional_transform():
             return "message_passing"
-        return self.kernel or ("embedding_bag" if device == "cpu" else "sparse_csr")
+        return self.kernel or fastest_kernel(device, source.device.index)
 
     def _is_watched(self) -> bool:
         changed = any(getattr(type(self), n) is not getattr(LightGraphConv, n) for n in _MESSAGES)
-        hooks = any(getattr(self, name) for name in _HOOKS)
-        return changed or hooks or bool(self.explain)
+        return changed or self._is_hooked()
+
+    def _is_hooked(self) -> bool:
+        return any(map(self.__dict__.get, _HOOKS)) or bool(self.explain)
+
+    def _is_plain_call(self) -> bool:
+        """Whether a call may be like one before: what can change beside settings and inputs."""
+        watched = type(self) is not LightGraphConv or self._is_hooked()
+        return not (watched or torch.jit.is_tracing() or _in_functional_transform())
+
+    def _settings(self) -> tuple[Any, ...]:
+        return self.flow, self.aggr, self.node_dim, self.decomposed_layers, self.kernel
 
     def _multiply(
         self,
@@ -175,12 +187,14 @@ class LightGraphConv(MessagePassing):
     ) -> Tensor:
         adj, weight, key = self._adjacency(source, num_rows, edge_index, edge_weight)
         out_dtype, dtype = result_types(source, weight)
-        value = value_t = None
         if weight is not None and weight.requires_grad and torch.is_grad_enabled():
-            value = weight.to(dtype) if adj.perm is None else weight.to(dtype)[adj.perm]
-        elif weight is not None:
-            value, value_t = adj.weight(weight, key, dtype)
-        return Propagate.apply(source.to(dtype), value, value_t, adj, kernel).to(out_dtype)
+            trained = weight.to(dtype) if adj.perm is None else weight.to(dtype)[adj.perm]
+            return propagate(source, trained, None, adj, kernel, out_dtype)
+        fixed = None if weight is None else adj.weight(weight, key, dtype)
+        if self._is_plain_call() and isinstance(edge_index, Tensor) and num_rows == source.size(0):
+            kept = (fixed, adj, kernel, out_dtype)
+            self._calls.put(source, edge_index, edge_weight, self._settings(), kept)
+        return propagate(source, None, fixed, adj, kernel, out_dtype)
 
     def _sizes(self, x: Tensor | OptPairTensor, edge_index: Adj, size: Size) -> tuple[Tensor, int]:
         """The table that is summed and the number of rows of the result, as PyG counts them."""
@@ -232,9 +246,14 @@ class LightGraphConv(MessagePassing):
         return adj, edge_weight.reshape(-1), edge_weight
 
 
+@torch.compiler.disable
+def _multiply_again(x: Tensor, fixed: Any, adj: Adjacency, kernel: str, dtype: Any) -> Tensor:
+    return propagate(x, None, fixed, adj, kernel, dtype)
+
+
 def _in_functional_transform() -> bool:
-    """Whether ``torch.func`` looks on, whose tensors an own gradient cannot take."""
-    return bool(torch._C._are_functorch_transforms_active())
+    """Whether ``torch.func`` or forward mode looks on, which an own gradient cannot take."""
+    return bool(torch._C._are_functorch_transforms_active()) or forward_ad._current_level >= 0
 
 
 def _is_matrix(edge_index: Adj) -> bool:

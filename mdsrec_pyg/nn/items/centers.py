@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -63,8 +65,8 @@ class CenterEncoder(nn.Module):
             self.register_buffer("features", features, persistent=False)
             self.projection = nn.Linear(features.size(1), channels)
         if form == "soft":
-            if softness <= 0:
-                raise ValueError(f"'softness' must be positive (got {softness})")
+            if not 0 < softness < math.inf:
+                raise ValueError(f"'softness' must be positive and finite (got {softness})")
             soft = F.pad(torch.softmax(centers.affinity_ / softness, dim=-1), (0, 1))
             own = F.one_hot(self.labels, self.num_groups).to(soft.dtype)
             present = self.labels < centers.num_centers

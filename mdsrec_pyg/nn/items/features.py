@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+
+from mdsrec_pyg.configs import check_finite
 
 
 class ItemIDs(nn.Module):
@@ -20,6 +23,8 @@ class ItemIDs(nn.Module):
 
     def __init__(self, num_items: int, channels: int, std: float = 0.02) -> None:
         super().__init__()
+        if not 0 <= std < math.inf:
+            raise ValueError(f"'std' must be finite and not negative (got {std})")
         self.std = std
         self.weight = nn.Parameter(torch.empty(num_items, channels))
         self.reset_parameters()
@@ -53,6 +58,7 @@ class FeatureProjection(nn.Module):
 
     def __init__(self, x: Tensor, channels: int, scale: float = 0.1) -> None:
         super().__init__()
+        check_finite(scale=scale)
         self.scale = scale
         self.num_items = len(x)
         # On the meta device nothing can be looked at: the contents are loaded later.

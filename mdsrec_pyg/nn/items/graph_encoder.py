@@ -14,6 +14,7 @@ from torch_geometric.typing import Adj
 from mdsrec_pyg.nn.conv import LightGraphConv
 from mdsrec_pyg.nn.conv.edge_inputs import EdgeInputs, UnknownWidthError, edge_inputs
 from mdsrec_pyg.nn.conv.graph_edges import checked_edges, layer_inputs
+from mdsrec_pyg.nn.conv.layer_width import check_layer_width
 
 __all__ = ["ItemGraphEncoder"]
 
@@ -46,15 +47,20 @@ class ItemGraphEncoder(nn.Module):
             already: a :class:`~torch_geometric.nn.conv.GCNConv` with ``normalize=True``, its
             default, does it once more.
 
+        channels: *D*, where it is known: a layer that was built for another width is an error here,
+            not when it is used. Default: not asked.
+
     Raises:
         ValueError: ``num_layers`` is negative, ``conv`` is one layer with parameters for several
-            layers, or makes something that does not run on items and weighted edges.
+            layers, or makes something that does not run on items of that width and weighted edges.
     """
 
     def __init__(
         self,
         num_layers: int = 1,
         conv: nn.Module | Callable[[], nn.Module] | None = None,
+        *,
+        channels: int | None = None,
     ) -> None:
         """Makes the layers."""
         super().__init__()
@@ -74,7 +80,7 @@ class ItemGraphEncoder(nn.Module):
             if not isinstance(layer, nn.Module):
                 raise ValueError(f"'conv' must make a MessagePassing (got {type(layer).__name__})")
         self.convs = nn.ModuleList(layers)
-        self._inputs = _edge_inputs(layers)
+        self._inputs = _edge_inputs(layers, channels)
 
     def reset_parameters(self) -> None:
         """Draws the parameters of the layers anew."""
@@ -121,8 +127,12 @@ class ItemGraphEncoder(nn.Module):
         return torch.stack(tables).mean(dim=0) if len(tables) > 1 else x
 
 
-def _edge_inputs(layers: list[nn.Module]) -> list[EdgeInputs | None]:
-    """How each layer gets the weights; ``None`` where its first use has to show it."""
+def _edge_inputs(layers: list[nn.Module], channels: int | None) -> list[EdgeInputs | None]:
+    """How each layer gets the weights; ``None`` where its first use has to show it.
+
+    Raises:
+        ValueError: A layer for items of another width than ``channels``.
+    """
     found: list[EdgeInputs | None] = []
     warned = set()
     for position, layer in enumerate(layers):
@@ -134,6 +144,8 @@ def _edge_inputs(layers: list[nn.Module]) -> list[EdgeInputs | None]:
         except UnknownWidthError:
             found.append(None)
             continue
+        if channels is not None and not isinstance(layer, LightGraphConv):  # it has no width
+            check_layer_width(layer, inputs, channels)
         if (type(layer), inputs.reason) not in warned:  # layers of a kind are named once
             _warned(layer, inputs)
         warned.add((type(layer), inputs.reason))

@@ -34,6 +34,19 @@ class OwnParts:
     encoder: Callable[[], nn.Module] | None = None
     fusion: nn.Module | None = None
 
+    def __post_init__(self) -> None:
+        """Checks the kinds."""
+        makes = callable(self.encoder) and not isinstance(self.encoder, nn.Module)
+        rules = {
+            "conv": (callable(self.conv), "a MessagePassing or a callable that makes one"),
+            "encoder": (makes, "a callable that makes a module"),
+            "fusion": (isinstance(self.fusion, nn.Module), "a module"),
+        }
+        for name, (fits, rule) in rules.items():
+            value = getattr(self, name)
+            if value is not None and not fits:
+                raise ValueError(f"{name!r} must be {rule} (got {value!r})")
+
 
 def without_effect(
     config: MDSRecConfig, own: OwnParts, centers: bool, relations: bool

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from mdsrec_pyg.data import Interactions, SequenceBatch
-from mdsrec_pyg.nn.history_bias import BIAS_LR, HistoryBias, first_only
+from mdsrec_pyg.nn.history_bias import BIAS_LR, HistoryBias, taken_keys
 from mdsrec_pyg.nn.losses import (
     SampledCandidates,
     count_positions,
@@ -175,7 +175,12 @@ class SequentialRecommender(Recommender):
         users = self.encode_users(batch, items, newest_only)
         scores = inner_products(users, self.item_table(items))  # [B, T, C], [N, C] -> [B, T, N]
         if self.history_bias is not None:
-            scores = self.history_bias(scores, batch.item_id, batch.mask)
+            if torch.is_grad_enabled():
+                scores = self.history_bias(scores, batch.item_id, batch.mask)
+            else:  # they are nobody else's: no second [B, T, N]
+                self.history_bias.add_(scores, batch.item_id, batch.mask)
+            if newest_only:
+                self.history_bias.add_older_(scores[:, -1], batch)
         return scores
 
     def score(self, batch: SequenceBatch, items: Any = None) -> Tensor:
@@ -199,13 +204,11 @@ class SequentialRecommender(Recommender):
         Returns:
             Keys ``row * N + item`` [P], sorted, and their scores [P].
         """
-        row, step = batch.mask.nonzero(as_tuple=True)
-        history = row * self.num_items + batch.item_id[row, step]
-        key = torch.unique(history)
+        key = taken_keys(batch, self.num_items)
         score = torch.zeros(len(key), device=key.device)
         if self.history_bias is not None:
-            bias = self.history_bias.values(batch.mask, newest_only=True)[row, 0, step]
-            score.index_add_(0, torch.searchsorted(key, history), bias)
+            step, bias = self.history_bias.steps(batch, self.num_items)
+            score.index_add_(0, torch.searchsorted(key, step), bias)
         return key, score
 
     def loss(self, batch: SequenceBatch) -> Tensor:
@@ -257,13 +260,10 @@ class SequentialRecommender(Recommender):
         history = bias = None
         if self.history_bias is not None:
             history = batch.item_id[place // length]  # [P, L]
-            bias = self.history_bias.values(batch.mask, newest_only=False)
-            bias = first_only(bias, batch.item_id, batch.mask).flatten(0, 1)[place]
-        table = self.item_table(items)
-        loss = linear_cross_entropy(
-            users, table, target, history, bias, self.max_scores, found.weight
-        )
-        return loss / found.count
+            bias = self.history_bias.summed(batch.item_id, batch.mask, newest_only=False)
+            bias = bias.flatten(0, 1)[place]
+        given = users, self.item_table(items), target, history, bias, self.max_scores
+        return linear_cross_entropy(*given, found.weight) / found.count
 
     def _sampled_loss(self, batch: SequenceBatch, items: Any) -> Tensor:
         assert self.num_negatives is not None

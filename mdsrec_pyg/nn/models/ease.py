@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
+from mdsrec_pyg.configs import check_finite
 from mdsrec_pyg.data import Interactions, ModalFeature, SequenceBatch
 from mdsrec_pyg.graphs.config import RidgeConfig
 from mdsrec_pyg.graphs.ridge import ridge_precision
-from mdsrec_pyg.nn.history_bias import seen_in_batch
+from mdsrec_pyg.nn.history_bias import taken_keys
 from mdsrec_pyg.nn.models.base import Recommender
 from mdsrec_pyg.nn.models.config import MDSRecConfig
 
@@ -37,7 +39,8 @@ class EASE(Recommender):
         l2: l. (default: that of :class:`~mdsrec_pyg.graphs.RidgeConfig`)
         feature_weight: a. (default: that of :class:`~mdsrec_pyg.graphs.RidgeConfig`)
         decay: :math:`\rho` in (0, 1], by steps back. (default: ``1.0``)
-        history_bias: :math:`\gamma`, in units of S. (default: ``0.0``)
+        history_bias: :math:`\gamma`, in units of S, for all items that were taken, those that are
+            too old to vote among them. (default: ``0.0``)
         max_length: Number of history steps that vote. (default: ``50``)
 
     Shapes:
@@ -64,6 +67,7 @@ class EASE(Recommender):
         max_length: int = MDSRecConfig.max_length,
     ) -> None:
         super().__init__(interactions.num_items, max_length)
+        check_finite(history_bias=history_bias)
         if not 0 < decay <= 1:
             raise ValueError(f"'decay' must lie in (0, 1] (got {decay})")
         precision = ridge_precision(
@@ -95,11 +99,18 @@ class EASE(Recommender):
 
     def score(self, batch: SequenceBatch, items: Any = None) -> Tensor:
         """Scores of every item as the next one, [B, N]."""
-        length = batch.item_id.size(1)
-        step = torch.arange(length - 1, -1, -1, device=batch.mask.device)
-        vote = torch.pow(self.decay, step) * batch.mask  # [B, L]
-        history = self.weight.new_zeros(len(batch), self.num_items)
-        history.scatter_add_(1, batch.item_id, vote.to(history.dtype))
-        # Counted, not read off the votes: an old item's vote may have decayed to zero.
-        seen = seen_in_batch(batch, self.num_items)
-        return history @ self.weight + self.history_bias * seen
+        row, back = batch.mask.nonzero(as_tuple=True)
+        vote = torch.pow(self.decay, batch.item_id.size(1) - 1 - back)
+        # A row of the table an item that is read: the product with all N of them, nearly all
+        # weighted by zero, takes N / L times as long.
+        scores = F.embedding_bag(
+            batch.item_id[row, back],
+            self.weight,
+            torch.searchsorted(row, torch.arange(len(batch) + 1, device=row.device)),
+            mode="sum",
+            per_sample_weights=vote.to(self.weight.dtype),
+            include_last_offset=True,
+        )
+        if self.history_bias:
+            scores.view(-1)[taken_keys(batch, self.num_items)] += self.history_bias
+        return scores

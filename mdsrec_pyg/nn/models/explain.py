@@ -69,10 +69,10 @@ def explain_items(
         - ``'voter_items'``: up to three different items of the history that voted for it, the
           strongest first, ``'voter_modalities'``: over which modality each voted most,
           ``'voter_shares'``: their shares of all votes for the item,
-        - ``'seen'``: whether the item stands in the history.
+        - ``'seen'``: whether the user has taken the item, however long ago.
     """
     items = model.encode_items() if items is None else items
-    seen = in_history(batch, item_index)  # [B, k, L]
+    seen = was_taken(batch, item_index)  # [B, k]
     votes = single_votes(model, batch, items, item_index, seen)  # [B, M, k, L]
     added = vote_parts(model, votes) + vector_parts(model, batch, items, item_index)
     modality = added.argmax(1)  # [B, k]
@@ -85,7 +85,7 @@ def explain_items(
         "modality": names,
         "center": item_centers(model, item_index, modality, known),
         **strongest_voters(model, batch, votes),
-        "seen": seen.any(2).tolist(),
+        "seen": seen.tolist(),
     }
 
 
@@ -93,6 +93,17 @@ def in_history(batch: SequenceBatch, item_index: Tensor) -> Tensor:
     """Where each item stands in the history: bool [B, k, L]."""
     same = item_index[:, :, None] == batch.item_id[:, None, :]
     return same & batch.mask[:, None, :]
+
+
+def was_taken(batch: SequenceBatch, item_index: Tensor) -> Tensor:
+    """Whether the users have taken the items, read by the model or not: bool [B, k]."""
+    seen = in_history(batch, item_index).any(2)
+    if batch.older is None:
+        return seen
+    row, item = batch.older
+    size = 1 + int(torch.cat([item, item_index.flatten()]).max())
+    own = torch.arange(len(batch), device=row.device)[:, None] * size
+    return seen | torch.isin(own + item_index, row * size + item)
 
 
 def single_votes(
@@ -109,7 +120,7 @@ def single_votes(
     votes = model.votes.votes(batch, items.keys, item_index)
     if model.votes.history_bias is None:
         return votes
-    return votes.masked_fill(seen.any(2)[:, None, :, None], 0.0)
+    return votes.masked_fill(seen[:, None, :, None], 0.0)
 
 
 def vote_parts(model: ExplainableModel, votes: Tensor) -> Tensor:

@@ -20,7 +20,7 @@ from mdsrec_pyg.nn.items.centers import CenterEncoder
 from mdsrec_pyg.nn.items.features import ItemIDs, project_features
 from mdsrec_pyg.nn.items.graph_encoder import ItemGraphEncoder
 from mdsrec_pyg.nn.losses import loss_positions
-from mdsrec_pyg.nn.mode import evaluation_mode
+from mdsrec_pyg.nn.mode import scoring_copy
 from mdsrec_pyg.nn.models._effects import OwnParts, warn_without_effect
 from mdsrec_pyg.nn.models._inputs import check_conv, check_inputs
 from mdsrec_pyg.nn.models._parts import make_votes, read_features, register_tables
@@ -148,7 +148,8 @@ class MDSRec(SequentialRecommender):
         config = self.config
         self.ids = ItemIDs(self.num_items, config.channels)
         self.propagate = nn.ModuleList(
-            ItemGraphEncoder(config.num_conv_layers, own.conv) for _ in self.modalities
+            ItemGraphEncoder(config.num_conv_layers, own.conv, channels=config.channels)
+            for _ in self.modalities
         )
         names = ("channels", "max_length", "num_layers", "num_heads", "dropout", "center_mode")
         encoder = partial(InterestTransformer, **{name: getattr(config, name) for name in names})
@@ -236,7 +237,8 @@ class MDSRec(SequentialRecommender):
         votes = self.votes(batch, items.keys)
         if not self.config.vectors:
             return votes
-        return torch.add(votes, super().score(batch, items), alpha=self.config.vector_weight)
+        add = torch.add if torch.is_grad_enabled() else Tensor.add_  # a third [B, N] in training
+        return add(votes, super().score(batch, items), alpha=self.config.vector_weight)
 
     @property
     def dense_weight(self) -> float | None:
@@ -281,8 +283,9 @@ class MDSRec(SequentialRecommender):
             item_index: The items to explain for each history, Long tensor [B, k].
             items: Result of :meth:`encode_items`; computed here by default.
         """
-        with evaluation_mode(self):
-            return explain_items(self, batch, item_index, items)
+        trains = any(module.training for module in self.modules())
+        model = scoring_copy(self, own_weights=False) if trains else self
+        return explain_items(model, batch, item_index, items)
 
     def check_training(self, train: Interactions) -> None:
         """The learned graphs must come from the same interactions, or targets leak into votes."""

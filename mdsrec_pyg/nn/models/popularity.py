@@ -8,8 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mdsrec_pyg.configs import check_finite
 from mdsrec_pyg.data import Interactions, SequenceBatch
-from mdsrec_pyg.nn.history_bias import seen_in_batch
+from mdsrec_pyg.nn.history_bias import taken_keys
 from mdsrec_pyg.nn.models.base import Recommender
 from mdsrec_pyg.nn.models.config import MDSRecConfig
 
@@ -24,7 +25,7 @@ class Popularity(Recommender):
 
     Args:
         interactions: The training part.
-        history_bias: :math:`\gamma`, for the items of the history, as the other models have it.
+        history_bias: :math:`\gamma`, for all items that were taken, as the other models have it.
             (default: ``0.0``)
         max_length: Number of history steps that it is given to. (default: ``50``)
     """
@@ -40,6 +41,7 @@ class Popularity(Recommender):
         max_length: int = MDSRecConfig.max_length,
     ) -> None:
         super().__init__(interactions.num_items, max_length)
+        check_finite(history_bias=history_bias)
         self.history_bias = history_bias
         counts = torch.from_numpy(interactions.item_counts())
         self.register_buffer("log_count", torch.log1p(counts.float()))
@@ -59,4 +61,7 @@ class Popularity(Recommender):
 
     def score(self, batch: SequenceBatch, items: Any = None) -> Tensor:
         """The same scores for everybody, up to the history bias, [B, N]."""
-        return self.log_count + self.history_bias * seen_in_batch(batch, self.num_items)
+        scores = self.log_count.repeat(len(batch), 1)
+        if self.history_bias:
+            scores.view(-1)[taken_keys(batch, self.num_items)] += self.history_bias
+        return scores

@@ -127,7 +127,7 @@ def build_mdsrec(
         options["fusion"] = fusion
     own = OwnParts(conv, encoder, None if isinstance(fusion, str) else fusion)
     chosen = choose(preset, graph, relations, num_centers, options, own)
-    units = _units(features, train)
+    units = _units(features, train, chosen.num_centers)
     counts = count_cooccurrences(
         train, window=chosen.graph.window, max_sequence_length=chosen.graph.max_sequence_length
     )
@@ -158,7 +158,9 @@ def build_mdsrec(
         ).to(device)
 
 
-def _units(features: Mapping[str, Any], train: Interactions) -> dict[str, UnitRows]:
+def _units(
+    features: Mapping[str, Any], train: Interactions, num_centers: int
+) -> dict[str, UnitRows]:
     """Features as unit rows; a mistake names the modality before anything is fitted."""
     if not isinstance(train, Interactions):
         kind = type(train).__name__
@@ -170,6 +172,12 @@ def _units(features: Mapping[str, Any], train: Interactions) -> dict[str, UnitRo
             raise ValueError(
                 f"'features' must have one row an item (expected {train.num_items:,} of "
                 f"{name!r}, got {len(units[name]):,})"
+            )
+        found = int((units[name].feature.mask & torch.from_numpy(train.item_counts() > 0)).sum())
+        if num_centers > found:
+            raise ValueError(
+                f"'num_centers' must not exceed the number of items with the modality in the "
+                f"training part, {found:,} of {name!r} (got {num_centers:,})"
             )
     return units
 

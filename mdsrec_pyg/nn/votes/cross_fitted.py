@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 
 import torch
@@ -10,6 +11,7 @@ from torch_geometric.data import Data
 
 from mdsrec_pyg.data import Interactions
 from mdsrec_pyg.nn.votes.edge_table import EdgeTable, join, num_nodes
+from mdsrec_pyg.nn.votes.leave_one_user_out import distinct_items
 from mdsrec_pyg.nn.votes.training_votes import TrainingVotes
 
 
@@ -19,12 +21,19 @@ class CrossFittedVotes(TrainingVotes):
     Args:
         folds: For each fold the graphs (one a modality) fitted on all other users.
         user_fold: Fold of each user, Long tensor [U].
+        interactions: The training interactions that the folds are parts of.
     """
 
     user_fold: Tensor
 
-    def __init__(self, folds: Sequence[Sequence[Data]], user_fold: Tensor) -> None:
+    def __init__(
+        self,
+        folds: Sequence[Sequence[Data]],
+        user_fold: Tensor,
+        interactions: Interactions,
+    ) -> None:
         super().__init__()
+        self.fitted_on = _digest(interactions)
         self.num_items = num_nodes(folds[0][0])
         self.edges = nn.ModuleList(
             EdgeTable(join([graphs[m] for graphs in folds])) for m in range(len(folds[0]))
@@ -32,11 +41,17 @@ class CrossFittedVotes(TrainingVotes):
         self.register_buffer("user_fold", user_fold, persistent=False)
 
     def check(self, train: Interactions) -> None:
-        """Raises a ValueError where the folds are of another number of users."""
+        """Raises a ValueError where the folds were fitted on other interactions than these."""
         if train.num_users != len(self.user_fold):
             raise ValueError(
                 f"'train' must have the {len(self.user_fold):,} users that the relations were "
                 f"fitted on (got {train.num_users:,})"
+            )
+        if _digest(train) != self.fitted_on:
+            raise ValueError(
+                "'train' must hold the interactions that the relations were fitted on, or a user's "
+                f"own are in the graphs that they train on (got {len(train):,} interactions, and "
+                "other pairs of user and item)"
             )
 
     def _shifted(self, item_id: Tensor, user_id: Tensor) -> Tensor:
@@ -54,3 +69,11 @@ class CrossFittedVotes(TrainingVotes):
         """All votes of items [B, L] together: [B, M, L]."""
         source = self._shifted(source, user_id)
         return torch.stack([edges.get_buffer("total")[source] for edges in self.edges], dim=1)
+
+
+def _digest(interactions: Interactions) -> str:
+    """The distinct pairs of user and item as one number."""
+    user, item, _ = distinct_items(interactions)
+    digest = hashlib.sha256(f"{interactions.num_users} {interactions.num_items}".encode())
+    digest.update((user * interactions.num_items + item).numpy().tobytes())
+    return digest.hexdigest()

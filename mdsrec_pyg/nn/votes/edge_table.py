@@ -2,28 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
 from torch_geometric.data import Data
-
-#: What a vote costs that is cast alone, and an edge of the whole product, in units of what one
-#: more user costs at that edge; measured on the CPU.
-COSTS = {"cpu": (240, 20)}
-
-
-def alone_is_cheaper(num_steps: int, num_users: int, num_items: int, device: torch.device) -> bool:
-    """Whether to cast the votes of the histories one by one, not by the product of whole graphs.
-
-    Args:
-        num_steps: Steps of all histories together.
-        num_users: Histories.
-        num_items: N; every cost is that of the edges of an item.
-        device: Where it is computed.
-    """
-    vote, edge = COSTS.get(device.type, COSTS["cpu"])
-    return num_steps * vote <= num_items * (edge + num_users)
 
 
 class EdgeTable(nn.Module):
@@ -105,3 +88,32 @@ def sum_at(place: Tensor, value: Tensor, size: int) -> Tensor:
         return total.index_add_(0, place, value)
     # On a GPU index_add_ sums in any order; there index_put_ sorts first.
     return total.index_put_((place,), value, accumulate=True)
+
+
+def cast_votes(
+    tables: Iterable[nn.Module], item_id: Tensor, mask: Tensor, weights: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Every vote of histories: places ``row * N + item`` and votes, [V], unordered.
+
+    Only the edges out of the history's items are looked at, whatever the size of the graphs.
+
+    Args:
+        tables: An :class:`EdgeTable` a modality.
+        item_id: Histories [B, L].
+        mask: Where an item stands [B, L].
+        weights: What a vote counts [B, M, 1, L].
+    """
+    row, step = mask.nonzero(as_tuple=True)
+    keys, votes = [], []
+    for m, table in enumerate(tables):
+        edges, weight = table.get_buffer("key"), table.get_buffer("weight")
+        num_items = len(table.get_buffer("total"))
+        first = item_id[row, step] * num_items  # an item's edges have these keys ...
+        start = torch.searchsorted(edges, first)
+        count = torch.searchsorted(edges, first + num_items) - start  # ... up to here
+        voter = torch.repeat_interleave(count)
+        skipped = start - (count.cumsum(0) - count)
+        edge = torch.arange(len(voter), device=voter.device) + skipped[voter]
+        keys.append(edges[edge] + (row * num_items - first)[voter])
+        votes.append(weight[edge] * weights[row, m, 0, step][voter])
+    return torch.cat(keys), torch.cat(votes)

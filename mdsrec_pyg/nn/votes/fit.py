@@ -133,7 +133,7 @@ def _fit_local(
     folds = [
         list(fit(interactions.select(row_fold != f)).values()) for f in range(config.num_folds)
     ]
-    return Relations(fit(interactions), CrossFittedVotes(folds, fold), "local")
+    return Relations(fit(interactions), CrossFittedVotes(folds, fold, interactions), "local")
 
 
 def user_folds(num_users: int, num_folds: int, seed: int) -> Tensor:

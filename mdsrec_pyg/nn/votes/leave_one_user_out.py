@@ -13,6 +13,9 @@ from mdsrec_pyg.data import Interactions
 from mdsrec_pyg.nn.votes.edge_table import EdgeTable, neighbor_table
 from mdsrec_pyg.nn.votes.training_votes import TrainingVotes
 
+# Votes counted at a time, while those of each user's items are added up.
+PAIRS = 2**20
+
 
 class LeaveOneUserOut(TrainingVotes):
     r"""Votes over graphs fitted without the voter, exactly and in closed form (ours).
@@ -158,11 +161,16 @@ def without_users(
     z = F.embedding_bag(item, precision, ends[:-1] - ends[0], mode="sum")  # [users, N]
     own = z[user, item]
     scale = 1 / (1 - z.new_zeros(len(z)).index_add(0, user, own))
-    target = neighbor[item]  # [nnz, H]
-    z_target = z[user[:, None], target]
-    entries = precision[item[:, None], target], precision.diagonal()[target]
-    votes = vote_without_user(*entries, scale[user][:, None], own[:, None], z_target)
-    return scale, own, votes.sum(1)  # padding: an item's vote for itself is -1, clamped to 0
+    total = torch.empty_like(own)
+    # Users with long histories make many pairs of an item and a target: some at a time.
+    for part in torch.arange(len(item)).split(max(1, PAIRS // neighbor.size(1))):
+        target = neighbor[item[part]]  # [n, H]
+        z_target = z[user[part, None], target]
+        entries = precision[item[part, None], target], precision.diagonal()[target]
+        scales = scale[user[part]][:, None]
+        votes = vote_without_user(*entries, scales, own[part, None], z_target)
+        total[part] = votes.sum(1)  # padding: an item's vote for itself is -1, clamped to 0
+    return scale, own, total
 
 
 def vote_without_user(

@@ -12,13 +12,17 @@ from torch_geometric.data import Data
 
 from mdsrec_pyg.data import Interactions, SequenceBatch
 from mdsrec_pyg.nn.conv import LightGraphConv
-from mdsrec_pyg.nn.history_bias import HistoryBias, first_only, steps_back, visible_steps
+from mdsrec_pyg.nn.history_bias import HistoryBias, steps_back, taken_keys, visible_steps
 from mdsrec_pyg.nn.losses import targets
 from mdsrec_pyg.nn.precision import full_precision
 from mdsrec_pyg.nn.votes.attention import RelationAttention
-from mdsrec_pyg.nn.votes.edge_table import EdgeTable, alone_is_cheaper, num_nodes, sum_at
+from mdsrec_pyg.nn.votes.edge_table import EdgeTable, cast_votes, num_nodes, sum_at
 from mdsrec_pyg.nn.votes.fit import Relations
 from mdsrec_pyg.nn.votes.training_votes import TrainingVotes
+
+#: What a vote costs that is cast alone, and an edge of the whole product, in units of what one more
+#: user costs there (measured on the CPU; times the edges of an item); votes that are cast at once.
+VOTE_COST, EDGE_COST, SINGLE_VOTES = 240, 20, 2**16
 
 
 class RelationVotes(nn.Module):
@@ -69,8 +73,8 @@ class RelationVotes(nn.Module):
         base: float = 0.001,
     ) -> None:
         super().__init__()
-        if base <= 0:
-            raise ValueError(f"'base' must be positive (got {base})")
+        if not 0 < base < math.inf:
+            raise ValueError(f"'base' must be positive and finite (got {base})")
         self.num_items = num_nodes(graphs[0])
         self.attention = attention
         self.training_votes = training_votes
@@ -105,8 +109,7 @@ class RelationVotes(nn.Module):
             history_bias: See above.
             **attention: Options of :class:`RelationAttention`.
         """
-        if labels is None:
-            labels = [torch.zeros(len(x), dtype=torch.long) for x in features]
+        labels = labels or [torch.zeros(len(x), dtype=torch.long) for x in features]
         weights = RelationAttention(features, labels, **attention)
         graphs = list(relations.graphs.values())
         return cls(graphs, weights, relations.training_votes, history_bias=history_bias)
@@ -125,75 +128,72 @@ class RelationVotes(nn.Module):
         item_id, mask = batch.item_id, batch.mask
         weights = self.attention(item_id, mask, keys, newest_only=True)  # [B, M, 1, L]
         scale = torch.exp(-self.log_base)
-        if alone_is_cheaper(item_id.numel(), len(batch), self.num_items, item_id.device):
-            key, vote = self._cast(batch, weights)
-            scores = sum_at(key, vote, len(batch) * self.num_items)
+        if item_id.numel() * VOTE_COST <= self.num_items * (EDGE_COST + len(batch)):
+            scores = self._sums(batch, weights, scale)
+        else:
+            scores = self._propagate(item_id, weights)
+            if torch.is_grad_enabled():
+                scores = torch.log1p(scores * scale)
+            else:
+                scores.mul_(scale).log1p_()
+        if self.history_bias is None:
+            return scores
+        bias = self.history_bias.summed(item_id, mask, newest_only=True)[:, 0]  # [B, L]
+        # Padding repeats the newest item.
+        scores = scores.scatter_(1, torch.where(mask, item_id, item_id[:, -1:]), 0.0)
+        if batch.older is not None:
+            scores = scores.index_put_(tuple(batch.older), scores.new_zeros(()))
+        return self.history_bias.add_older_(scores.scatter_add_(1, item_id, bias.to(scores)), batch)
+
+    def _propagate(self, item_id: Tensor, weights: Tensor) -> Tensor:
+        """Votes [B, N]: the whole graphs times the histories."""
+        total = None
+        for m in range(weights.size(1)):
+            voters = weights.new_zeros(self.num_items, len(item_id))
+            voters = voters.scatter_add_(0, item_id.t(), weights[:, m, 0].t())
+            votes = self.conv(voters, *self.edges(m))  # [N, B]
+            total = votes if total is None else total.add_(votes)
+        assert total is not None
+        return total.t()
+
+    def _sums(self, batch: SequenceBatch, weights: Tensor, scale: Tensor) -> Tensor:
+        """Scores [B, N] from votes that are cast alone, of part of the rows at a time.
+
+        A vote takes ten times the memory of a score while it is cast.
+        """
+        size, edges = len(batch), sum(table.get_buffer("key").numel() for table in self.tables)
+        votes_a_row = max(1, batch.item_id.size(1) * edges // self.num_items)
+        step = max(1, max(SINGLE_VOTES, size * self.num_items // 16) // votes_a_row)
+        parts = []
+        for start in range(0, size, step):
+            rows = slice(start, min(start + step, size))
+            part = batch.item_id[rows], batch.mask[rows], weights[rows]
+            key, vote = cast_votes(self.tables, *part)
+            scores = sum_at(key, vote, (rows.stop - start) * self.num_items)
             if torch.is_grad_enabled():
                 scores = torch.log1p(scores * scale)
             else:  # log1p(0) = 0: the rest of the catalog needs none
                 scores[key] = torch.log1p(scores[key] * scale)
-            scores = scores.view(len(batch), self.num_items)
-        else:
-            scores = torch.log1p(self._propagate(item_id, mask, weights) * scale)
-        if self.history_bias is None:
-            return scores
-        history = torch.where(mask, item_id, item_id[:, -1:])  # padding repeats the newest item
-        bias = self.history_bias.values(mask, newest_only=True)  # [B, 1, L]
-        bias = first_only(bias, item_id, mask)[:, 0]
-        scores = scores.scatter_(1, history, 0.0)
-        return scores.scatter_add_(1, item_id, bias.to(scores.dtype))
-
-    def _propagate(self, item_id: Tensor, mask: Tensor, weights: Tensor) -> Tensor:
-        """Votes [B, N]: the whole graphs times the histories."""
-        total = torch.zeros((), device=item_id.device)
-        for m in range(weights.size(1)):
-            voters = weights.new_zeros(len(item_id), self.num_items)
-            voters = voters.scatter_add(1, item_id, first_only(weights[:, m], item_id, mask)[:, 0])
-            total = total + self.conv(voters.t().contiguous(), *self.edges(m))  # [N, B]
-        return total.t()
-
-    def _cast(self, batch: SequenceBatch, weights: Tensor) -> tuple[Tensor, Tensor]:
-        """Every vote of the histories: places ``row * N + item`` and votes, [V], unordered.
-
-        Only the edges out of the history's items are looked at, whatever the size of the graphs.
-        """
-        row, step = batch.mask.nonzero(as_tuple=True)
-        first = batch.item_id[row, step] * self.num_items  # an item's edges have these keys ...
-        keys, votes = [], []
-        for m, table in enumerate(self.tables):
-            edges, weight = table.get_buffer("key"), table.get_buffer("weight")
-            start = torch.searchsorted(edges, first)
-            count = torch.searchsorted(edges, first + self.num_items) - start  # ... up to here
-            voter = torch.repeat_interleave(count)
-            skipped = start - (count.cumsum(0) - count)
-            edge = torch.arange(len(voter), device=voter.device) + skipped[voter]
-            keys.append(edges[edge] + (row * self.num_items - first)[voter])
-            votes.append(weight[edge] * weights[row, m, 0, step][voter])
-        return torch.cat(keys), torch.cat(votes)
+            parts.append(scores.view(-1, self.num_items))
+        return parts[0] if len(parts) == 1 else torch.cat(parts)
 
     def sparse_scores(
         self, batch: SequenceBatch, keys: Sequence[Tensor] | None
     ) -> tuple[Tensor, Tensor]:
-        """The scores of :meth:`forward` that may differ from zero.
-
-        Args:
-            batch: Histories.
-            keys: Result of :meth:`RelationAttention.item_keys`.
+        """The scores of :meth:`forward` that may differ from zero; its arguments.
 
         Returns:
-            Places ``row * N + item`` [P], sorted, of all items that are voted for or stand in the
-            history, and their scores [P].
+            Places ``row * N + item`` [P], sorted, of all items voted for or taken, and scores [P].
         """
-        row, step = batch.mask.nonzero(as_tuple=True)
-        history = row * self.num_items + batch.item_id[row, step]
+        taken = taken_keys(batch, self.num_items)
         weights = self.attention(batch.item_id, batch.mask, keys, newest_only=True)
-        place, vote = self._cast(batch, weights)
-        place, inverse = torch.unique(torch.cat([place, history]), return_inverse=True)
+        place, vote = cast_votes(self.tables, batch.item_id, batch.mask, weights)
+        place, inverse = torch.unique(torch.cat([place, taken]), return_inverse=True)
         total = sum_at(inverse[: len(vote)], vote, len(place))
         scores = torch.log1p(total * torch.exp(-self.log_base))
         if self.history_bias is not None:
-            bias = self.history_bias.values(batch.mask, newest_only=True)[row, 0, step]
-            seen = inverse[len(vote) :]
+            step, bias = self.history_bias.steps(batch, self.num_items)
+            seen = torch.searchsorted(place, step)
             scores = scores.index_fill(0, seen, 0.0).index_add(0, seen, bias.to(scores.dtype))
         return place, scores
 
@@ -277,8 +277,7 @@ class RelationVotes(nn.Module):
             torch.equal(seen.sum(2)[:, 0].long() + new[:, 0], known[1])
             if batch.positions is None
             else batch.positions.whole
-        ):
-            # Histories and targets are all that the users took: no pair needs a look.
+        ):  # histories and targets are all that the users took: no pair needs a look
             return known[0][:, :, None] + votes * new[:, None, :, None]
         totals = self._without_user().totals(item_id, user_id)[:, :, None]
         return totals - seen[:, None] @ self._without_user().pairs(item_id, item_id, user_id)

@@ -182,16 +182,3 @@ def test_no_warning_on_fixed_weights() -> None:
         warnings.simplefilter("error", UserWarning)
         x = features().requires_grad_()
         LightGraphConv()(x, edge_index, weight).sum().backward()
-
-
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-@pytest.mark.parametrize("weight_grad", [True, False])
-def test_cuda(weight_grad: bool) -> None:
-    edge_index, weight = (t.cuda() for t in random_graph())
-    weight.requires_grad_(weight_grad)
-    x = features().cuda().requires_grad_()
-    conv = LightGraphConv()
-    assert conv.path(x, edge_index, weight) == "sparse_csr"
-    expected = gradients(LGConv(normalize=False), x, edge_index, weight)
-    for a, b in zip(gradients(conv, x, edge_index, weight), expected, strict=True):
-        torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-5)

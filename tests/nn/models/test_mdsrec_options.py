@@ -190,7 +190,7 @@ def test_options_without_effect_warn(make_mdsrec, options, named: str, cause: st
         ("channels", 0, "'channels' must be at least 1"),
         ("num_layers", 0, "'num_layers' must be at least 1"),
         ("num_heads", 0, "'num_heads' must be at least 1"),
-        ("temperature", float("nan"), "'temperature' must be positive and finite"),
+        ("temperature", float("nan"), "'temperature' must be finite"),
         ("vector_weight", float("nan"), "'vector_weight' must be finite"),
         ("vote_positions", "last", "'vote_positions' must be 'newest' or 'all'"),
         ("bias_lr", -1.0, "'bias_lr' must be positive"),

@@ -16,7 +16,7 @@ def test_scores_are_logarithms_of_counts() -> None:
     torch.testing.assert_close(scores, want.expand(2, 4))
     biased = Popularity(train, history_bias=-3.0, max_length=1)
     batch = SequenceBatch.from_histories([[2], [0, 1]], biased.max_length)
-    own = torch.tensor([[0.0, 0.0, -3.0, 0.0], [0.0, -3.0, 0.0, 0.0]])  # 0 lies too far back
+    own = torch.tensor([[0.0, 0.0, -3.0, 0.0], [-3.0, -3.0, 0.0, 0.0]])  # 0 is not read, but taken
     torch.testing.assert_close(biased.score(batch), want + own)
     assert not model.supports_training
     assert model.num_items == 4

@@ -11,9 +11,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from mdsrec_pyg.io import sha256
 from mdsrec_pyg.nn import GRU4Rec, MDSRec, Recommender, SASRec
 from mdsrec_pyg.nn.models.saving import folder as saved_module
-from mdsrec_pyg.nn.models.saving.folder import FORMAT, sha256
+from mdsrec_pyg.nn.models.saving.folder import FORMAT
 from mdsrec_pyg.nn.models.saving.save_load import load_model
 
 Make = Callable[..., MDSRec]

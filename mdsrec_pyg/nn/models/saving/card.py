@@ -10,6 +10,7 @@ from pathlib import Path
 
 from mdsrec_pyg.io import atomic_write
 from mdsrec_pyg.nn.models.saving.folder import CARD, CONFIG, read_config, versions
+from mdsrec_pyg.showing import markdown_text, showable
 
 __all__ = ["ModelCard"]
 
@@ -74,7 +75,9 @@ class ModelCard:
         table = f"| metric | value |\n|---|---|\n{rows}" if rows else f"{_UNSTATED}\n"
         seen = {None: _UNSTATED, True: "masked", False: "kept as candidates"}[self.exclude_seen]
         used = ", ".join(f"{name} {version}" for name, version in versions().items())
-        command = "" if self.command is None else f"\n```\n{self.command}\n```\n"
+        command = "" if self.command is None else f"\n```\n{showable(self.command)}\n```\n"
+        data = _UNSTATED if self.data is None else markdown_text(self.data)
+        split = _UNSTATED if self.split is None else markdown_text(self.split)
         return f"""{self._head()}
 # {kind} over {num_items:,} items
 
@@ -89,7 +92,7 @@ recommend(model, [histories of raw item ids], k=10, exclude_seen=True)
 ```
 
 ## Data
-{self.data or _UNSTATED}, split: {self.split or _UNSTATED}
+{data}, split: {split}
 
 ## Metrics
 {table}

@@ -18,14 +18,13 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from mdsrec_pyg.io import atomic_folder
+from mdsrec_pyg.io import atomic_folder, read_json, settle, sha256
 from mdsrec_pyg.version import __version__
 
 __all__ = ["CARD", "CONFIG", "FORMAT", "ITEMS", "WEIGHTS", "SavedModel", "check_item_ids"]
 
 FORMAT = 1
 WEIGHTS, CONFIG, ITEMS, CARD = "model.safetensors", "config.json", "items.json", "README.md"
-_BLOCK = 2**20
 
 
 @dataclass
@@ -59,7 +58,10 @@ class SavedModel:
         }
         with atomic_folder(folder, CONFIG) as temporary:
             plain = {name: tensor.contiguous() for name, tensor in self.tensors.items()}
-            save_file(plain, temporary / WEIGHTS)
+            try:
+                save_file(plain, temporary / WEIGHTS)
+            except SafetensorError as error:  # of the disk: the tensors are plain
+                raise OSError(f"{WEIGHTS}: {error}") from error
             if self.item_ids is not None:
                 ids = json.dumps(self.item_ids.tolist(), ensure_ascii=False)
                 (temporary / ITEMS).write_text(ids + "\n", encoding="utf-8")
@@ -89,6 +91,7 @@ class SavedModel:
                 changed or cut, or belongs to another model; it names the file.
         """
         path = Path(folder)
+        settle(path)
         config = read_config(path / CONFIG)
         for name in (WEIGHTS, ITEMS):
             wanted = config["hashes"].get(name)
@@ -121,11 +124,8 @@ def read_config(path: Path) -> dict[str, Any]:
         inside = path.parent / "model"  # where a training run keeps its model
         hint = f"; {str(inside)!r} holds one" if (inside / CONFIG).is_file() else ""
         raise ValueError(f"'folder' must hold a saved model (there is no {str(path)!r}){hint}")
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise ValueError(f"{str(path)!r} is no readable JSON: {error}") from error
-    found = config.get("format") if isinstance(config, dict) else None
+    config: dict[str, Any] = read_json(path, dict, "the configuration of a saved model")
+    found = config.get("format")
     if found != FORMAT:
         raise ValueError(f"{str(path)!r} must be of format {FORMAT} (got {found!r})")
     hashes = config.get("hashes")
@@ -139,15 +139,6 @@ def _own_hash(config: Mapping[str, Any]) -> str:
     hashes = {name: value for name, value in config["hashes"].items() if name != CONFIG}
     text = json.dumps({**config, "hashes": hashes}, sort_keys=True, allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def sha256(path: Path) -> str:
-    """SHA-256 of a file, in blocks."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(_BLOCK):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def _own_memory(tensor: Tensor, stride: list[int] | None) -> Tensor:

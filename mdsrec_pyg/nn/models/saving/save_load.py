@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from mdsrec_pyg.configs import check_device
 from mdsrec_pyg.nn.models.saving.card import ModelCard
 from mdsrec_pyg.nn.models.saving.folder import SavedModel, check_item_ids
 from mdsrec_pyg.nn.models.saving.tensors import collect, place
@@ -56,6 +57,7 @@ def load_model(
     own_parts: Mapping[str, Any],
 ) -> Any:
     """The model of a folder; see ``load`` of :class:`~mdsrec_pyg.nn.Recommender`."""
+    device = check_device(device)
     saved, where = SavedModel.read(folder), str(folder)
     found: Any = _class_of(kind, saved.config, where)
     described: dict[str, dict[str, str]] = saved.config["own_parts"]
