@@ -26,7 +26,7 @@ from mdsrec_pyg.nn import (
 )
 from mdsrec_pyg.nn.conv import LightGraphConv
 from mdsrec_pyg.nn.dropout import Dropout
-from mdsrec_pyg.nn.history_bias import first_only, seen_in_batch, steps_back
+from mdsrec_pyg.nn.history_bias import first_only, steps_back
 from mdsrec_pyg.nn.items import FeatureProjection
 from mdsrec_pyg.nn.losses import (
     cross_entropy_sum,
@@ -120,7 +120,6 @@ FUNCTIONS: dict[str, Callable[[World, SequenceBatch, torch.device], Tensor]] = {
         torch.full((NUM_ITEMS,), 1 / NUM_ITEMS).to(d),
         b.item_id.flatten()[:3].clone(),
     ).correct(vectors(*b.mask.shape, 8).to(d)),
-    "seen_in_batch": lambda w, b, d: seen_in_batch(b, NUM_ITEMS),
     "steps_back": lambda w, b, d: steps_back(5, False, d),
 }
 
@@ -156,7 +155,7 @@ def test_a_function_is_where_its_inputs_are(world: World, name: str) -> None:
 
 def test_votes_of_training_are_where_they_are_asked(world: World) -> None:
     batch, folds = world.batch, [list(world.relations.graphs.values())] * 2
-    crossed = CrossFittedVotes(folds, torch.arange(20) % 2)
+    crossed = CrossFittedVotes(folds, torch.arange(20) % 2, world.train)
     for votes in (world.relations.training_votes, crossed):
         assert votes is not None
         moved, there = copy.deepcopy(votes).to(DEVICE), batch.to(DEVICE)

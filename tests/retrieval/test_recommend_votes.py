@@ -9,7 +9,7 @@ from torch_geometric.data import Data
 
 from mdsrec_pyg.data import SequenceBatch
 from mdsrec_pyg.nn import RelationAttention, RelationVotes
-from mdsrec_pyg.nn.votes import edge_table as module
+from mdsrec_pyg.nn.votes import scores as module
 from mdsrec_pyg.nn.votes.edge_table import sum_at
 from mdsrec_pyg.nn.votes.training_votes import TrainingVotes
 
@@ -63,7 +63,7 @@ def dense_scores(votes: RelationVotes, batch: SequenceBatch) -> Tensor:
 @pytest.mark.parametrize("cost", [0, 10**9])  # cast alone, by the whole product
 @pytest.mark.parametrize("grad", [True, False])
 def test_both_ways_equal_the_dense_form(monkeypatch, history_bias, cost, grad) -> None:
-    monkeypatch.setitem(module.COSTS, "cpu", (cost, 20))
+    monkeypatch.setattr(module, "VOTE_COST", cost)
     votes = make_votes(history_bias)
     batch = SequenceBatch.from_histories(HISTORIES, 8)
     calls = []
@@ -104,7 +104,7 @@ def test_sparse_scores_are_all_that_differ_from_zero(history_bias) -> None:
 
 
 def test_items_without_edges_cast_no_votes(monkeypatch) -> None:
-    monkeypatch.setitem(module.COSTS, "cpu", (0, 20))
+    monkeypatch.setattr(module, "VOTE_COST", 0)
     votes = make_votes(history_bias=False)
     with torch.no_grad():
         scores = votes(SequenceBatch.from_histories([[5]], 8), votes.attention.item_keys())
