@@ -46,13 +46,13 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
             f"'path' must not be a link to nothing (got {path}, a link to {os.readlink(path)})"
         )
     with named_errors(path):
-        temporary, descriptor = _begin(path)
+        mode = path.stat().st_mode & 0o777 if path.exists() else None
+        temporary, descriptor = _begin(path, 0o666 if mode is None else mode | 0o600)
         try:
             yield temporary
-            # The file gets the permissions that a plain open() would have given it.
-            rights = path.stat().st_mode & 0o777 if path.exists() else 0o666 & ~umask(path.parent)
-            temporary.chmod(rights)
             flush(temporary)
+            if mode is not None:
+                temporary.chmod(mode)
             os.replace(temporary, path)
             flush_folder(path.parent)
         finally:
@@ -60,13 +60,13 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
             os.close(descriptor)
 
 
-def _begin(path: Path) -> tuple[Path, int]:
+def _begin(path: Path, mode: int) -> tuple[Path, int]:
     """An empty file beside ``path``, and the open file whose lock says that its writer lives."""
     temporary = path.with_name(f"{UNFINISHED}{path.name}")
     remove_dead(temporary)
     while True:
         with suppress(FileExistsError):  # another process writes the same file
-            descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+            descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL, mode)
             lock(descriptor, temporary)
             if is_at(descriptor, temporary):
                 return temporary, descriptor
@@ -150,18 +150,3 @@ def read_json(path: str | os.PathLike[str], kind: type[Any], what: str) -> Any:
     if not isinstance(content, kind):
         raise ValueError(f"{path}: expected {what} (got {str(content)[:80]!r})")
     return content
-
-
-def umask(folder: Path) -> int:
-    """The permissions that new files do not get, read off one that is made in ``folder``.
-
-    ``os.umask`` tells them only by setting others, for all threads: a file that one of these makes
-    meanwhile has every permission, and two calls at once could leave it so.
-    """
-    probe = folder / f"{UNFINISHED}{secrets.token_hex(4)}"
-    descriptor = os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o777)
-    try:
-        return 0o777 & ~os.fstat(descriptor).st_mode
-    finally:
-        os.close(descriptor)
-        probe.unlink(missing_ok=True)
