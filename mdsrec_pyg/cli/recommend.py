@@ -19,6 +19,7 @@ from mdsrec_pyg.retrieval import (
     user_histories,
     write_recommendations,
 )
+from mdsrec_pyg.retrieval.answerable import MOST_NAMED
 from mdsrec_pyg.showing import counted, json_text, showable
 from mdsrec_pyg.training import Run
 
@@ -134,6 +135,9 @@ def run(args: Namespace) -> int:
         print(json_text(users, 2))
     else:
         _print(table)
+    if not args.json:  # the warning names the first few only
+        for part in table.attrs.get("skipped", [])[MOST_NAMED:]:
+            print(f"skipped: {showable(part['reason'])}", file=sys.stderr)
     return 0
 
 

@@ -280,6 +280,6 @@ def test_recommend_says_what_is_wrong(run: Run, trained: Path, tmp_path: Path) -
     pd.DataFrame({"user": list("ab"), "item": ["item-3", "nothing"]}).to_csv(
         tmp_path / "h.csv", index=False
     )
-    with pytest.warns(UserWarning, match="skipped 1 users"):
+    with pytest.warns(UserWarning, match="skipped 1 user"):
         output = run("recommend.py", trained, "--histories", tmp_path / "h.csv", "--skip")
     assert output.split()[0] == "a"
