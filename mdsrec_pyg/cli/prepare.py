@@ -12,6 +12,7 @@ from mdsrec_pyg.cli.parser import Namespace, Parser, argument_texts, metavar_of,
 from mdsrec_pyg.datasets import SOURCES as OTHERS
 from mdsrec_pyg.datasets import AmazonReviewsDataset, RecommendationDataset
 from mdsrec_pyg.datasets.movielens import VERSIONS
+from mdsrec_pyg.io import claim
 from mdsrec_pyg.showing import json_text
 
 #: The readers by name; their arguments are the options.
@@ -101,6 +102,12 @@ def parse(argv: Sequence[str]) -> Namespace:
 
 
 def run(args: Namespace) -> int:
+    """Claims the folder, so that a second one is told before it reads for an hour."""
+    with claim(args.out, f"{args.out} is being prepared"):
+        return _prepare(args)
+
+
+def _prepare(args: Namespace) -> int:
     """Reads the source and writes the folder."""
     reader = SOURCES[args.source]
     options = {name: getattr(args, name) for name in inspect.signature(reader).parameters}
