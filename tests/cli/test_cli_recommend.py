@@ -179,6 +179,7 @@ def test_users_who_cannot_be_answered_are_skipped_and_named(call: Any, trained: 
     done = call(*options)
     assert done.code == 1
     assert "got 'gone' as item 0 of user 'b' (position 1)" in done.err
+    assert done.err.startswith("error: h.tsv: 'histories' must hold items among 'item_ids'")
     with pytest.warns(UserWarning, match=r"skipped 1 user: .* of user 'b' \(position 1\)") as said:
         done = call(*options, "--on-error", "skip")
     assert (done.code, len(said)) == (0, 1)
