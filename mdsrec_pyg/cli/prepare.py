@@ -23,7 +23,7 @@ SOURCES: dict[str, Callable[..., RecommendationDataset]] = {
 
 EXAMPLES = """\
   mdsrec prepare amazon --root downloads --category Pantry --generation 2018 --out pantry
-  mdsrec prepare movielens ml-1m --version 1m --min-rating 4 --out ml-1m
+  mdsrec prepare movielens ml-100k --min-rating 4 --out movies
   mdsrec prepare movielens --help               the options of a source"""
 
 CHOICES: dict[str, tuple[str, ...]] = {
@@ -127,7 +127,10 @@ def _prepare(args: Namespace) -> int:
     for name, value in given.items():
         print(f"{name:<{width}}  {value}")
     print(f"\n{dataset.steps_table()}")
-    dataset.report = dataset.meta["items"]  # the steps stand in the table
+    dataset.report = [
+        *dataset.meta["notes"],
+        *dataset.meta["items"],
+    ]  # the steps stand in the table
     print(f"\n{dataset}\n\nwritten to {out}")
     _print_next(dataset, out)
     return 0
