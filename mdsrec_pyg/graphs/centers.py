@@ -15,8 +15,8 @@ from torch import Tensor
 #: K, where nothing else is said.
 NUM_CENTERS = 32
 
-# Items labeled at once: 64 MB of 512 features.
-_BLOCK = 2**15
+# Items labeled at once, and numbers of their features: at most 64 MB.
+_BLOCK, _NUMBERS = 2**15, 2**24
 _MAX_ITEMS = 50_000
 
 # Features between 2^-20 and 2^20 have squares, and sums of these, well inside float32.
@@ -104,7 +104,8 @@ class InterestCenters:
         self.labels_ = torch.full((len(x),), self.num_centers, dtype=torch.long)
         self.affinity_ = torch.zeros(len(x), self.num_centers)
         middle, directions = centers.mean(0), self.directions()
-        for block in present.cpu().nonzero()[:, 0].split(_BLOCK):
+        step = min(_BLOCK, max(1, _NUMBERS // x.size(1)))
+        for block in present.cpu().nonzero()[:, 0].split(step):
             values = _scaled(_floats(x[block.to(x.device)]), exponent)
             self.labels_[block] = torch.from_numpy(kmeans.predict(values)).long()
             away = F.normalize(torch.from_numpy(values) - middle, dim=-1)
@@ -141,7 +142,7 @@ def _exponent(x: NDArray[np.float32]) -> int:
 
     0 where it can, and where all are zero.
     """
-    largest = float(np.abs(x).max())
+    largest = max(float(x.max()), -float(x.min()))
     if largest == 0 or 2.0**-_ORDINARY < largest < 2.0**_ORDINARY:
         return 0
     return -math.frexp(largest)[1]
