@@ -161,12 +161,12 @@ def test_train_takes_its_options(run: Run, folder: Path, tmp_path: Path) -> None
         *("--epochs", 1, "--patience", 2, "--batch-size", 16, "--lr", 0.01, "--seed", 5),
         "--shuffle-ties",
     )
-    with pytest.warns(UserWarning, match="1 repetitions of a user's item dropped"):
+    with pytest.warns(UserWarning, match="1 repetition of a user's item dropped"):
         output = run("train_mdsrec.py", *options)
     assert "temporal at" in output
     assert "  text: " in output
     assert "  image: " not in output
-    assert "1 repetitions of a user's item dropped" in output
+    assert "1 repetition of a user's item dropped" in output
     assert "of 16\n" in output
     (directory,) = (tmp_path / "runs").iterdir()
     assert directory.name == (
