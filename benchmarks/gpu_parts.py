@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
-import json
 import re
 import subprocess
 import sys
@@ -31,6 +30,7 @@ from benchmarks.propagation_methods import OURS
 from mdsrec_pyg import Interactions, SASRec, evaluate, leave_last_out
 from mdsrec_pyg.cli.ending import run_script
 from mdsrec_pyg.nn import LightGraphConv
+from mdsrec_pyg.showing import json_text
 
 PEERS = ("torch_sparse.matmul", "torch CSR int32, cached transpose", "EdgeIndex.matmul")
 BOTH = "forward+backward"
@@ -273,7 +273,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     scale = Scale(args.device, args.miniature, args.data)
     with args.rows.open("w", encoding="utf-8") as file:
         for row in RUN[args.part](scale):
-            file.write(json.dumps(row) + "\n")
+            file.write(json_text(row) + "\n")
             file.flush()
 
 

@@ -51,6 +51,19 @@ def test_the_suffix_stays_for_writers_that_append_it(tmp_path):
     assert os.listdir(tmp_path) == ["x.npy"]
 
 
+def test_the_umask_of_the_process_is_never_touched(tmp_path, monkeypatch):
+    """Not for a moment: another thread's new file would get every permission."""
+
+    def touched(mask):
+        raise AssertionError(f"os.umask({mask})")
+
+    monkeypatch.setattr(os, "umask", touched)
+    with atomic_write(tmp_path / "file") as temporary:
+        temporary.write_text("new")
+    write_folder(tmp_path / "x", "new")
+    assert sorted(os.listdir(tmp_path)) == ["file", "x"]
+
+
 def test_permissions_are_those_of_an_ordinary_file(tmp_path):
     (tmp_path / "plain").write_text("")
     with atomic_write(tmp_path / "new"):

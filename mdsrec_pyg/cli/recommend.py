@@ -24,6 +24,7 @@ from mdsrec_pyg.training import Run
 
 EXAMPLES = """\
   mdsrec recommend runs/shop --history B001,B002,B003 -k 5 --explain
+  mdsrec recommend runs/shop --item "red, size 3" B002
   mdsrec recommend runs/shop --user A1 A2 --json | jq '.[0].items[].item'
   mdsrec recommend runs/shop --histories histories.tsv --output best.parquet
 
@@ -39,10 +40,14 @@ def make_parser() -> Parser:
         "recommend",
         "Recommend items from a run of mdsrec train.",
         EXAMPLES,
-        usage="mdsrec recommend RUN (--history IDS | --histories FILE | --user ID ...) [OPTIONS]",
+        usage="mdsrec recommend RUN (--history IDS | --item ID ... | --histories FILE | "
+        "--user ID ...) [OPTIONS]",
     )
     parser.add_argument("run", metavar="RUN", help="folder of the run")
     parser.add_argument("--history", metavar="ID,ID,...", help="items of a user, oldest first")
+    parser.add_argument(
+        "--item", nargs="+", metavar="ID", help="the same, an item a word: ids may hold commas"
+    )
     parser.add_argument("--histories", metavar="FILE", help="table of many users")
     parser.add_argument(
         "--user", nargs="+", metavar="ID", help="users of the data set, with all they have taken"
@@ -77,10 +82,11 @@ def parse(argv: Sequence[str]) -> Namespace:
     """Reads the options; exactly one source of histories."""
     parser = make_parser()
     args = parser.read(argv)
-    given = [name for name in ("history", "histories", "user") if getattr(args, name) is not None]
+    sources = ("history", "item", "histories", "user")
+    given = [name for name in sources if getattr(args, name) is not None]
     if len(given) != 1:
         found = " and ".join(f"--{name}" for name in given) or "none"
-        parser.error(f"give one of --history, --histories and --user (got {found})")
+        parser.error(f"give one of --history, --item, --histories and --user (got {found})")
     if args.data is not None and args.user is None and args.empty == "raise":
         parser.error("--data has no effect without --user or --empty popularity")
     return args
@@ -96,6 +102,8 @@ def run(args: Namespace) -> int:
     elif args.history is not None:
         items = [item.strip() for item in args.history.split(",")]
         histories = {"new user": items if args.history.strip() else []}
+    elif args.item is not None:
+        histories = {"new user": list(args.item)}  # as they are: no comma, no blank is cut off
     else:
         histories = read_history_file(args.histories)
     counts = None

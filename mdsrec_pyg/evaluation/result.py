@@ -156,4 +156,4 @@ def save_ranks(
         }
     )
     with atomic_write(path) as temporary:
-        table.to_parquet(temporary, index=False)
+        table.to_parquet(temporary, index=False, write_page_checksum=True)

@@ -65,6 +65,12 @@ def test_misuse(call: Any, place: Path, words: str, said: str) -> None:
     assert sorted(place.rglob("*")) == before
 
 
+def test_what_comes_next_without_features(call: Any, place: Path) -> None:
+    done = call("inspect", "ids", "--out", "seen")
+    assert done.code == 0
+    assert done.out.endswith("Next:\n  mdsrec encode ids --text MODEL\n  mdsrec train --data ids\n")
+
+
 def test_a_configuration_that_is_no_text(call: Any, place: Path) -> None:
     done = call("train", "--config", place / "file")
     assert (done.code, done.out) == (2, "")

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from mdsrec_pyg import FolderDataset, SyntheticDataset, leave_last_out
+from mdsrec_pyg.retrieval import user_histories
 
 
 def test_recommend_agrees_with_the_ranks(call: Any, trained: Path, shop: Path) -> None:
@@ -131,6 +132,44 @@ def test_settings_that_are_none(call: Any, tmp_path: Path) -> None:
     done = call("evaluate", tmp_path)
     assert done.code == 1
     assert "settings.json: expected the settings of a run" in done.err
+
+
+@pytest.mark.parametrize("name", ["a,b", " x", "TRUE", "1e5", "null", "0108775018", '"q"'])
+def test_an_item_of_any_name_is_looked_up_as_it_is(
+    call: Any, shop: Path, tmp_path: Path, name: str
+) -> None:
+    dataset = FolderDataset(shop)
+    dataset.item_ids[3], dataset.item_ids[4] = name, name.lstrip("0") + "."
+    dataset.save(tmp_path / "named")
+    words = ("--num-centers", 4, "--model.channels", 8, "--trainer.epochs", 1, "--json")
+    assert call("train", "--data", "named", "--directory", "run", *words).code == 0
+    user = next(
+        str(dataset.user_ids[x])
+        for x in range(dataset.num_users)
+        if 3 in dataset.interactions.item_id[dataset.interactions.user_id == x]
+    )
+    want = json.loads(call("recommend", "run", "--user", user, "--keep-seen", "--json").out)
+    history = user_histories(FolderDataset(tmp_path / "named"), [user])[user]
+    assert name in history
+    found = json.loads(call("recommend", "run", "--item", *history, "--keep-seen", "--json").out)
+    assert found[0]["items"] == want[0]["items"]
+    table = pd.DataFrame({"user": "u", "item": history})
+    for file in ("h.csv", "h.tsv", "h.parquet"):
+        if file == "h.parquet":
+            table.to_parquet(file)
+        else:
+            table.to_csv(file, sep="," if file == "h.csv" else "\t", index=False)
+        done = call("recommend", "run", "--histories", file, "--keep-seen", "--json")
+        assert json.loads(done.out)[0]["items"] == want[0]["items"]
+
+
+def test_a_configuration_that_is_no_text(call: Any, tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_bytes(b"seed: 1 # \xff\n")
+    for words in (("--config", "c.yaml"), ("--config=c.yaml",)):
+        done = call("train", *words)
+        assert done.code == 2
+        assert "error: --config must be a file in UTF-8 (got c.yaml: " in done.err
+        assert "Traceback" not in done.err
 
 
 def test_users_who_cannot_be_answered_are_skipped_and_named(call: Any, trained: Path) -> None:

@@ -23,6 +23,7 @@ from mdsrec_pyg.nn.models._effects import OwnParts, without_effect
 from mdsrec_pyg.nn.models.config import MDSRecConfig
 from mdsrec_pyg.nn.models.mdsrec import MDSRec
 from mdsrec_pyg.nn.votes.fit import RelationsConfig, fit_relations
+from mdsrec_pyg.seed import drawn_apart
 
 __all__ = ["PRESETS", "Preset", "build_mdsrec"]
 
@@ -139,8 +140,7 @@ def build_mdsrec(
     learned = None
     if chosen.relations is not None:
         learned = fit_relations(units, train, chosen.relations, seed=seed)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with drawn_apart(seed):
         return MDSRec(
             graphs,
             centers or None,
