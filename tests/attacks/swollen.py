@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import gzip
 import io
 import itertools
 import shutil
 import struct
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -46,25 +47,36 @@ def _npy(shape: str, data: bytes = b"", dtype: str = "<f8") -> bytes:
     return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header + data
 
 
-def swollen() -> dict[str, bytes]:
-    """Small files that ask for much: by name, their bytes."""
-    zeros = b"\0" * 400_000_000
-    names = ("x", "rows", "reasons", "mean_", "scale_", "components_")
-    return {
-        "npy of 2**40 rows": _npy("(1099511627776, 2)"),
-        "npy of 2**63 rows": _npy("(9223372036854775808, 2)"),
-        "npy of -1 rows": _npy("(-1, 2)"),
-        "npz of zeros": _npz({f"{n}.npy": _npy("(400000000,)", zeros, "|i1") for n in names}),
-        "npz of 2**40 rows": _npz({f"{n}.npy": _npy("(1099511627776, 2)") for n in names}),
-        "npz with ..": _npz({"../../x.npy": _npy("(1,)", b"\0" * 8), "/etc/x.npy": b""}),
-        "gzip of one line": _gzip(b"x" * 1_000_000_000),
-        "gzip of a nest": _gzip(b'{"a":' * 60_000_000),
-        "gzip of a long list": _gzip(b"{'asin': 'B000000001', 'x': [" + b"1, " * 2_000_000 + b"]}"),
-    }
+MEMBERS = ("x", "rows", "reasons", "mean_", "scale_", "components_")
 
 
 def _gzip(data: bytes) -> bytes:
-    return gzip.compress(data, 6, mtime=0)
+    return gzip.compress(data, 1, mtime=0)
+
+
+def _zeros() -> bytes:
+    array = _npy("(400000000,)", b"\0" * 400_000_000, "|i1")
+    return _npz({f"{name}.npy": array for name in MEMBERS})
+
+
+#: Small files that ask for much: by name, what makes their bytes.
+SWOLLEN: dict[str, Callable[[], bytes]] = {
+    "npy of 2**40 rows": lambda: _npy("(1099511627776, 2)"),
+    "npy of 2**63 rows": lambda: _npy("(9223372036854775808, 2)"),
+    "npy of -1 rows": lambda: _npy("(-1, 2)"),
+    "npz of zeros": _zeros,
+    "npz of 2**40 rows": lambda: _npz({f"{n}.npy": _npy("(1099511627776, 2)") for n in MEMBERS}),
+    "npz with ..": lambda: _npz({"../../x.npy": _npy("(1,)", b"\0" * 8), "/etc/x.npy": b""}),
+    "gzip of one line": lambda: _gzip(b"x" * 1_000_000_000),
+    "gzip of a nest": lambda: _gzip(b'{"a":' * 60_000_000),
+    "gzip of a long list": lambda: _gzip(b"{'asin': 'B', 'x': [" + b"1, " * 2_000_000 + b"]}"),
+}
+SUFFIXES = {"npy": (".npy",), "npz": (".npz", ".npy"), "gzip": (".gz", ".jsonl", ".csv", ".tsv")}
+
+
+@functools.cache
+def _made(name: str) -> bytes:
+    return SWOLLEN[name]()
 
 
 def archives(share: int = 1, readers: Iterable[Reader] = READERS) -> Iterator[Count]:
@@ -75,7 +87,6 @@ def archives(share: int = 1, readers: Iterable[Reader] = READERS) -> Iterator[Co
         readers: The readers.
     """
     count, turn = Count("hostile: archives"), itertools.count()
-    bombs = swollen()
     for reader in readers:
         with scratch() as place:
             good = place / "good"
@@ -83,12 +94,12 @@ def archives(share: int = 1, readers: Iterable[Reader] = READERS) -> Iterator[Co
             reader.make(good)
             expected = forked(reader.read, copy(good, place / "r"))
             for target in reader.targets(good):
-                for name, data in bombs.items():
+                for name in SWOLLEN:
                     fits = Path(target).suffix in SUFFIXES[name.split()[0]]
                     if not fits or next(turn) % share:
                         continue
                     folder = copy(good, place / "data")
-                    (folder / target).write_bytes(data)
+                    (folder / target).write_bytes(_made(name))
                     outside = set(place.iterdir())
                     child = forked(reader.read, folder)
                     names = (str(folder), Path(target).name)
@@ -100,9 +111,6 @@ def archives(share: int = 1, readers: Iterable[Reader] = READERS) -> Iterator[Co
                     detail = f"{target}, {name}: {detail_of(child)}".replace(str(place), "")
                     count.add(end, f"{reader.name}/{target}/{name}", detail)
     yield count
-
-
-SUFFIXES = {"npy": (".npy",), "npz": (".npz", ".npy"), "gzip": (".gz", ".jsonl", ".csv", ".tsv")}
 
 
 class Sizes:

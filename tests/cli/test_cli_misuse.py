@@ -111,3 +111,19 @@ def test_words_that_are_commands_are_shown(call: Any) -> None:
         done = call(*words)
         assert done.code in (1, 2)
         assert not {"\x1b", "\x9b"} & set(done.err + done.out)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["modilities: [image]\n", "trainer:\n  epochs: NaN\n", "seed: {\n", "seed: \b\n", "- a\n"],
+)
+def test_a_mistake_in_a_configuration_names_the_file(call: Any, tmp_path: Path, text: str) -> None:
+    path = tmp_path / "run.yaml"
+    path.write_text(text)
+    for words in (("--config", path), (f"--config={path}",)):
+        done = call("train", *words)
+        assert done.code == 2
+        assert done.err.count(str(path)) == 1, done.err
+        assert len(done.err.splitlines()) == 2
+    done = call("train", "--sead", 3)
+    assert "--config" not in done.err
