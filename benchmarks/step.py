@@ -11,7 +11,7 @@ import itertools
 import statistics
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
@@ -119,7 +119,7 @@ def measure(
     optimizer = make_optimizer(model, config.lr, config.weight_decay)
     step, loader = make_step(model, optimizer, config, device), make_loader(train, model, config)
 
-    def endless() -> Iterator[Any]:
+    def endless() -> Generator[Any, None, None]:
         for epoch in itertools.count():
             loader.set_epoch(epoch)
             yield from make_batches(loader, device)
