@@ -9,9 +9,10 @@ import argparse
 import copy
 import itertools
 import statistics
+import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from benchmarks.about import about
 from benchmarks.harness import add_common_arguments, result_path, save, spread, synchronize, table
 from mdsrec_pyg import FolderDataset, SASRec, build_mdsrec, leave_last_out
+from mdsrec_pyg.cli.ending import run_script
 from mdsrec_pyg.data import Interactions
 from mdsrec_pyg.nn import GRU4Rec, SequentialRecommender
 from mdsrec_pyg.training.config import TrainerConfig
@@ -119,7 +121,7 @@ def measure(
     optimizer = make_optimizer(model, config.lr, config.weight_decay)
     step, loader = make_step(model, optimizer, config, device), make_loader(train, model, config)
 
-    def endless() -> Iterator[Any]:
+    def endless() -> Generator[Any, None, None]:
         for epoch in itertools.count():
             loader.set_epoch(epoch)
             yield from make_batches(loader, device)
@@ -176,4 +178,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_script(main))

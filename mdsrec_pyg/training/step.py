@@ -98,7 +98,8 @@ class CompiledStep(EagerStep):
         """The compiled loss; a number that differs in each batch would compile it each time."""
         if batch.positions is not None:
             batch = replace(batch, positions=replace(batch.positions, number=None))
-        loss: Tensor = self.compiled(batch)
+        with torch._dynamo.config.patch(allow_rnn=True):  # recurrent layers, at torch's own risk
+            loss: Tensor = self.compiled(batch)
         return loss
 
 

@@ -107,8 +107,7 @@ class TestFixedShapes:
         assert found == {True, False}
 
 
-# GRU4Rec takes the compiler half a minute; torch has its recurrent layers as an experiment.
-@pytest.mark.parametrize("name", ["SASRec", "MDSRec", "MDSRec, paper"])
+@pytest.mark.parametrize("name", ["SASRec, sampled", "GRU4Rec", "MDSRec", "MDSRec, paper"])
 def test_a_compiled_loss_is_one_graph_and_the_same(name: str, monkeypatch) -> None:
     torch._dynamo.reset()
     monkeypatch.setattr(step_module, "BACKEND", "eager")
