@@ -110,18 +110,7 @@ def run(args: Namespace) -> int:
     if args.empty == "popularity":
         trained.check_items()
         counts = trained.split.train.item_counts()
-    table = recommend(
-        trained.model,
-        histories,
-        args.k,
-        exclude_seen=not args.keep_seen,
-        item_ids=trained.item_ids,
-        explain=args.explain,
-        device=args.device,
-        on_error=args.on_error,
-        empty=args.empty,
-        item_counts=counts,
-    )
+    table = _answer(args, trained, histories, counts)
     texts = trained.item_text
     if texts is not None:
         named = dict(zip(trained.item_ids, texts, strict=True))
@@ -135,6 +124,27 @@ def run(args: Namespace) -> int:
     else:
         _print(table)
     return 0
+
+
+def _answer(args: Namespace, trained: Run, histories: Any, counts: Any) -> pd.DataFrame:
+    """The recommendations; an error about a file of histories names the file."""
+    try:
+        return recommend(
+            trained.model,
+            histories,
+            args.k,
+            exclude_seen=not args.keep_seen,
+            item_ids=trained.item_ids,
+            explain=args.explain,
+            device=args.device,
+            on_error=args.on_error,
+            empty=args.empty,
+            item_counts=counts,
+        )
+    except ValueError as error:
+        if args.histories is None or "'histories'" not in str(error):
+            raise
+        raise ValueError(f"{error}; 'histories' is {args.histories}") from error
 
 
 def as_json(table: pd.DataFrame) -> list[dict[str, Any]]:

@@ -28,7 +28,8 @@ def read_archive(path: str | os.PathLike[str], what: str) -> dict[str, NDArray[A
         if not isinstance(content, np.lib.npyio.NpzFile):
             raise ValueError("a single array")
         with content:
-            size = sum(member.file_size for member in content.zip.infolist())
+            members: Any = content.zip
+            size = sum(member.file_size for member in members.infolist())
             if size > os.path.getsize(path):  # a few kB of zeros could become gigabytes
                 raise ValueError("compressed arrays, while ours are stored as they are")
             return {name: content[name] for name in content.files}

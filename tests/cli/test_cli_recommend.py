@@ -178,7 +178,7 @@ def test_users_who_cannot_be_answered_are_skipped_and_named(call: Any, trained: 
     options = ("recommend", trained, "--histories", "h.tsv", "-k", 2)
     done = call(*options)
     assert done.code == 1
-    assert "got 'gone' as item 0 of user 'b' (position 1)" in done.err
+    assert "got 'gone' as item 0 of user 'b' (position 1)); 'histories' is h.tsv\n" in done.err
     with pytest.warns(UserWarning, match=r"skipped 1 users: .* of user 'b' \(position 1\)") as said:
         done = call(*options, "--on-error", "skip")
     assert (done.code, len(said)) == (0, 1)
