@@ -33,7 +33,7 @@ from mdsrec_pyg.cli.ending import run_script
 #: says most stands first.
 PARTS: dict[str, int] = {
     "propagation": 75,
-    "tests": 80,
+    "tests": 90,
     "step": 80,
     "loss": 30,
     "evaluation": 25,

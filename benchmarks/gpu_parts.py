@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
-import re
-import subprocess
 import sys
 import tempfile
 import time
@@ -25,7 +23,8 @@ from benchmarks import loss as loss_benchmark
 from benchmarks import propagation as propagation_benchmark
 from benchmarks.gpu_models import building, step, training
 from benchmarks.gpu_rows import Row, Scale, figure, seconds_of
-from benchmarks.harness import ROOT, device
+from benchmarks.gpu_tests import tests
+from benchmarks.harness import device
 from benchmarks.propagation_methods import OURS
 from mdsrec_pyg import Interactions, SASRec, evaluate, leave_last_out
 from mdsrec_pyg.cli.ending import run_script
@@ -35,31 +34,6 @@ from mdsrec_pyg.showing import json_text
 PEERS = ("torch_sparse.matmul", "torch CSR int32, cached transpose", "EdgeIndex.matmul")
 BOTH = "forward+backward"
 WORDS = ("oak", "chair", "steel", "lamp", "table", "with", "four", "legs", "and", "red", "one")
-
-
-def tests(scale: Scale) -> Iterator[Row]:
-    """The tests that need a GPU, and those that run on every device there is."""
-    mentions = [p for p in sorted(ROOT.glob("tests/**/test_*.py")) if "cuda" in p.read_text()]
-    runs = {"that need a GPU": [*map(str, mentions), "-m", "gpu"]}
-    if scale.miniature:
-        runs = {"that need a GPU": ["tests/nn/conv/test_triton.py", "-m", "gpu"]}
-    elif (ROOT / "tests/nn/test_device.py").exists():
-        runs["on every device"] = ["tests/nn/test_device.py"]
-    options = ["-q", "-W", "ignore", "-p", "no:cacheprovider", "--tb=no", "--show-capture=no"]
-    for name, chosen in runs.items():
-        words = [sys.executable, "-m", "pytest", *chosen, *options]
-        found = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False).stdout
-        count = {
-            what: sum(map(int, re.findall(rf"(\d+) {what}", found)))
-            for what in ("passed", "failed", "error", "skipped")
-        }
-        if not sum(count.values()):
-            raise SystemExit(f"pytest said: {found[-300:]}")
-        yield figure(f"tests {name}: passed", count["passed"], "tests")
-        yield figure(f"tests {name}: failed", count["failed"] + count["error"], "tests", 0)
-        for line in found.splitlines():
-            if line.startswith(("FAILED", "ERROR")):
-                yield figure(line.split(" - ")[0], None, "")
 
 
 def propagation(scale: Scale) -> Iterator[Row]:

@@ -104,7 +104,7 @@ def main(argv: list[str] | None = None) -> None:
     assert isinstance(model, MDSRec)
     assert model.labels is not None
     for name, labels, planted in zip(features, model.labels, dataset.item_interest, strict=True):
-        score = adjusted_mutual_info_score(planted, labels)
+        score = adjusted_mutual_info_score(planted, labels.cpu())
         print(f"{name}: adjusted mutual information of centers and planted groups {score:.2f}")
     table = recommend(
         model, split.test, k=10, exclude_seen=True, item_ids=dataset.item_ids, explain=True

@@ -229,6 +229,15 @@ def test_killed_while_a_folder_is_replaced_it_is_the_old_or_the_new_one(tmp_path
     }
 
 
+@pytest.mark.parametrize("call", [2, 3, 4])
+def test_the_next_one_that_writes_needs_no_reader_in_between(tmp_path, call):
+    write_folder(tmp_path, "old")
+    assert killed_at(call, lambda: write_folder(tmp_path, "new"))
+    write_folder(tmp_path, "next")
+    assert sorted(os.listdir(tmp_path)) == ["a", "b", "key"]
+    assert {(tmp_path / name).read_text() for name in ("a", "b", "key")} == {"next"}
+
+
 def test_killed_while_a_folder_is_made_there_is_none(tmp_path):
     assert killed_at(1, lambda: write_folder(tmp_path / "x", "new"))
     assert not (tmp_path / "x").exists()

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import sys
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import pandas as pd
@@ -19,6 +20,7 @@ from mdsrec_pyg.retrieval import (
     user_histories,
     write_recommendations,
 )
+from mdsrec_pyg.retrieval.answerable import MOST_NAMED
 from mdsrec_pyg.showing import counted, json_text, showable
 from mdsrec_pyg.training import Run
 
@@ -96,21 +98,24 @@ def run(args: Namespace) -> int:
     """Reads histories, prints a table or writes one."""
     check_device(args.device)
     trained = Run(args.run, args.data)
-    histories: dict[str, list[str]] | pd.DataFrame
-    if args.user is not None:
-        histories = user_histories(trained.dataset, args.user)
-    elif args.history is not None:
-        items = [item.strip() for item in args.history.split(",")]
-        histories = {"new user": items if args.history.strip() else []}
-    elif args.item is not None:
-        histories = {"new user": list(args.item)}  # as they are: no comma, no blank is cut off
-    else:
-        histories = read_history_file(args.histories)
     counts = None
     if args.empty == "popularity":
         trained.check_items()
         counts = trained.split.train.item_counts()
-    table = _answer(args, trained, histories, counts)
+    histories = _histories(args, trained)
+    with _naming(args.histories):
+        table = recommend(
+            trained.model,
+            histories,
+            args.k,
+            exclude_seen=not args.keep_seen,
+            item_ids=trained.item_ids,
+            explain=args.explain,
+            device=args.device,
+            on_error=args.on_error,
+            empty=args.empty,
+            item_counts=counts,
+        )
     texts = trained.item_text
     if texts is not None:
         named = dict(zip(trained.item_ids, texts, strict=True))
@@ -123,28 +128,33 @@ def run(args: Namespace) -> int:
         print(json_text(users, 2))
     else:
         _print(table)
+    if not args.json:  # the warning names the first few only
+        for part in table.attrs.get("skipped", [])[MOST_NAMED:]:
+            print(f"skipped: {showable(part['reason'])}", file=sys.stderr)
     return 0
 
 
-def _answer(args: Namespace, trained: Run, histories: Any, counts: Any) -> pd.DataFrame:
-    """The recommendations; an error about a file of histories names the file."""
+def _histories(args: Namespace, trained: Run) -> dict[str, list[str]] | pd.DataFrame:
+    """From the one source that is given."""
+    if args.user is not None:
+        return user_histories(trained.dataset, args.user)
+    if args.history is not None:
+        items = [item.strip() for item in args.history.split(",")]
+        return {"new user": items if args.history.strip() else []}
+    if args.item is not None:
+        return {"new user": list(args.item)}  # as they are: no comma, no blank is cut off
+    return read_history_file(args.histories)
+
+
+@contextmanager
+def _naming(file: str | None) -> Iterator[None]:
+    """Adds the name of the file of histories to an error about one of them."""
     try:
-        return recommend(
-            trained.model,
-            histories,
-            args.k,
-            exclude_seen=not args.keep_seen,
-            item_ids=trained.item_ids,
-            explain=args.explain,
-            device=args.device,
-            on_error=args.on_error,
-            empty=args.empty,
-            item_counts=counts,
-        )
+        yield
     except ValueError as error:
-        if args.histories is None or "'histories'" not in str(error):
-            raise
-        raise ValueError(f"{error}; 'histories' is {args.histories}") from error
+        if file is not None and str(error).startswith("'histories'"):
+            raise ValueError(f"{file}: {error}") from error
+        raise
 
 
 def as_json(table: pd.DataFrame) -> list[dict[str, Any]]:

@@ -1,16 +1,15 @@
-"""Batches of item sequences: left-padded, masked, newest last."""
+"""Training batches: windows of the histories, and where they count in the loss."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
-from torch import Tensor
+from numpy.typing import NDArray
 
+from mdsrec_pyg.data.batch import LossPositions, SequenceBatch, gather, pack
 from mdsrec_pyg.data.interactions import Interactions
 
 __all__ = ["SequenceBatch", "SequenceLoader"]
@@ -21,125 +20,10 @@ MAX_LENGTH, BATCH_SIZE = 50, 128
 # Batches that are sorted by length together. More pack tighter, fewer mix lengths better.
 POOL = 16
 
-
-@dataclass
-class SequenceBatch:
-    """Histories of several users, left-padded, the newest item last.
-
-    Args:
-        item_id: Items, int64 ``[B, L]``; padding is 0 and must be ignored by way of ``mask``.
-        mask: True where there is an item, bool ``[B, L]``.
-        user_id: User of each row, int64 ``[B]``; -1 for a user the training part does not know.
-        target: The item that follows each position, int64 ``[B, L]``, 0 where there is none.
-            ``None``: nothing to predict (evaluation, recommendation).
-        target_mask: True where ``target`` counts in the loss, bool ``[B, L]``.
-        older: Rows and items of the steps that lie before those L, int64 ``[2, P]``: they are not
-            read, but taken, so they count wherever seen items do. ``None``: there are none.
-    """
-
-    item_id: Tensor
-    mask: Tensor
-    user_id: Tensor
-    target: Tensor | None = None
-    target_mask: Tensor | None = None
-    older: Tensor | None = None
-
-    def __len__(self) -> int:
-        """Number of sequences."""
-        return self.item_id.size(0)
-
-    @property
-    def num_positions(self) -> int:
-        """Number of positions that count in the loss; 0 without targets."""
-        return 0 if self.target_mask is None else int(self.target_mask.sum())
-
-    def to(self, device: torch.device | str | int, non_blocking: bool = False) -> SequenceBatch:
-        """The same batch on ``device``."""
-        return self._map(lambda tensor: tensor.to(device, non_blocking=non_blocking))
-
-    def pin_memory(self) -> SequenceBatch:
-        """The same batch in page-locked memory, for faster copies to a GPU."""
-        return self._map(lambda tensor: tensor.pin_memory())
-
-    def _map(self, function: Callable[[Tensor], Tensor]) -> SequenceBatch:
-        return SequenceBatch(
-            item_id=function(self.item_id),
-            mask=function(self.mask),
-            user_id=function(self.user_id),
-            target=None if self.target is None else function(self.target),
-            target_mask=None if self.target_mask is None else function(self.target_mask),
-            older=None if self.older is None else function(self.older),
-        )
-
-    @classmethod
-    def from_histories(
-        cls,
-        histories: Sequence[ArrayLike],
-        max_length: int,
-        user_id: ArrayLike | None = None,
-    ) -> SequenceBatch:
-        """Packs item sequences of different lengths, oldest item first.
-
-        Args:
-            histories: One sequence of item ids a user, each with at least one item.
-            max_length: Only the newest ``max_length`` items of each are read; the rest is
-                ``older``.
-            user_id: Users ``[B]``. Default: -1, users the training part does not know.
-        """
-        rows = [np.asarray(history) for history in histories]
-        for index, row in enumerate(rows):
-            if row.ndim != 1 or not len(row) or row.dtype.kind not in "iu" or row.min() < 0:
-                raise ValueError(
-                    f"'histories' must hold non-empty sequences of item ids (got "
-                    f"{histories[index]!r} at index {index})"
-                )
-        if not rows:
-            raise ValueError("'histories' must hold at least one history (got none)")
-        stop = np.cumsum([len(row) for row in rows])
-        start = np.concatenate([[0], stop[:-1]])
-        users = np.full(len(rows), -1) if user_id is None else np.asarray(user_id)
-        if users.shape != (len(rows),):
-            raise ValueError(
-                f"'user_id' must have one value a history (got {users.shape} for {len(rows)})"
-            )
-        return pack(np.concatenate(rows), start, stop, users, max_length, older=True)
-
-
-def pack(
-    item: NDArray[np.int64],
-    start: NDArray[np.int64],
-    stop: NDArray[np.int64],
-    user: NDArray[np.int64],
-    max_length: int,
-    older: bool = False,
-) -> SequenceBatch:
-    """Left-padded batch of ``item[start:stop]``, cut to the newest ``max_length`` each.
-
-    With ``older`` it says what was cut off.
-    """
-    if max_length < 1:
-        raise ValueError(f"'max_length' must be at least 1 (got {max_length})")
-    first, start = start, np.maximum(start, stop - max_length)
-    position = stop[:, None] + np.arange(-int((stop - start).max()), 0)  # [B, L]
-    mask = position >= start[:, None]
-    return SequenceBatch(
-        item_id=torch.from_numpy(_gather(item, position, mask)),
-        mask=torch.from_numpy(mask),
-        user_id=torch.from_numpy(user.astype(np.int64)),
-        older=_before(item, first, start) if older else None,
-    )
-
-
-def _before(
-    item: NDArray[np.int64], first: NDArray[np.int64], start: NDArray[np.int64]
-) -> Tensor | None:
-    """Rows and items of ``item[first:start]``; ``None`` where all are empty."""
-    size = start - first
-    if not size.any():
-        return None
-    row = np.repeat(np.arange(len(size)), size)
-    place = np.arange(len(row)) + (first - (np.cumsum(size) - size))[row]
-    return torch.from_numpy(np.stack([row, item[place].astype(np.int64)]))
+# Of fixed shapes: lengths are multiples of this (memory-efficient attention wants eights) ...
+LENGTH_STEP = 8
+# ... and the places of a batch come in so many sizes.
+PLACE_SIZES = 4
 
 
 class SequenceLoader:
@@ -167,6 +51,10 @@ class SequenceLoader:
         shuffle_ties: Put the items of a user that share a timestamp into a new random order each
             epoch. Warns if there are no timestamps.
         seed: Seed of all randomness.
+        unique_targets: Also collate the distinct targets, which a sampled softmax asks for.
+        fixed_shapes: Fill batches up to few shapes (``batch_size`` rows, lengths in steps of 8),
+            so that what is compiled or captured for a shape is used again. What is filled in does
+            not count in the loss.
 
     Raises:
         ValueError: ``max_length`` or ``batch_size`` is below 1, ``stride`` lies outside
@@ -183,6 +71,8 @@ class SequenceLoader:
         shuffle: bool = True,
         shuffle_ties: bool = False,
         seed: int = 0,
+        unique_targets: bool = False,
+        fixed_shapes: bool = False,
     ) -> None:
         stride = max_length if stride is None else stride
         for name, value in (("max_length", max_length), ("batch_size", batch_size)):
@@ -203,9 +93,12 @@ class SequenceLoader:
         self.num_items = interactions.num_items
         self.max_length, self.batch_size, self.stride = max_length, batch_size, stride
         self.shuffle, self.shuffle_ties, self.seed, self.epoch = shuffle, shuffle_ties, seed, 0
+        self.unique_targets, self.fixed_shapes = unique_targets, fixed_shapes
         self._user, self._start, self._new, self._stop = _windows(
             interactions.user_ptr, max_length, stride
         )
+        first, last = interactions.user_ptr[:-1], interactions.user_ptr[1:] - 1
+        self._whole = (self._start == first[self._user]) & (self._stop == last[self._user])
         self._tied, self._group = _tied_rows(interactions)
         if not len(self._user):
             raise ValueError("'interactions' must hold a user with two rows or more (got none)")
@@ -248,19 +141,46 @@ class SequenceLoader:
         return [batches[i] for i in rng.permutation(len(batches))]
 
     def _collate(self, item: NDArray[np.int64], windows: NDArray[np.int64]) -> SequenceBatch:
-        start, stop = self._start[windows], self._stop[windows]
-        batch = pack(item, start, stop, self._user[windows], self.max_length)
+        start, stop, new = self._start[windows], self._stop[windows], self._new[windows]
+        user, length = self._user[windows], None
+        if self.fixed_shapes:
+            longest = int((stop - start).max())
+            length = min(-(-longest // LENGTH_STEP) * LENGTH_STEP, self.max_length)
+            empty = (0, self.batch_size - len(windows))  # rows without a single item
+            start, stop, new, user = (np.pad(part, empty) for part in (start, stop, new, user))
+        batch = pack(item, start, stop, user, self.max_length, length)
         position = stop[:, None] + np.arange(-batch.item_id.size(1), 0)  # [B, L]
-        count = position >= self._new[windows][:, None]
-        batch.target = torch.from_numpy(_gather(item, position + 1, batch.mask.numpy()))
-        batch.target_mask = torch.from_numpy(count)
+        counts = (position >= new[:, None]) & (position >= start[:, None])
+        target = gather(item, position + 1, batch.mask.numpy())
+        batch.target = torch.from_numpy(target)
+        batch.target_mask = torch.from_numpy(counts)
+        batch.positions = self._positions(target, counts, len(windows))
+        batch.positions.whole = bool(self._whole[windows].all())
         return batch
 
-
-def _gather(
-    item: NDArray[np.int64], position: NDArray[np.int64], mask: NDArray[np.bool_]
-) -> NDArray[np.int64]:
-    return np.where(mask, item[np.where(mask, position, 0)], 0)
+    def _positions(
+        self, target: NDArray[np.int64], counts: NDArray[np.bool_], rows: int
+    ) -> LossPositions:
+        """The places that count; in every one of the ``rows`` windows, the newest does."""
+        place = np.flatnonzero(counts)
+        number, weight, distinct = len(place), None, None
+        if self.unique_targets:
+            distinct = np.unique(target.flat[place])
+        if self.fixed_shapes:
+            step = -(-counts.size // PLACE_SIZES)
+            filled = -(-number // step) * step
+            place = np.pad(place, (0, filled - number))
+            weight = torch.from_numpy((np.arange(filled) < number).astype(np.float32))
+            if distinct is not None:
+                distinct = np.pad(distinct, (0, filled - len(distinct)), constant_values=-1)
+        return LossPositions(
+            place=torch.from_numpy(place),
+            count=torch.tensor(float(number)),
+            newest=torch.tensor(float(rows)),
+            weight=weight,
+            distinct=None if distinct is None else torch.from_numpy(distinct),
+            number=number,
+        )
 
 
 def _windows(

@@ -166,7 +166,7 @@ def read_metadata(
     names = set(wanted.tolist())
     encoded = {name.encode() for name in names}
     texts: dict[str, tuple[str, str]] = {}
-    lines = repeated = 0
+    lines = repeated = unusable = 0
     used = {fields.item, *fields.text.values(), *IMAGE_FIELDS}
     key = re.compile(rb"""["']%s["'] *: *["']([^"'\\]*)["']""" % fields.item.encode())
     with warnings.catch_warnings():
@@ -187,10 +187,15 @@ def read_metadata(
                     problems.say_unused(record, used)
                 repeated += item in texts
                 if item in names and item not in texts:
-                    texts[item] = _describe(record, fields, max_length)
+                    texts[item], given = _describe(record, fields, max_length)
+                    unusable += bool(given) and not texts[item][1]
     notes = [f"{counted(lines, 'item')} in {path.name}"]
     if repeated:
         notes.append(f"{repeated:,} further lines of items that stand there before ignored")
+    if unusable:
+        notes.append(
+            f"{counted(unusable, 'image address', 'image addresses')} that are none ignored"
+        )
     ids = np.empty(len(texts), object)
     ids[:] = list(texts)
     return RawItems(
@@ -204,12 +209,12 @@ def read_metadata(
 
 def _describe(
     record: dict[str, Any], fields: ItemFields, max_length: int | None
-) -> tuple[str, str]:
-    """Text and image URL of an item."""
+) -> tuple[tuple[str, str], Any]:
+    """Text and image URL of an item, and what stands there as its image URL."""
     text = item_text({to: record.get(name) for to, name in fields.text.items()}, max_length)
-    url = fields.image_url(record)
-    url = url.strip() if isinstance(url, str) else ""
-    return text, url if url.startswith(("http://", "https://")) and url.isascii() else ""
+    given = fields.image_url(record)
+    url = given.strip() if isinstance(given, str) else ""
+    return (text, url if url.startswith(("http://", "https://")) and url.isascii() else ""), given
 
 
 class BinaryRows:

@@ -106,7 +106,7 @@ class RidgeConfig(_Blockwise):
             result.
         search: How candidates are found; local form only.
         num_probes: Nearest cells searched by ``'cells'``; local form only.
-        device: Where the local form computes; the exact one is a LAPACK call on the CPU.
+        device: Where it is computed.
 
     Raises:
         ValueError: An option out of range.

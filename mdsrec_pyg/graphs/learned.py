@@ -88,8 +88,9 @@ def learned_graph(
             feature_weight=chosen.feature_weight,
             l2=chosen.l2,
             block_size=chosen.block_size,
+            device=chosen.device,
         )
-        graph = ridge_graph(precision, chosen.num_neighbors, block_size=chosen.block_size)
+        graph = ridge_graph(precision, chosen.num_neighbors, block_size=chosen.block_size).cpu()
     else:
         graph = local_ridge_graph(interactions, unit, config=chosen)
     graph.solver = "exact" if exact else "local"

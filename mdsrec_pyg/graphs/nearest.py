@@ -26,9 +26,12 @@ def nearest(
 ) -> Found:
     """Nearest items by positive cosine, the item itself left out, ties by the lower id.
 
+    The products are taken on the device of ``unit``; which are nearest is decided by affinities
+    that are summed in float64 and rounded, so that it is the same on each.
+
     Args:
         unit: Unit rows ``[N, F]``, zero for items that lack the modality: they are never found.
-        query: Items whose neighbors are wanted ``[R]``.
+        query: Items whose neighbors are wanted ``[R]``, on the CPU.
         k: Neighbors an item.
         exclude: Gives, for a part of ``query`` ``[r]``, positions in that part and items that must
             not be found. Default: none.
@@ -36,23 +39,26 @@ def nearest(
         cells: Cells of ``unit``: only items of near cells are found. Default: exact.
 
     Returns:
-        Query item, neighbor and affinity, by query and from the nearest down.
+        Query item, neighbor and affinity, by query and from the nearest down, on the CPU.
     """
+    device = unit.device
 
     def search(block: tuple[Tensor, Tensor | None]) -> Found:
         part, items = block
-        cosine = unit[part] @ (unit if items is None else unit[items]).T  # [r, n]
+        met = unit if items is None else unit[items.to(device)]
+        cosine = unit[part.to(device)] @ met.T  # [r, n]
         drop = [(torch.arange(len(part)), part)]
         if exclude is not None:
             drop.append(exclude(part))
         for row, item in drop:
             found, column = positions(items, item)
-            cosine[row[found], column] = 0.0
+            cosine[row[found].to(device), column.to(device)] = 0.0
         # All that rounding may have kept from the first k; their exact affinity then decides.
         kth = cosine.topk(min(k, cosine.size(1)), dim=1).values[:, -1:]
         row, column = (cosine > (kth - MARGIN).clamp(min=0)).nonzero(as_tuple=True)
+        row, column = row.cpu(), column.cpu()
         item = column if items is None else items[column]
-        value = affinity(unit, part[row], item)
+        value = affinity(unit, part[row].to(device), item.to(device)).cpu()
         keep = torch.from_numpy(top_entries(row.numpy(), item.numpy(), value.numpy(), k))
         keep = keep[value[keep] > 0]
         return part[row[keep]], item[keep], value[keep]
@@ -60,7 +66,7 @@ def nearest(
     blocks = search_blocks(cells, query, len(unit), k, block_size)
     parts = list(map_blocks(search, blocks))
     if not parts:
-        return query, query, unit.new_empty(0)
+        return query, query, torch.empty(0, dtype=unit.dtype)
     row, item, value = (torch.cat(part) for part in zip(*parts, strict=True))
     if cells is None:
         return row, item, value

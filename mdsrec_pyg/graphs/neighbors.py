@@ -102,7 +102,7 @@ def as_unit(x: Any, mask: Any = None) -> UnitRows:
     return UnitRows(as_feature(x, mask))
 
 
-def affinity(unit: Tensor, row: Tensor, column: Tensor, block_size: int = 2**9) -> Tensor:
+def affinity(unit: Tensor, row: Tensor, column: Tensor, block_size: int | None = None) -> Tensor:
     r"""Sampled cosines :math:`s_{ij} = \max(\hat{x}_i^{\top} \hat{x}_j, 0)` of the pairs given.
 
     Summed in float64 and rounded to float32, so that the same pair, or a copy of an item, gets the
@@ -112,11 +112,14 @@ def affinity(unit: Tensor, row: Tensor, column: Tensor, block_size: int = 2**9) 
         unit: Unit rows ``[N, F]``.
         row: First item of each pair ``[E]``.
         column: Second item of each pair ``[E]``.
-        block_size: Pairs computed at once; changes memory, not the result.
+        block_size: Pairs computed at once; changes memory, not the result. Default: as many as
+            stay within the cache, or make 64 MB on a GPU.
 
     Returns:
         float32 ``[E]``.
     """
+    if block_size is None:
+        block_size = 2**9 if unit.device.type == "cpu" else max(1, 2**24 // unit.size(1))
     parts = [
         (unit[i].double() * unit[j]).sum(dim=1).clamp(min=0).float()
         for i, j in zip(row.split(block_size), column.split(block_size), strict=True)

@@ -34,6 +34,8 @@ def product_graph(
     x: ModalFeature | UnitRows | Tensor | NDArray[Any],
     interactions: Interactions | sp.spmatrix,
     config: ProductConfig | None = None,
+    *,
+    device: str | torch.device = "cpu",
     **options: Any,
 ) -> Data:
     r"""The paper's graph: co-occurrence times affinity, the strongest neighbors of each item.
@@ -61,6 +63,7 @@ def product_graph(
         x: Features ``[N, F]``.
         interactions: Training interactions, or counts ``[N, N]``, symmetric with zero diagonal.
         config: The options, see :class:`~mdsrec_pyg.graphs.ProductConfig`.
+        device: Where the fill looks for the nearest items; the graph is on the CPU.
         **options: Some of them by name, such as ``num_neighbors=20``.
 
     Returns:
@@ -76,15 +79,16 @@ def product_graph(
     unit, behavior = as_unit(x), _BEHAVIOR[chosen.behavior]
     edges = behavior_edges(counts, unit.rows, unit.present, behavior, chosen.num_neighbors)
     if chosen.fill is not None:
+        rows = unit.rows.to(device)
         edges = fill_edges(
             edges,
-            unit.rows,
+            rows,
             unit.present,
             chosen.num_neighbors,
             chosen.fill_weight,
             float(behavior(np.ones(1))[0]),
             chosen.block_size,
-            lambda: make_cells(unit.rows, chosen.search, chosen.num_probes),
+            lambda: make_cells(rows, chosen.search, chosen.num_probes),
         )
     matrix = sp.csr_matrix((edges[2], (edges[0], edges[1])), shape=counts.shape)
     if chosen.symmetric:

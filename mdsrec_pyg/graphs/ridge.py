@@ -62,6 +62,7 @@ def ridge_precision(
     l2: float = RidgeConfig.l2,
     *,
     block_size: int | None = None,
+    device: str | torch.device = "cpu",
 ) -> Tensor:
     r"""Inverts :math:`\mathbf{X}^{\top} \mathbf{X} + a \mathbf{K} + l \mathbf{I}` exactly.
 
@@ -77,6 +78,8 @@ def ridge_precision(
         feature_weight: Weight *a* of the affinity, not negative.
         l2: Ridge *l*, positive.
         block_size: Rows of the kernel computed at once; changes memory, not the result.
+        device: Where it is computed and returned. On another than the CPU the kernel is summed in
+            another order: entries differ by some 1e-6 of the largest.
 
     Returns:
         Symmetric float32 ``[N, N]``.
@@ -86,11 +89,13 @@ def ridge_precision(
     """
     check_ridge(feature_weight, l2)
     num_items = interactions.num_items
+    device = torch.device(device)
+    if device.type != "cpu":
+        return _precision_on(device, interactions, _modalities(x, mask), feature_weight, l2)
     matrix = np.zeros((num_items, num_items))
     for feature, present in _modalities(x, mask):
         unit = as_unit(feature, present).rows.numpy()
-        if len(unit) != num_items:
-            raise ValueError(f"'x' must have one row an item ({num_items}), got {len(unit)}")
+        _check_rows(len(unit), num_items)
         for rows in row_blocks(num_items, num_items, block_size):
             product = unit[rows] @ unit.T
             product *= feature_weight
@@ -99,6 +104,43 @@ def ridge_precision(
     _add_counts(matrix, interactions, block_size)
     matrix.flat[:: num_items + 1] += l2
     return _invert(matrix, block_size)
+
+
+def _precision_on(
+    device: torch.device,
+    interactions: Interactions,
+    modalities: list[tuple[Any, Any]],
+    feature_weight: float,
+    l2: float,
+) -> Tensor:
+    """The same on a GPU: a Cholesky factorization and its inverse in float64."""
+    num_items = interactions.num_items
+    matrix = torch.zeros(num_items, num_items, dtype=torch.float64, device=device)
+    for feature, present in modalities:
+        unit = as_unit(feature, present).rows.to(device)
+        _check_rows(len(unit), num_items)
+        for rows in row_blocks(num_items, num_items, None):
+            matrix[rows] += feature_weight * (unit[rows] @ unit.T)
+    users = interactions.to_csr()
+    counts = (users.T @ users).tocoo()
+    place = torch.from_numpy(counts.row.astype(np.int64) * num_items + counts.col).to(device)
+    count = torch.from_numpy(counts.data.astype(np.float64)).to(device)
+    matrix.view(-1)[place] += count  # a pair stands there once
+    matrix.diagonal().add_(l2)
+    factor, info = torch.linalg.cholesky_ex(matrix)
+    del matrix
+    _check_factor(int(info))
+    return torch.cholesky_inverse(factor).float()
+
+
+def _check_factor(info: int) -> None:
+    if info != 0:
+        raise ValueError(f"'l2' is too small: the ridge matrix is singular (LAPACK info {info})")
+
+
+def _check_rows(given: int, num_items: int) -> None:
+    if given != num_items:
+        raise ValueError(f"'x' must have one row an item ({num_items}), got {given}")
 
 
 def _add_counts(
@@ -139,8 +181,7 @@ def _invert(matrix: NDArray[np.float64], block_size: int | None) -> Tensor:
     factor, info = lapack.dpotrf(matrix.T, lower=1, clean=0, overwrite_a=1)
     if info == 0:
         factor, info = lapack.dpotri(factor, lower=1, overwrite_c=1)
-    if info != 0:
-        raise ValueError(f"'l2' is too small: the ridge matrix is singular (LAPACK info {info})")
+    _check_factor(int(info))
     upper = factor.T  # LAPACK leaves the inverse in one triangle only
     inverse = np.empty(upper.shape, np.float32)
     for rows in _small_blocks(len(upper), block_size):
@@ -185,7 +226,7 @@ def ridge_graph(
 
     def weights(rows: slice) -> Tensor:
         block = precision[rows] / -diagonal
-        block[torch.arange(len(block)), torch.arange(rows.start, rows.stop)] = 0.0
+        block.diagonal(rows.start).zero_()
         return block
 
     # A block is copied some three times while its largest entries are looked for.

@@ -9,6 +9,29 @@ from torch import Tensor, nn
 DROPOUT = 0.3
 
 
+def random_bytes(x: Tensor) -> Tensor:
+    """A random byte for each element, uint8 of the same shape, on the CPU."""
+    draw = torch.empty(-(-x.numel() // 8), dtype=torch.int64).random_(-(2**63), None)
+    return draw.view(torch.uint8)[: x.numel()].view(x.shape)
+
+
+@torch.library.custom_op(
+    "mdsrec_pyg::random_bytes", mutates_args=(), tags=(torch.Tag.nondeterministic_seeded,)
+)
+def traced_bytes(x: Tensor) -> Tensor:
+    """The same, and the same bytes, for ``torch.compile``, which cannot trace how they are drawn.
+
+    Args:
+        x: What they are for, not only its shape: the compiler takes equal calls for one.
+    """
+    return random_bytes(x).clone()  # an operator returns memory of its own
+
+
+@traced_bytes.register_fake
+def _(x: Tensor) -> Tensor:
+    return torch.empty(x.shape, dtype=torch.uint8)
+
+
 class Dropout(nn.Dropout):
     """:class:`torch.nn.Dropout`, which draws one byte an element on the CPU.
 
@@ -29,6 +52,6 @@ class Dropout(nn.Dropout):
         dropped = round(self.p * 256)
         if not self.training or x.device.type != "cpu" or not 0 < dropped < 256:
             return super().forward(x)
-        draw = torch.empty(-(-x.numel() // 8), dtype=torch.int64).random_(-(2**63), None)
-        kept = draw.view(torch.uint8)[: x.numel()].view(x.shape) >= dropped
+        draw = traced_bytes if torch.compiler.is_compiling() else random_bytes
+        kept = draw(x.detach()) >= dropped
         return x * kept.to(x.dtype).mul_(256 / (256 - dropped))

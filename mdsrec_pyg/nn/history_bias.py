@@ -5,6 +5,7 @@ from torch import Tensor, nn
 
 from mdsrec_pyg.configs import check_finite
 from mdsrec_pyg.data import SequenceBatch
+from mdsrec_pyg.nn.precision import full_precision
 
 #: Step of learned scalars, as a multiple of the trainer's learning rate: logits are of order 10.
 BIAS_LR = 5.0
@@ -38,6 +39,27 @@ def visible_steps(mask: Tensor, distance: Tensor) -> Tensor:
         Bool tensor [B, T, L].
     """
     return mask[:, None, :] & (distance >= 0)
+
+
+def first_only(values: Tensor, item_id: Tensor, mask: Tensor) -> Tensor:
+    """Puts the values of an item that stands in a history again to the first time it stands there.
+
+    Their sum stays the same, yet an item has one value that is not zero. On a GPU a sum by place
+    adds in any order, so that three values of an item may come out in two ways; one cannot. On the
+    CPU, where the order is fixed, values are returned as they are.
+
+    Args:
+        values: One a visible history step and zero elsewhere, [B, T, L].
+        item_id: Long tensor [B, L].
+        mask: Bool tensor [B, L].
+    """
+    if values.device.type == "cpu":
+        return values
+    same = item_id[:, :, None] == item_id[:, None, :]  # [B, L, L]
+    again = (same & mask[:, None]).tril(-1).any(2)
+    with full_precision(values.device):
+        total = values @ same.to(values.dtype)  # [B, T, L] @ [B, L, L] -> [B, T, L]
+    return total * (mask & ~again)[:, None]
 
 
 def taken_keys(batch: SequenceBatch, num_items: int) -> Tensor:
@@ -111,6 +133,10 @@ class HistoryBias(nn.Module):
         gamma = self.gamma[distance.clamp(0, self.max_length - 1)]  # [T, L]
         return gamma * visible_steps(mask, distance)
 
+    def summed(self, item_id: Tensor, mask: Tensor, newest_only: bool) -> Tensor:
+        """:meth:`values` as they may be added by item on any device, see :func:`first_only`."""
+        return first_only(self.values(mask, newest_only), item_id, mask)
+
     def forward(self, scores: Tensor, item_id: Tensor, mask: Tensor) -> Tensor:
         """Adds the bias out of place.
 
@@ -126,7 +152,7 @@ class HistoryBias(nn.Module):
         return scores.scatter_add_(2, *self._added(scores, item_id, mask))
 
     def _added(self, scores: Tensor, item_id: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        values = self.values(mask, newest_only=scores.size(1) == 1)
+        values = self.summed(item_id, mask, newest_only=scores.size(1) == 1)
         return item_id[:, None, :].expand_as(values), values.to(scores.dtype)
 
     def steps(self, batch: SequenceBatch, num_items: int) -> tuple[Tensor, Tensor]:

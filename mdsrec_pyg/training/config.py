@@ -24,7 +24,13 @@ class TrainerConfig(Config):
         monitor: ``'ndcg@k'``, ``'recall@k'`` or ``'mrr'`` on the validation split.
         warmup_steps: Steps over which the learning rates rise.
         grad_clip: Largest norm of the whole gradient; ``None``: no limit.
-        precision: ``'float32'``, or ``'bfloat16'`` for autocast of the loss, on CUDA only.
+        precision: ``'float32'``, or ``'bfloat16'`` for autocast of the loss, on CUDA only; scores
+            and softmax stay in float32.
+        tf32: Lets float32 products round their factors to ten bits (TensorFloat-32), on CUDA only;
+            False forbids it, whatever is set outside.
+        compile: Runs forward and backward pass of a step as one CUDA graph for each shape of a
+            batch, elsewhere compiled by ``torch.compile``. Batches are then filled up to few
+            shapes; the loss must not wait for the device.
         shuffle_ties: Shuffles interactions of a user with equal timestamps in each epoch.
         stride: New positions of each further window of a long history; ``None``: ``max_length``
             of the model.
@@ -46,6 +52,8 @@ class TrainerConfig(Config):
     warmup_steps: int = 0
     grad_clip: float | None = None
     precision: str = "float32"
+    tf32: bool = False
+    compile: bool = False
     shuffle_ties: bool = False
     stride: int | None = None
     exclude_seen: bool = False

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from mdsrec_pyg.configs import Config, check_at_least, check_one_of
 from mdsrec_pyg.data.splits import Split
 from mdsrec_pyg.datasets import SPLITS, FolderDataset, RecommendationDataset, SyntheticDataset
@@ -65,11 +67,15 @@ class RunConfig(Config):
             raise ValueError(f"'data' must be the folder of a data set (got {self.data})")
         return FolderDataset(self.data, self.modalities, duplicates=self.duplicates)
 
-    def build(self, dataset: RecommendationDataset, split: Split) -> MDSRec:
+    def build(
+        self,
+        dataset: RecommendationDataset,
+        split: Split,
+        device: str | torch.device = "cpu",
+    ) -> MDSRec:
         """The model, not yet trained: graphs, centers and relations from the training part."""
-        return build_mdsrec(
-            dataset.features, split.train, self.preset, seed=self.seed, **self.options
-        )
+        options = {"seed": self.seed, "device": device, **self.options}
+        return build_mdsrec(dataset.features, split.train, self.preset, **options)
 
     def name(self, trainer: TrainerConfig | None = None) -> str:
         """A name for the run's folder that holds every option, so that no two runs share one.
@@ -133,9 +139,7 @@ def synthetic_settings(preset: str = "best") -> tuple[Preset, TrainerConfig]:
     """
     base = PRESETS[preset]
     relations = base.relations and base.relations.replace(l2=300.0, feature_weight=30.0)
-    model = base.model.replace(add_id=False, add_features=False)
-    if model.history_bias or relations is not None:  # the scalars that it is the step of
-        model = model.replace(bias_lr=0.2)
+    model = base.model.replace(add_id=False, add_features=False, bias_lr=0.2)
     form = base.replace(num_centers=64, relations=relations, model=model)
     return form, TrainerConfig(lr=3e-3, patience=5)
 

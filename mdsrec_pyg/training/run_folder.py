@@ -159,6 +159,10 @@ class RunFiles:
             Path(temporary).write_text(text, encoding="utf-8")
 
 
+#: Settings that checkpoints of before do not have, and what held then.
+LATER = {"tf32": False, "compile": False}
+
+
 def check_settings(
     saved: dict[str, Any],
     now: dict[str, Any],
@@ -177,7 +181,7 @@ def check_settings(
     for name in now:
         if name in may_differ:
             continue
-        before, after = saved.get(name), now[name]
+        before, after = saved.get(name, LATER.get(name)), now[name]
         if before == after or (name in may_grow and before is not None and after > before):
             continue
         if isinstance(before, str) and isinstance(after, str):

@@ -79,7 +79,7 @@ def train_run(
         trainer: Options of the training.
         directory: The folder; default: ``runs/`` and :meth:`RunConfig.name`.
         resume: Whether a run must be there to continue.
-        device: Where to train; default: CUDA if there is one, else the CPU.
+        device: Where to build and train; default: CUDA if there is one, else the CPU.
         progress: Shows progress bars while on a terminal.
         log: Takes what a person wants to read: data set, split, settings, a line an epoch.
         callbacks: Of the :class:`~mdsrec_pyg.training.Trainer`.
@@ -100,8 +100,9 @@ def train_run(
         dataset = config.read_data()
         split = SPLITS[config.split](dataset)
         log(f"{dataset}\n\n{split}\n\nMDSRec is built from the training part ...\n")
+        default = "cuda" if torch.cuda.is_available() else "cpu"
         with named_memory_errors("the graphs", "lower 'memory_limit' of 'relations'"):
-            model = config.build(dataset, split)
+            model = config.build(dataset, split, default if device is None else device)
         model.item_ids = dataset.item_ids  # what recommendations take and give
         write_json(folder / SETTINGS, settings)
         if dataset.item_text is not None:

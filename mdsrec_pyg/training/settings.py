@@ -66,11 +66,14 @@ def describe_training(
     """The settings, by name."""
     weights = sum(p.numel() for p in model.parameters() if p.requires_grad)
     decay = f"weight decay {config.weight_decay:g}"
+    tf32 = " (TF32)" if config.tf32 else ""
+    compiled = ", compiled" if config.compile else ""
     clip = "" if config.grad_clip is None else f", gradient norm at most {config.grad_clip:g}"
     tied = f" ({val.tied.mean():.1%} with the time of their history)" if val.tied.any() else ""
     return {
         "model": f"{type(model).__name__}, {weights:,} trainable parameters",
-        "device": f"{device}, {config.precision}, {torch.get_num_threads()} thread(s)",
+        "device": f"{device}, {config.precision}{tf32}{compiled}, "
+        f"{torch.get_num_threads()} thread(s)",
         "seed": str(config.seed),
         "train": f"{len(train):,} interactions, {train.num_users:,} users, "
         f"{train.num_items:,} items, windows of {model.max_length}, "

@@ -16,6 +16,7 @@ from mdsrec_pyg.training.loggers import Logger
 from mdsrec_pyg.training.run_folder import History, RunFiles, check_settings
 from mdsrec_pyg.training.schedule import Schedule
 from mdsrec_pyg.training.signature import check_built_from
+from mdsrec_pyg.training.step import Step
 
 
 @dataclass
@@ -30,6 +31,7 @@ class RunState:
     built_from: dict[str, Any]  # of the model; empty where no checkpoint is written
     callbacks: CallbackList
     loggers: list[Logger]
+    step: Step
     best_weights: dict[str, Tensor] | None = None
     stale: int = 0  # evaluations since the best one
 

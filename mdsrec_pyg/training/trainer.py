@@ -12,7 +12,6 @@ import torch
 
 from mdsrec_pyg.configs import check_device, configure
 from mdsrec_pyg.data.interactions import Interactions
-from mdsrec_pyg.data.sequences import SequenceLoader
 from mdsrec_pyg.data.splits import EvaluationSplit
 from mdsrec_pyg.io import claim
 from mdsrec_pyg.memory import named_memory_errors
@@ -27,13 +26,14 @@ from mdsrec_pyg.training.callbacks import (
 )
 from mdsrec_pyg.training.config import TrainerConfig
 from mdsrec_pyg.training.loggers import LineLogger, Logger, check_loggers
-from mdsrec_pyg.training.loop import train_epoch, validate
+from mdsrec_pyg.training.loop import make_loader, train_epoch, validate
 from mdsrec_pyg.training.optimizer import make_optimizer
 from mdsrec_pyg.training.run_folder import History, RunFiles
 from mdsrec_pyg.training.schedule import MakeScheduler, Schedule, check_scheduler_options
 from mdsrec_pyg.training.settings import check_data, describe_training, training_settings
 from mdsrec_pyg.training.signature import built_from
 from mdsrec_pyg.training.state import RunState
+from mdsrec_pyg.training.step import make_step, tensor_float_32
 
 __all__ = ["History", "Trainer"]
 
@@ -79,7 +79,8 @@ class Trainer:
         **options: Some of the options by name, such as ``epochs=20``.
 
     Raises:
-        ValueError: If an option is unknown or out of range, or bfloat16 is asked for without CUDA.
+        ValueError: If an option is unknown or out of range, or bfloat16 or TF32 is asked for
+            without CUDA.
     """
 
     def __init__(
@@ -104,8 +105,12 @@ class Trainer:
         check_scheduler_options(scheduler, scheduler_interval)
         default = "cuda" if torch.cuda.is_available() else "cpu"
         self.device = check_device(default if device is None else device)
-        if self.config.precision == "bfloat16" and self.device.type != "cuda":
-            raise ValueError(f"precision='bfloat16' needs a CUDA device (got {self.device})")
+        for wanted, option in (
+            (self.config.precision == "bfloat16", "precision='bfloat16'"),
+            (self.config.tf32, "tf32=True"),
+        ):
+            if wanted and self.device.type != "cuda":
+                raise ValueError(f"{option} needs a CUDA device (got {self.device})")
 
     def fit(self, train: Interactions, val: EvaluationSplit, resume: bool = False) -> History:
         """Trains the model; leaves it with the weights of the best epoch, in evaluation mode.
@@ -132,7 +137,8 @@ class Trainer:
         folder = nullcontext() if self.directory is None else claim(self.directory, make=True)
         size = self.config.batch_size
         memory = named_memory_errors("training", f"lower 'batch_size' (it is {size})")
-        with folder, preserved_random_state(self.device), memory:
+        tf32 = tensor_float_32(self.config.tf32, self.device)
+        with folder, preserved_random_state(self.device), tf32, memory:
             run = self._start(train, val, resume)
             description = describe_training(self.model, self.config, self.device, train, val)
             self._train(run, val, description | run.describe())
@@ -189,14 +195,7 @@ class Trainer:
             raise ValueError("resume=True needs the 'directory' of the run (got None)")
         model.to(self.device)
         optimizer = make_optimizer(model, config.lr, config.weight_decay)
-        loader = SequenceLoader(
-            train,
-            model.max_length,
-            config.batch_size,
-            stride=config.stride,
-            shuffle_ties=config.shuffle_ties,
-            seed=config.seed,
-        )
+        loader = make_loader(train, model, config)
         schedule = Schedule(
             optimizer, config.warmup_steps, self.scheduler, self.scheduler_interval, config.monitor
         )
@@ -206,7 +205,8 @@ class Trainer:
         history = History()
         callbacks = CallbackList(self.callbacks, TrainingContext(self, model, history))
         loggers = [LineLogger(self.log), *self.loggers]
-        run = RunState(loader, schedule, settings, history, files, tables, callbacks, loggers)
+        step = make_step(model, optimizer, config, self.device)
+        run = RunState(loader, schedule, settings, history, files, tables, callbacks, loggers, step)
         if resume:
             run.restore(model, self.device)
         else:
@@ -225,6 +225,7 @@ class Trainer:
             run.loader,
             run.schedule,
             self.config,
+            step=run.step,
             device=self.device,
             epoch=epoch,
             progress=self.progress,

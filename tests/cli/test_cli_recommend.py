@@ -178,12 +178,19 @@ def test_users_who_cannot_be_answered_are_skipped_and_named(call: Any, trained: 
     options = ("recommend", trained, "--histories", "h.tsv", "-k", 2)
     done = call(*options)
     assert done.code == 1
-    assert "got 'gone' as item 0 of user 'b' (position 1)); 'histories' is h.tsv\n" in done.err
-    with pytest.warns(UserWarning, match=r"skipped 1 users: .* of user 'b' \(position 1\)") as said:
+    assert "got 'gone' as item 0 of user 'b' (position 1)" in done.err
+    assert done.err.startswith("error: h.tsv: 'histories' must hold items among 'item_ids'")
+    with pytest.warns(UserWarning, match=r"skipped 1 user: .* of user 'b' \(position 1\)") as said:
         done = call(*options, "--on-error", "skip")
     assert (done.code, len(said)) == (0, 1)
     assert [line for line in done.out.splitlines() if line in "abc" and line] == ["a", "c"]
-    with pytest.warns(UserWarning, match="skipped 1 users"):
+    many = pd.DataFrame({"user": [f"u{n}" for n in range(7)], "item": ["003"] + ["gone"] * 6})
+    many.to_csv("many.tsv", sep="\t", index=False)
+    with pytest.warns(UserWarning, match="skipped 6 users: .*; and 1 more"):
+        done = call("recommend", trained, "--histories", "many.tsv", "--on-error", "skip")
+    assert "skipped: " in done.err
+    assert "user 'u6' (position 6)" in done.err
+    with pytest.warns(UserWarning, match="skipped 1 user"):
         users = json.loads(call(*options, "--on-error", "skip", "--json").out)
     assert [user["user"] for user in users] == ["a", "c", "b"]
     assert "'gone'" in users[2]["reason"]
@@ -193,7 +200,7 @@ def test_no_history_gets_what_is_popular(call: Any, trained: Path, shop: Path) -
     done = call("recommend", trained, "--history", "")
     assert "(user 'new user' (position 0) has none)" in done.err
     options = ("--history", "", "-k", 3, "--empty", "popularity", "--data", shop)
-    with pytest.warns(UserWarning, match="1 users without a history got the most popular items"):
+    with pytest.warns(UserWarning, match="1 user without a history got the most popular items"):
         done = call("recommend", trained, *options, "--json")
     items = json.loads(done.out)[0]["items"]
     counts = leave_last_out(FolderDataset(shop).interactions).train.item_counts()

@@ -241,3 +241,26 @@ def test_nothing_to_train_on():
         SequenceLoader(make([1, 1]))
     with pytest.raises(ValueError, match="'epoch' must not be negative"):
         SequenceLoader(make([2])).set_epoch(-1)
+
+
+def test_a_packed_batch_is_the_same_in_one_block() -> None:
+    user = np.repeat(np.arange(5), 4)
+    train = Interactions.from_arrays(user, np.arange(20) % 7, num_items=7)
+    loader = SequenceLoader(train, 3, 4, unique_targets=True, fixed_shapes=True)
+    for batch in loader:
+        packed = batch.packed()
+        assert packed.flat is not None
+        places = set()
+        for one, two in zip(batch.tensors(), packed.tensors(), strict=True):
+            assert one.dtype == two.dtype
+            assert torch.equal(one, two)
+            assert two.untyped_storage().data_ptr() == packed.flat.untyped_storage().data_ptr()
+            places.add(two.data_ptr())
+        assert len(places) == 10
+        assert packed.num_positions == batch.num_positions
+        there = packed.to("meta")
+        assert there.flat is not None
+        assert [part.shape for part in there.tensors()] == [x.shape for x in batch.tensors()]
+        packed.flat.zero_()  # its parts, not copies
+        assert not packed.item_id.any()
+        assert packed.map(torch.clone).flat is None

@@ -1,9 +1,11 @@
 import gzip
 import json
 
+import numpy as np
 import pytest
 
 from mdsrec_pyg.datasets import AmazonReviewsDataset
+from mdsrec_pyg.datasets._amazon_items import ITEM_FIELDS, read_metadata
 from mdsrec_pyg.datasets.reading import lines
 
 from .amazon_files import (
@@ -277,3 +279,13 @@ def test_a_line_that_would_become_gigabytes_is_refused(tmp_path, generation, mon
         read(root, generation)
     skipped = read(root, generation, on_error="skip")
     assert any("1 record skipped" in line for line in skipped.report)
+
+
+def test_image_addresses_that_are_none_are_counted(tmp_path):
+    path = tmp_path / "meta.jsonl"
+    urls = ["http://a/1.jpg", "ftp://a/2.jpg", "http://a/ü.jpg", "", None, ["x"]]
+    records = [{"asin": f"B{n}", "imageURL": [url]} for n, url in enumerate(urls)]
+    path.write_text("".join(f"{json.dumps(record)}\n" for record in records))
+    found = read_metadata(path, ITEM_FIELDS["2018"], np.array([f"B{n}" for n in range(6)]))
+    assert found.image_urls == ["http://a/1.jpg", "", "", "", "", ""]
+    assert "3 image addresses that are none ignored" in found.notes

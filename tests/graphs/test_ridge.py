@@ -17,6 +17,8 @@ from mdsrec_pyg.graphs import (
     ridge_memory,
     ridge_precision,
 )
+from mdsrec_pyg.graphs.neighbors import as_unit
+from mdsrec_pyg.graphs.ridge import _precision_on
 
 NUM_ITEMS = 20
 
@@ -234,3 +236,17 @@ def test_errors_of_the_inputs() -> None:
         ridge_precision(interactions, None, feature.mask)
     with pytest.raises(ValueError, match=r"shape \[N, N\]"):
         ridge_graph(torch.ones(2, 3))
+
+
+def test_another_device_computes_the_same() -> None:
+    """By the way that a GPU takes, here on the CPU."""
+    interactions, feature = make_interactions(), make_feature()
+    for given in ([(feature, None)], [], [(feature.x, feature.mask), (feature.x**2, None)]):
+        modalities = [as_unit(x, mask).feature for x, mask in given]
+        want = ridge_precision(interactions, modalities or None, None, 2.0, 3.0)
+        found = _precision_on(torch.device("cpu"), interactions, given, 2.0, 3.0)
+        assert found.dtype == torch.float32
+        torch.testing.assert_close(found, want, rtol=1e-5, atol=1e-7)
+    few = [(feature.take(torch.arange(5)), None)]
+    with pytest.raises(ValueError, match="one row an item"):
+        _precision_on(torch.device("cpu"), interactions, few, 2.0, 3.0)

@@ -225,6 +225,42 @@ class TestForms:
             encode("soft", softness=0)
 
 
+class TestOnAnotherDevice:
+    """By the way that a GPU takes, here on the CPU."""
+
+    def spread(self, x: Tensor, centers: InterestCenters) -> float:
+        return float((x - centers.centers_[centers.labels_]).square().sum())
+
+    def test_the_centers_are_as_good_and_label_the_same(self) -> None:
+        x = torch.randn(400, 6) + 50  # far from the origin
+        one, two = InterestCenters(5).fit(x), InterestCenters(5)
+        two._fit_on(torch.device("cpu"), x, x, torch.ones(400, dtype=torch.bool))
+        assert self.spread(x, two) == pytest.approx(self.spread(x, one), rel=0.03)
+        nearest = (x[:, None] - two.centers_).square().sum(2).argmin(1)
+        assert (two.labels_ == nearest).float().mean() > 0.99
+        away = F.normalize(x - two.centers_.mean(0), dim=1)
+        torch.testing.assert_close(two.affinity_, away @ two.directions().t(), atol=1e-3, rtol=0)
+
+    def test_items_without_the_modality_have_no_center(self) -> None:
+        x, present = torch.randn(60, 4), torch.arange(60) % 3 > 0
+        centers = InterestCenters(4)
+        used = centers._fit_on(torch.device("cpu"), x, x[present], present)
+        assert used == 4
+        assert (centers.labels_[~present] == 4).all()
+        assert (centers.labels_[present] < 4).all()
+        assert not centers.affinity_[~present].any()
+
+    def test_rounds_lower_the_spread_until_nothing_moves(self) -> None:
+        x = torch.cat([torch.randn(50, 3) + 9 * i for i in range(4)])
+        start = x[:4].clone()
+        once, spread_once = interest_centers.lloyd(x, start, rounds=1)
+        found, spread = interest_centers.lloyd(x, start)
+        assert spread < spread_once
+        again, _ = interest_centers.lloyd(x, found)
+        torch.testing.assert_close(again, found, rtol=1e-3, atol=1e-2)
+        assert not torch.equal(once, start)
+
+
 @pytest.mark.parametrize("exponent", [-120, -100, -30, 30, 100, 120])
 def test_centers_do_not_depend_on_the_unit_of_the_features(exponent: int) -> None:
     ordinary = fit()

@@ -112,10 +112,13 @@ class TestSampled:
         torch.manual_seed(0)
         sample = SampledCandidates(self.target, 4, self.probability())
         assert {0, 3, 7, 10} <= set(sample.item_id.tolist())
-        assert len(sample.item_id) <= 8
-        for column, item in enumerate(sample.item_id.tolist()):
-            assert sample.column[item] == column
-        assert (sample.column >= 0).sum() == len(sample.item_id)
+        assert len(sample.item_id) == 8  # four targets, four draws
+        items = sample.item_id.tolist()
+        for column, item in enumerate(items):
+            assert sample.column[item] == items.index(item)
+            if items.index(item) < column:  # drawn again, or a target
+                assert sample.log_p[column] == torch.inf
+        assert (sample.column >= 0).sum() == len(set(items))
         counted = self.target != IGNORED
         assert torch.equal(sample.item_id[sample.target[counted]], self.target[counted])
         assert (sample.target[~counted] == IGNORED).all()
@@ -146,11 +149,32 @@ class TestSampled:
         q = torch.zeros(N)
         q[5] = 1.0
         sample = SampledCandidates(self.target, 1, q)
-        assert sample.item_id.tolist() == [0, 3, 5, 7, 10]
+        assert sample.item_id.tolist() == [0, 3, 7, 10, 5]
         corrected = sample.correct(torch.arange(5.0).expand(2, 3, 5))
         inf = -torch.inf
-        assert corrected[0, 0].tolist() == pytest.approx([inf, 1, 2, inf, inf])
-        assert corrected[1, 0].tolist() == pytest.approx([inf, inf, 2, 3, inf])
+        assert corrected[0, 0].tolist() == pytest.approx([inf, 1, inf, inf, 4])
+        assert corrected[1, 0].tolist() == pytest.approx([inf, inf, 2, inf, 4])
+
+    def test_what_fills_the_shape_is_no_candidate(self) -> None:
+        torch.manual_seed(0)
+        bare = SampledCandidates(self.target, 4, self.probability())
+        torch.manual_seed(0)
+        distinct = torch.tensor([0, 3, 7, 10, -1, -1])
+        filled = SampledCandidates(self.target, 4, self.probability(), distinct)
+        assert len(filled.item_id) == len(bare.item_id) + 2
+        scores = torch.randn(2, 3, N)
+        losses = [
+            cross_entropy_sum(sample.correct(scores[:, :, sample.item_id]), sample.target)
+            for sample in (bare, filled)
+        ]
+        torch.testing.assert_close(*losses)
+
+    def test_scores_of_less_precision_are_corrected(self) -> None:
+        sample = SampledCandidates(self.target, 6, self.probability())
+        scores = torch.randn(2, 3, len(sample.item_id))
+        corrected = sample.correct(scores.bfloat16())
+        assert corrected.dtype == torch.float32
+        torch.testing.assert_close(corrected, sample.correct(scores), rtol=0.01, atol=0.02)
 
     def test_probability_decides_what_is_drawn(self) -> None:
         target = torch.full((1, 1), IGNORED)

@@ -136,12 +136,12 @@ def test_a_kept_graph_gives_the_same_gradient_again() -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-def test_autocast_takes_its_type_for_the_products_only(dtype: torch.dtype) -> None:
+def test_autocast_rounds_the_vectors_and_no_score(dtype: torch.dtype) -> None:
     given = inputs(torch.float32)
     with torch.autocast("cpu", dtype):
         loss = linear_cross_entropy(**given, max_scores=4 * N)
-        scores = given["users"] @ given["items"].t()
-    scores = scores.float().scatter_add(1, given["history"], given["bias"])
+    users, items = (given[name].to(dtype).float() for name in ("users", "items"))
+    scores = (users @ items.t()).scatter_add(1, given["history"], given["bias"])
     want = F.cross_entropy(scores, given["target"], reduction="sum")
     assert loss.dtype == torch.float32
     assert abs(loss - plain(**given)) > 1e-4  # not computed in float32

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mdsrec_pyg.graphs.centers import InterestCenters
+from mdsrec_pyg.nn.precision import full_precision
 
 CENTER_FORMS = ("mean", "projected", "soft", "embedding")
 
@@ -88,16 +89,33 @@ class CenterEncoder(nn.Module):
             return self.weight
         if self.form in ("projected", "soft"):
             return self.projection(self.features)
+        if x.device.type != "cpu":
+            member = self._members(x.dtype)
+            with full_precision(x.device):
+                return member.t() @ x / member.sum(0).clamp(min=1)[:, None]
         total = x.new_zeros(self.num_groups, x.size(1)).index_add(0, self.labels, x)
-        count = torch.bincount(self.labels, minlength=self.num_groups).clamp(min=1)
-        return total / count[:, None].to(x.dtype)
+        ones = torch.ones(()).expand(len(x))
+        count = torch.zeros(self.num_groups).index_add(0, self.labels, ones)
+        return total / count.clamp(min=1)[:, None].to(x.dtype)
+
+    def _members(self, dtype: torch.dtype) -> Tensor:
+        """1 where an item belongs to a group, [N, K + 1].
+
+        On a GPU products with it take the place of sums by label: those add in any order, and few
+        groups of many items each are what they are slowest at.
+        """
+        group = torch.arange(self.num_groups, device=self.labels.device)
+        return (self.labels[:, None] == group).to(dtype)
 
     def forward(self, x: Tensor) -> Tensor:
         """Center embedding of every item, [N, D]."""
         table = self.table(x)
         if self.form == "soft":
             return self.assignment.to(table.dtype) @ table  # [N, K + 1] @ [K + 1, D]
-        return F.embedding(self.labels, table)  # its gradient takes half the time of an index's
+        if table.device.type == "cpu":  # the gradient takes half the time of an index's
+            return F.embedding(self.labels, table)
+        with full_precision(table.device):
+            return self._members(table.dtype) @ table
 
     def extra_repr(self) -> str:
         """Shows the settings."""

@@ -5,10 +5,17 @@ from mdsrec_pyg.nn.losses.cross_entropy import (
     count_positions,
     cross_entropy_sum,
     full_cross_entropy,
+    loss_positions,
     masked_target,
     targets,
 )
-from mdsrec_pyg.nn.losses.linear import MAX_SCORES, block_rows, linear_cross_entropy
+from mdsrec_pyg.nn.losses.linear import (
+    MAX_SCORES,
+    block_rows,
+    inner_products,
+    linear_cross_entropy,
+    most_scores,
+)
 
 __all__ = [
     "MAX_SCORES",
@@ -17,7 +24,10 @@ __all__ = [
     "count_positions",
     "cross_entropy_sum",
     "full_cross_entropy",
+    "inner_products",
     "linear_cross_entropy",
+    "loss_positions",
     "masked_target",
+    "most_scores",
     "targets",
 ]

@@ -10,7 +10,8 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from mdsrec_pyg.data import SequenceBatch
-from mdsrec_pyg.nn.losses.linear import MAX_SCORES
+from mdsrec_pyg.data.batch import LossPositions
+from mdsrec_pyg.nn.losses.linear import most_scores
 
 IGNORED = -100  # F.cross_entropy's own mark for positions without a target
 
@@ -28,16 +29,30 @@ def masked_target(batch: SequenceBatch) -> Tensor:
     return target.masked_fill(~counts, IGNORED)
 
 
-def count_positions(batch: SequenceBatch) -> int:
-    """Number of positions that count; an error where there are none to take the mean over."""
-    targets(batch)
-    if batch.num_positions == 0:
+def loss_positions(batch: SequenceBatch) -> LossPositions:
+    """Where the batch counts: what was collated, else looked for here; an error where nowhere."""
+    found = batch.positions
+    if found is None:
+        _, counts = targets(batch)
+        place = counts.flatten().nonzero()[:, 0]
+        newest = counts[:, -1].sum().float()
+        count = torch.tensor(float(len(place)), device=place.device)
+        found = LossPositions(place, count, newest, number=len(place))
+    if found.number == 0:
         raise ValueError("'batch' has no position that counts in the loss")
-    return batch.num_positions
+    return found
+
+
+def count_positions(batch: SequenceBatch) -> Tensor:
+    """Number of positions that count, a scalar; an error where there are none for a mean."""
+    return loss_positions(batch).count
 
 
 def cross_entropy_sum(scores: Tensor, target: Tensor) -> Tensor:
     """Sum of the cross-entropy over all positions that count, in float32.
+
+    Scores that an autocast has rounded to bfloat16 stay as coarse as they are: make them by
+    :func:`~mdsrec_pyg.nn.losses.linear.inner_products`.
 
     Args:
         scores: [B, L, N].
@@ -69,7 +84,7 @@ def full_cross_entropy(
     loss_sum: Callable[[SequenceBatch], Tensor],
     batch: SequenceBatch,
     num_items: int,
-    max_scores: int = MAX_SCORES,
+    max_scores: int | None = None,
 ) -> Tensor:
     r"""Mean cross-entropy over the whole catalog at every position that counts.
 
@@ -87,9 +102,11 @@ def full_cross_entropy(
         loss_sum: Sum of the losses of (a part of) a batch.
         batch: A batch with targets.
         num_items: N.
-        max_scores: Most scores held at once; beyond, each is computed twice. (default: ``2**25``)
+        max_scores: Most scores held at once; beyond, each is computed twice. Default: see
+            :func:`~mdsrec_pyg.nn.losses.linear.most_scores`.
     """
     positions = count_positions(batch)
+    max_scores = most_scores(batch.mask.device) if max_scores is None else max_scores
     parts = list(blocks(batch, num_items, max_scores))
     if len(parts) == 1:
         return loss_sum(batch) / positions
@@ -113,32 +130,50 @@ class SampledCandidates:
         target: [B, L], ignored positions marked.
         num_negatives: n.
         probability: Q, [N], sums to one.
+        distinct: The targets that count, each once, Long tensor [U]; -1 only fills the shape.
+            (default: looked for in ``target``)
 
     Attributes:
-        item_id: The candidates, Long tensor [C].
-        column: Where an item stands among the candidates or -1, Long tensor [N].
+        item_id: The candidates, Long tensor [C]: the distinct targets, then all that was drawn.
+        column: Where an item first stands among the candidates or -1, Long tensor [N].
         target: Targets as columns, [B, L].
-        log_p: :math:`\log p_j` of the candidates; infinite for one that was not drawn.
+        log_p: :math:`\log p_j` of the candidates; infinite for one that was not drawn, that stands
+            among them already, or that only fills the shape.
 
     Raises:
         ValueError: ``num_negatives`` is below 1.
     """
 
-    def __init__(self, target: Tensor, num_negatives: int, probability: Tensor) -> None:
+    def __init__(
+        self,
+        target: Tensor,
+        num_negatives: int,
+        probability: Tensor,
+        distinct: Tensor | None = None,
+    ) -> None:
         if num_negatives < 1:
             raise ValueError(f"'num_negatives' must be at least 1 (got {num_negatives})")
-        draw = torch.multinomial(probability, num_negatives, replacement=True)
         counted = target != IGNORED
-        self.item_id = torch.unique(torch.cat([target[counted], draw]))
-        self.column = torch.full_like(probability, -1, dtype=torch.long)
-        self.column[self.item_id] = torch.arange(len(self.item_id), device=target.device)
-        self.target = target.clone()
-        self.target[counted] = self.column[target[counted]]
-        absent = torch.log1p(-probability[draw].clamp(max=1 - 1e-6)) * num_negatives
-        self.log_p = torch.full_like(self.item_id, float("inf"), dtype=probability.dtype)
-        self.log_p[self.column[draw]] = torch.log(-torch.expm1(absent))
+        if distinct is None:
+            distinct = torch.unique(target[counted])
+        # Drawing a single one looks at the probabilities, for which a GPU has to be waited for.
+        draw = torch.multinomial(probability, max(num_negatives, 2), replacement=True)
+        draw = draw[:num_negatives]
+        num_items, item = len(probability), torch.cat([distinct, draw])
+        index = torch.where(item < 0, num_items, item)  # a filler is an item of its own
+        place = torch.arange(len(index), device=index.device)
+        first = torch.full((num_items + 1,), len(index), device=index.device)
+        first = first.scatter_reduce(0, index, place, "amin")
+        drawn = torch.zeros_like(first, dtype=torch.bool).index_fill(0, draw, True)
+        self.item_id = item.clamp(min=0)
+        self.column = torch.where(first < len(index), first, -1)[:num_items]
+        self.target = torch.where(counted, self.column[target.clamp(min=0)], target)
+        absent = torch.log1p(-probability[self.item_id].clamp(max=1 - 1e-6)) * num_negatives
+        there = drawn[index] & (first[index] == place)
+        self.log_p = torch.log(-torch.expm1(absent)).masked_fill(~there, float("inf"))
 
     def correct(self, scores: Tensor) -> Tensor:
         """Corrected scores [B, L, C] of the candidates; a position's own target keeps its score."""
         own = self.target.clamp(min=0)[..., None]
-        return (scores - self.log_p).scatter(2, own, scores.gather(2, own))
+        corrected = scores - self.log_p
+        return corrected.scatter(2, own, scores.gather(2, own).to(corrected.dtype))

@@ -14,10 +14,13 @@ from mdsrec_pyg.nn.losses import (
     count_positions,
     cross_entropy_sum,
     full_cross_entropy,
+    inner_products,
+    linear_cross_entropy,
+    loss_positions,
     masked_target,
     targets,
 )
-from mdsrec_pyg.nn.losses.linear import MAX_SCORES, block_rows, linear_cross_entropy
+from mdsrec_pyg.nn.losses.linear import block_rows
 from mdsrec_pyg.nn.models.saving.standalone import StandsAlone
 from mdsrec_pyg.nn.reset import reset_modules
 
@@ -69,8 +72,10 @@ class Recommender(StandsAlone):
     def score(self, batch: SequenceBatch, items: Any = None) -> Tensor:
         """Scores of every item as the next one, [B, N].
 
+        Called by many threads at once, so nothing may be written to the model here.
+
         Args:
-            batch: Histories.
+            batch: Histories; ``batch.older`` are items that were taken before those.
             items: Result of :meth:`encode_items`; computed here by default.
         """
         raise NotImplementedError
@@ -97,7 +102,8 @@ class SequentialRecommender(Recommender):
         history_bias: Learn :class:`~mdsrec_pyg.nn.HistoryBias`. (default: ``True``)
         num_negatives: Draw so many items for a sampled softmax with log-Q correction instead of
             full cross-entropy. (default: ``None``)
-        max_scores: Most scores that full cross-entropy holds at once. (default: ``2**25``)
+        max_scores: Most scores that full cross-entropy holds at once. Default: by the device, see
+            :func:`~mdsrec_pyg.nn.losses.linear.most_scores`.
         bias_lr: Step of the history bias (and of other scalars), as a multiple of the trainer's
             learning rate. (default: ``5.0``)
 
@@ -114,7 +120,7 @@ class SequentialRecommender(Recommender):
         *,
         history_bias: bool = True,
         num_negatives: int | None = None,
-        max_scores: int = MAX_SCORES,
+        max_scores: int | None = None,
         bias_lr: float = BIAS_LR,
     ) -> None:
         super().__init__(num_items, max_length)
@@ -169,7 +175,7 @@ class SequentialRecommender(Recommender):
     def step_scores(self, batch: SequenceBatch, items: Any, newest_only: bool) -> Tensor:
         """Scores [B, T, N] of every item after every step, or after the newest."""
         users = self.encode_users(batch, items, newest_only)
-        scores = users @ self.item_table(items).t()  # [B, T, C] @ [C, N] -> [B, T, N]
+        scores = inner_products(users, self.item_table(items))  # [B, T, C], [N, C] -> [B, T, N]
         if self.history_bias is not None:
             if torch.is_grad_enabled():
                 scores = self.history_bias(scores, batch.item_id, batch.mask)
@@ -226,8 +232,8 @@ class SequentialRecommender(Recommender):
         if self.num_negatives is not None:
             return "sampled"
         for name in ("step_scores", "loss_sum"):
-            own = getattr(getattr(self, name), "__func__", None)
-            if own is not getattr(SequentialRecommender, name):
+            inherited = getattr(type(self), name) is getattr(SequentialRecommender, name)
+            if not inherited or name in self.__dict__:
                 return "scores"
         return "linear"
 
@@ -248,23 +254,26 @@ class SequentialRecommender(Recommender):
         return cross_entropy_sum(scores, masked_target(batch))
 
     def _linear_loss(self, batch: SequenceBatch, items: Any) -> Tensor:
-        positions = count_positions(batch)
-        target, counts = targets(batch)
-        users = self.encode_users(batch, items, newest_only=False)[counts]  # [B, L, C] -> [P, C]
+        found = loss_positions(batch)
+        place, length = found.place, batch.item_id.size(1)
+        users = self.encode_users(batch, items, newest_only=False)
+        users = users.flatten(0, 1)[place]  # [B, L, C] -> [P, C]
+        target = targets(batch)[0].flatten()[place]
         history = bias = None
         if self.history_bias is not None:
-            history = batch.item_id[counts.nonzero()[:, 0]]  # [P, L]
-            bias = self.history_bias.values(batch.mask, newest_only=False)[counts]
-        table = self.item_table(items)
-        loss = linear_cross_entropy(users, table, target[counts], history, bias, self.max_scores)
-        return loss / positions
+            history = batch.item_id[place // length]  # [P, L]
+            bias = self.history_bias.summed(batch.item_id, batch.mask, newest_only=False)
+            bias = bias.flatten(0, 1)[place]
+        given = users, self.item_table(items), target, history, bias, self.max_scores
+        return linear_cross_entropy(*given, found.weight) / found.count
 
     def _sampled_loss(self, batch: SequenceBatch, items: Any) -> Tensor:
         assert self.num_negatives is not None
-        target = masked_target(batch)
-        sample = SampledCandidates(target, self.num_negatives, self.item_probability)
+        target, found = masked_target(batch), batch.positions
+        distinct = None if found is None else found.distinct
+        sample = SampledCandidates(target, self.num_negatives, self.item_probability, distinct)
         users = self.encode_users(batch, items, newest_only=False)
-        scores = users @ self.item_table(items)[sample.item_id].t()  # [B, L, C]
+        scores = inner_products(users, self.item_table(items)[sample.item_id])  # [B, L, C]
         if self.history_bias is not None:
             # One more column takes the bias of history items that are no candidates.
             column = sample.column[batch.item_id]

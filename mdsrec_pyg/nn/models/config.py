@@ -10,7 +10,6 @@ from mdsrec_pyg.nn.dropout import DROPOUT
 from mdsrec_pyg.nn.fusion import FUSION_MODES
 from mdsrec_pyg.nn.history_bias import BIAS_LR
 from mdsrec_pyg.nn.items.centers import CENTER_FORMS
-from mdsrec_pyg.nn.losses import MAX_SCORES
 from mdsrec_pyg.nn.sequence_encoder import CENTER_MODES
 
 __all__ = ["MDSRecConfig"]
@@ -45,7 +44,7 @@ class MDSRecConfig(Config):
         history_bias: Learn :class:`~mdsrec_pyg.nn.HistoryBias`.
         num_negatives: Draw so many items for a sampled softmax with log-Q correction instead of
             full cross-entropy.
-        max_scores: Most scores that full cross-entropy holds at once.
+        max_scores: Most scores that full cross-entropy holds at once; ``None``: by the device.
         bias_lr: Step of the history bias and of other scalars, as a multiple of the trainer's
             learning rate.
 
@@ -74,7 +73,7 @@ class MDSRecConfig(Config):
     vector_weight: float = 0.05
     history_bias: bool = True
     num_negatives: int | None = None
-    max_scores: int = MAX_SCORES
+    max_scores: int | None = None
     bias_lr: float = BIAS_LR
 
     def __post_init__(self) -> None:

@@ -19,7 +19,7 @@ from mdsrec_pyg.nn.fusion import GumbelFusion
 from mdsrec_pyg.nn.items.centers import CenterEncoder
 from mdsrec_pyg.nn.items.features import ItemIDs, project_features
 from mdsrec_pyg.nn.items.graph_encoder import ItemGraphEncoder
-from mdsrec_pyg.nn.losses import count_positions
+from mdsrec_pyg.nn.losses import loss_positions
 from mdsrec_pyg.nn.mode import scoring_copy
 from mdsrec_pyg.nn.models._effects import OwnParts, warn_without_effect
 from mdsrec_pyg.nn.models._inputs import check_conv, check_inputs
@@ -264,11 +264,10 @@ class MDSRec(SequentialRecommender):
     def loss(self, batch: SequenceBatch) -> Tensor:
         """Cross-entropy of the votes plus that of the vectors, each the mean over its positions."""
         items = self.encode_items()
-        positions, parts = count_positions(batch), []
+        found, parts = loss_positions(batch), []
         if self.votes is not None:
-            # The newest position of a training window always counts.
             newest = self.config.vote_positions == "newest"
-            positions = len(batch) if newest else positions
+            positions = found.newest if newest else found.count
             parts.append(self.votes.loss_sum(batch, items.keys, newest) / positions)
         if self.config.vectors:
             parts.append(self.cross_entropy(batch, items))

@@ -81,6 +81,7 @@ def build_mdsrec(
     relations: RelationsConfig | Mapping[str, Any] | bool | None = None,
     num_centers: int | None = None,
     seed: int = 0,
+    device: str | torch.device = "cpu",
     conv: MessagePassing | Callable[[], MessagePassing] | None = None,
     encoder: Callable[[], nn.Module] | None = None,
     fusion: str | nn.Module | None = None,
@@ -108,6 +109,9 @@ def build_mdsrec(
             put them in and leave them out.
         num_centers: K of the interest centers; 0 for none. Default: the preset's.
         seed: Seed of the centers and of the model's initial weights.
+        device: Where graphs, centers and relations are computed, and where the model is. Sums on a
+            GPU are rounded in another order: weights of edges differ by some 1e-5 of the largest,
+            so that an edge or a center at the limit may be another; initial weights are the same.
         conv: A layer of your own in place of LightGraphConv, or a callable that makes one.
         encoder: Makes sequence encoders of your own, see :class:`~mdsrec_pyg.nn.MDSRec`.
         fusion: A mode, or a module of your own that weighs the modalities.
@@ -132,14 +136,16 @@ def build_mdsrec(
     known = torch.from_numpy(train.item_counts() > 0)
     graphs, centers = {}, {}
     for name, unit in units.items():
-        graphs[name] = product_graph(unit, counts, graph_options)
+        graphs[name] = product_graph(unit, counts, graph_options, device=device)
         graphs[name].train_mask = known
         if chosen.num_centers:
             fit = InterestCenters(chosen.num_centers, random_state=seed).fit
-            centers[name] = fit(unit.feature.x, unit.feature.mask, items=known)
+            centers[name] = fit(unit.feature.x, unit.feature.mask, items=known, device=device)
     learned = None
     if chosen.relations is not None:
-        learned = fit_relations(units, train, chosen.relations, seed=seed)
+        own_device = chosen.relations.device
+        where = str(device) if own_device == RelationsConfig.device else own_device
+        learned = fit_relations(units, train, chosen.relations.replace(device=where), seed=seed)
     with drawn_apart(seed):
         return MDSRec(
             graphs,
@@ -149,7 +155,7 @@ def build_mdsrec(
             conv=own.conv,
             encoder=own.encoder,
             fusion=own.fusion,
-        )
+        ).to(device)
 
 
 def _units(

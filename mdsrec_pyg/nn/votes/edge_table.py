@@ -71,10 +71,11 @@ def neighbor_table(graph: Data) -> tuple[Tensor, Tensor]:
     source, order = torch.sort(graph.edge_index[0], stable=True)
     target, weight = graph.edge_index[1][order], graph.edge_weight[order]
     degree = torch.bincount(source, minlength=size)
-    column = torch.arange(len(source)) - (degree.cumsum(0) - degree)[source]
+    device = source.device
+    column = torch.arange(len(source), device=device) - (degree.cumsum(0) - degree)[source]
     width = max(int(degree.max()), 1)
-    neighbor = torch.arange(size)[:, None].repeat(1, width)
-    value = torch.zeros(size, width, dtype=weight.dtype)
+    neighbor = torch.arange(size, device=device)[:, None].repeat(1, width)
+    value = torch.zeros(size, width, dtype=weight.dtype, device=device)
     neighbor[source, column] = target
     value[source, column] = weight
     return neighbor, value

@@ -109,17 +109,19 @@ def fit_relations(
 def _fit_exact(
     units: Mapping[str, UnitRows], interactions: Interactions, config: RelationsConfig
 ) -> Relations:
-    options = {"feature_weight": config.feature_weight, "l2": config.l2}
+    options: dict[str, Any] = {
+        **{"feature_weight": config.feature_weight, "l2": config.l2},
+        **{"device": config.device, "block_size": config.block_size},
+    }
     precisions = {
-        name: ridge_precision(interactions, unit, block_size=config.block_size, **options)
-        for name, unit in units.items()
+        name: ridge_precision(interactions, unit, **options) for name, unit in units.items()
     }
     graphs = {
         name: ridge_graph(precision, config.num_neighbors, block_size=config.block_size)
         for name, precision in precisions.items()
     }
     votes = LeaveOneUserOut(list(precisions.values()), list(graphs.values()), interactions)
-    return Relations(graphs, votes, "exact")
+    return Relations({name: graph.cpu() for name, graph in graphs.items()}, votes.cpu(), "exact")
 
 
 def _fit_local(

@@ -33,7 +33,7 @@ class LeaveOneUserOut(TrainingVotes):
 
     Args:
         precisions: P of each modality, [N, N].
-        graphs: The graphs made from them.
+        graphs: The graphs made from them, on the same device: the tables are computed there.
         interactions: The training interactions that the precisions were fitted on.
         block_size: Users whose [N] rows are held at once. (default: ``512``)
     """
@@ -55,7 +55,8 @@ class LeaveOneUserOut(TrainingVotes):
         super().__init__()
         self.num_items = interactions.num_items
         self.edges = nn.ModuleList(EdgeTable(graph) for graph in graphs)
-        user, item, start = distinct_items(interactions)
+        device = precisions[0].device
+        user, item, start = (part.to(device) for part in distinct_items(interactions))
         self.register_buffer("user_item", user * self.num_items + item, persistent=False)
         self.register_buffer("num_own", start.diff(), persistent=False)  # [U]
         tables = []
@@ -85,8 +86,9 @@ class LeaveOneUserOut(TrainingVotes):
         while first < len(item):  # as many voters as make a block of pairs, at least one
             done = int(ends[first]) - int(size[first])
             last = max(first + 1, int(torch.searchsorted(ends, done + block, right=True)))
-            voter = torch.repeat_interleave(torch.arange(first, last), size[first:last])
-            step = torch.arange(len(voter)) - (ends - size)[voter] + done
+            voters = torch.arange(first, last, device=item.device)
+            voter = torch.repeat_interleave(voters, size[first:last])
+            step = torch.arange(len(voter), device=item.device) - (ends - size)[voter] + done
             other = item[start[user[voter]] + step]
             votes = self.pairs(item[voter, None], other[:, None], user[voter])
             inside.index_add_(0, voter, votes[:, :, 0, 0])

@@ -14,13 +14,14 @@ from mdsrec_pyg.data import Interactions, SequenceBatch
 from mdsrec_pyg.nn.conv import LightGraphConv
 from mdsrec_pyg.nn.history_bias import HistoryBias, steps_back, taken_keys, visible_steps
 from mdsrec_pyg.nn.losses import targets
+from mdsrec_pyg.nn.precision import full_precision
 from mdsrec_pyg.nn.votes.attention import RelationAttention
 from mdsrec_pyg.nn.votes.edge_table import EdgeTable, cast_votes, num_nodes, sum_at
 from mdsrec_pyg.nn.votes.fit import Relations
 from mdsrec_pyg.nn.votes.training_votes import TrainingVotes
 
-#: What a vote costs that is cast alone, and an edge of the whole product, in units of what one
-#: more user costs at that edge (measured on the CPU); how many votes may be cast at once.
+#: What a vote costs that is cast alone, and an edge of the whole product, in units of what one more
+#: user costs there (measured on the CPU; times the edges of an item); votes that are cast at once.
 VOTE_COST, EDGE_COST, SINGLE_VOTES = 240, 20, 2**16
 
 
@@ -108,8 +109,7 @@ class RelationVotes(nn.Module):
             history_bias: See above.
             **attention: Options of :class:`RelationAttention`.
         """
-        if labels is None:
-            labels = [torch.zeros(len(x), dtype=torch.long) for x in features]
+        labels = labels or [torch.zeros(len(x), dtype=torch.long) for x in features]
         weights = RelationAttention(features, labels, **attention)
         graphs = list(relations.graphs.values())
         return cls(graphs, weights, relations.training_votes, history_bias=history_bias)
@@ -128,7 +128,6 @@ class RelationVotes(nn.Module):
         item_id, mask = batch.item_id, batch.mask
         weights = self.attention(item_id, mask, keys, newest_only=True)  # [B, M, 1, L]
         scale = torch.exp(-self.log_base)
-        # Both costs times the edges of an item.
         if item_id.numel() * VOTE_COST <= self.num_items * (EDGE_COST + len(batch)):
             scores = self._sums(batch, weights, scale)
         else:
@@ -139,7 +138,7 @@ class RelationVotes(nn.Module):
                 scores.mul_(scale).log1p_()
         if self.history_bias is None:
             return scores
-        bias = self.history_bias.values(mask, newest_only=True)[:, 0]  # [B, L]
+        bias = self.history_bias.summed(item_id, mask, newest_only=True)[:, 0]  # [B, L]
         # Padding repeats the newest item.
         scores = scores.scatter_(1, torch.where(mask, item_id, item_id[:, -1:]), 0.0)
         if batch.older is not None:
@@ -235,7 +234,7 @@ class RelationVotes(nn.Module):
         """
         weights = self.attention(batch.item_id, batch.mask, keys, newest_only)  # [B, M, T, L]
         # Small differences of large sums: bfloat16 would lose them.
-        with torch.autocast(weights.device.type, enabled=False):
+        with full_precision(weights.device):
             return self._loss_sum(batch, weights.float(), newest_only)
 
     def _loss_sum(self, batch: SequenceBatch, weights: Tensor, newest_only: bool) -> Tensor:
@@ -274,8 +273,11 @@ class RelationVotes(nn.Module):
         """
         item_id, user_id = batch.item_id, batch.user_id
         known = self._without_user().others(item_id, user_id) if new.size(1) == 1 else None
-        if known is not None and torch.equal(seen.sum(2)[:, 0].long() + new[:, 0], known[1]):
-            # Histories and targets are all that the users took: no pair needs a look.
+        if known is not None and (
+            torch.equal(seen.sum(2)[:, 0].long() + new[:, 0], known[1])
+            if batch.positions is None
+            else batch.positions.whole
+        ):  # histories and targets are all that the users took: no pair needs a look
             return known[0][:, :, None] + votes * new[:, None, :, None]
         totals = self._without_user().totals(item_id, user_id)[:, :, None]
         return totals - seen[:, None] @ self._without_user().pairs(item_id, item_id, user_id)

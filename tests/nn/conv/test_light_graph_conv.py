@@ -20,7 +20,7 @@ def gradients(conv: Any, x: Tensor, edge_index: Any, edge_weight: Tensor | None)
     """Output and the gradients with respect to whatever requires one."""
     inputs = [t for t in (x, edge_weight) if t is not None and t.requires_grad]
     out = conv(x, edge_index, edge_weight)
-    scale = torch.arange(out.numel(), dtype=out.dtype).view_as(out) / out.numel()
+    scale = torch.arange(out.numel(), dtype=out.dtype, device=out.device).view_as(out) / out.numel()
     return [out, *torch.autograd.grad((out * scale).sum(), inputs)]
 
 

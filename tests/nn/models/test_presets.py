@@ -21,6 +21,7 @@ from mdsrec_pyg import (
 from mdsrec_pyg.data import FeatureScaler
 from mdsrec_pyg.graphs import InterestCenters
 from mdsrec_pyg.nn import PRESETS, MDSRec
+from mdsrec_pyg.nn.models import presets
 
 SMALL: dict[str, Any] = {"num_centers": 4, "channels": 8, "max_length": 10}
 
@@ -231,3 +232,35 @@ def test_models_built_at_once_start_as_those_built_alone(dataset: SyntheticDatas
     with ThreadPoolExecutor(4) as pool:
         for got, expected in zip(pool.map(build, range(4)), want, strict=True):
             assert all(map(torch.equal, got, expected))
+
+
+def test_the_device_reaches_every_part(monkeypatch) -> None:
+    """What is asked of a GPU is computed on the CPU here."""
+    given: dict[str, str] = {}
+    graph, fit, relations = presets.product_graph, InterestCenters.fit, presets.fit_relations
+
+    def spied_graph(*args: Any, device: str) -> Any:
+        given["graph"] = device
+        return graph(*args)
+
+    def spied_fit(self: InterestCenters, *args: Any, device: str, **kwargs: Any) -> Any:
+        given["centers"] = device
+        return fit(self, *args, **kwargs)
+
+    def spied_relations(units: Any, train: Any, config: Any, **kwargs: Any) -> Any:
+        given["relations"] = config.device
+        return relations(units, train, config.replace(device="cpu"), **kwargs)
+
+    monkeypatch.setattr(presets, "product_graph", spied_graph)
+    monkeypatch.setattr(InterestCenters, "fit", spied_fit)
+    monkeypatch.setattr(presets, "fit_relations", spied_relations)
+    dataset = SyntheticDataset(60, 40, num_interests=4, seed=0)
+    train = leave_last_out(dataset.interactions).train
+    model = build_mdsrec(dataset.features, train, num_centers=3, device="meta")
+    assert given == {"graph": "meta", "centers": "meta", "relations": "meta"}
+    assert all(tensor.is_meta for tensor in (*model.parameters(), *model.buffers()))
+    own = build_mdsrec(
+        dataset.features, train, num_centers=3, device="cpu", relations={"device": "cpu:0"}
+    )
+    assert given == {"graph": "cpu", "centers": "cpu", "relations": "cpu:0"}
+    assert own.num_items == 40
