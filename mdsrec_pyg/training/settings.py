@@ -10,7 +10,7 @@ import torch
 from mdsrec_pyg.data.interactions import Interactions
 from mdsrec_pyg.data.splits import EvaluationSplit
 from mdsrec_pyg.nn.models.base import SequentialRecommender
-from mdsrec_pyg.showing import showable
+from mdsrec_pyg.showing import counted, showable
 from mdsrec_pyg.training.config import TrainerConfig
 from mdsrec_pyg.training.optimizer import describe_groups
 from mdsrec_pyg.training.run_folder import fingerprint
@@ -73,7 +73,7 @@ def describe_training(
     return {
         "model": f"{type(model).__name__}, {weights:,} trainable parameters",
         "device": f"{device}, {config.precision}{tf32}{compiled}, "
-        f"{torch.get_num_threads()} thread(s)",
+        f"{counted(torch.get_num_threads(), 'thread')}",
         "seed": str(config.seed),
         "train": f"{len(train):,} interactions, {train.num_users:,} users, "
         f"{train.num_items:,} items, windows of {model.max_length}, "
