@@ -20,6 +20,7 @@ from benchmarks.trials import TRIALS
 from mdsrec_pyg.cli.ending import run_script
 from mdsrec_pyg.datasets import SPLITS
 from mdsrec_pyg.io import atomic_write
+from mdsrec_pyg.showing import markdown_text
 
 ROOT = Path(__file__).parent.parent
 README, PAGE = ROOT / "README.md", ROOT / "docs" / "results.md"
@@ -85,7 +86,7 @@ def markdown(rows: list[list[str]]) -> str:
 
 def dataset_table(rows: Rows, dataset: str, trials_of: str) -> str:
     """One table: a row a model, seen items kept and masked."""
-    lines = [[dataset, *METRICS, "ndcg@10 on validation", "runs"]]
+    lines = [[markdown_text(dataset), *METRICS, "ndcg@10 on validation", "runs"]]
     for model in TRIALS:
         found = final_rows(rows, dataset, model, trials_of)
         if not found:
@@ -103,7 +104,7 @@ def ablation_table(rows: Rows) -> str:
         return ""
     datasets = sorted({row["dataset"] for row in cut})
     kinds = list(dict.fromkeys(row["kind"] for row in cut))
-    head = [f"{name}, {part}" for name in datasets for part in ("val", "test")]
+    head = [f"{markdown_text(name)}, {part}" for name in datasets for part in ("val", "test")]
     lines = [["NDCG@10, seen items kept", *head]]
     whole: list[str] = []
     for dataset in datasets:
@@ -124,7 +125,7 @@ def ablation_table(rows: Rows) -> str:
 
 def summary_table(rows: Rows, datasets: list[str], trials_of: str) -> str:
     """Test NDCG@10 of every model on every data set, seen items kept and masked."""
-    lines = [["Test NDCG@10, seen items kept / masked", *datasets]]
+    lines = [["Test NDCG@10, seen items kept / masked", *map(markdown_text, datasets)]]
     for model in TRIALS:
         found = [final_rows(rows, dataset, model, trials_of) for dataset in datasets]
         cells = [both_cells(runs, "ndcg@10") if runs else "" for runs in found]

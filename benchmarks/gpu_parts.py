@@ -7,9 +7,6 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
-import json
-import re
-import subprocess
 import sys
 import tempfile
 import time
@@ -26,40 +23,17 @@ from benchmarks import loss as loss_benchmark
 from benchmarks import propagation as propagation_benchmark
 from benchmarks.gpu_models import building, step, training
 from benchmarks.gpu_rows import Row, Scale, figure, seconds_of
-from benchmarks.harness import ROOT, device
+from benchmarks.gpu_tests import tests
+from benchmarks.harness import device
 from benchmarks.propagation_methods import OURS
 from mdsrec_pyg import Interactions, SASRec, evaluate, leave_last_out
 from mdsrec_pyg.cli.ending import run_script
 from mdsrec_pyg.nn import LightGraphConv
+from mdsrec_pyg.showing import json_text
 
 PEERS = ("torch_sparse.matmul", "torch CSR int32, cached transpose", "EdgeIndex.matmul")
 BOTH = "forward+backward"
 WORDS = ("oak", "chair", "steel", "lamp", "table", "with", "four", "legs", "and", "red", "one")
-
-
-def tests(scale: Scale) -> Iterator[Row]:
-    """The tests that need a GPU, and those that run on every device there is."""
-    mentions = [p for p in sorted(ROOT.glob("tests/**/test_*.py")) if "cuda" in p.read_text()]
-    runs = {"that need a GPU": [*map(str, mentions), "-m", "gpu"]}
-    if scale.miniature:
-        runs = {"that need a GPU": ["tests/nn/conv/test_triton.py", "-m", "gpu"]}
-    elif (ROOT / "tests/nn/test_device.py").exists():
-        runs["on every device"] = ["tests/nn/test_device.py"]
-    options = ["-q", "-W", "ignore", "-p", "no:cacheprovider", "--tb=no", "--show-capture=no"]
-    for name, chosen in runs.items():
-        words = [sys.executable, "-m", "pytest", *chosen, *options]
-        found = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False).stdout
-        count = {
-            what: sum(map(int, re.findall(rf"(\d+) {what}", found)))
-            for what in ("passed", "failed", "error", "skipped")
-        }
-        if not sum(count.values()):
-            raise SystemExit(f"pytest said: {found[-300:]}")
-        yield figure(f"tests {name}: passed", count["passed"], "tests")
-        yield figure(f"tests {name}: failed", count["failed"] + count["error"], "tests", 0)
-        for line in found.splitlines():
-            if line.startswith(("FAILED", "ERROR")):
-                yield figure(line.split(" - ")[0], None, "")
 
 
 def propagation(scale: Scale) -> Iterator[Row]:
@@ -273,7 +247,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     scale = Scale(args.device, args.miniature, args.data)
     with args.rows.open("w", encoding="utf-8") as file:
         for row in RUN[args.part](scale):
-            file.write(json.dumps(row) + "\n")
+            file.write(json_text(row) + "\n")
             file.flush()
 
 

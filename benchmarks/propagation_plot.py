@@ -81,7 +81,11 @@ def draw(result: dict[str, Any], path: Path) -> None:
         panel(ax, sizes[size])
     any_row = next(iter(sizes.values()))[0]
     shape = f"H={any_row['num_neighbors']}, D={any_row['channels']}, {any_row['dtype']}"
-    figure.suptitle(f"Propagation forward and backward, {shape}, {result['hardware']}", fontsize=11)
+    figure.suptitle(
+        f"Propagation forward and backward, {shape}, {result['hardware']}",
+        fontsize=11,
+        parse_math=False,
+    )
     figure.tight_layout()
     # A salt for the names in it: the same figures, the same file.
     with (

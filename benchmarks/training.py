@@ -37,9 +37,11 @@ from benchmarks.peers.environments import (
     take_turns,
 )
 from benchmarks.peers.equal_time import equal_time
-from mdsrec_pyg import FolderDataset, leave_last_out
+from benchmarks.trials import NEEDS_FEATURES
+from mdsrec_pyg import FolderDataset
 from mdsrec_pyg.cli.ending import run_script
 from mdsrec_pyg.data import Split
+from mdsrec_pyg.datasets import SPLITS
 from mdsrec_pyg.memory import use_huge_pages
 
 #: Ours: name of the row, model of ``trials.py``, options.
@@ -50,6 +52,8 @@ OURS: dict[str, tuple[str, dict[str, Any]]] = {
     "MDSRec, 128 components": ("MDSRec", {"num_components": 128}),
     "MDSRec-paper": ("MDSRec-paper", {}),
 }
+#: The split that the peers make by themselves, too.
+USUAL_SPLIT = "leave_last_out"
 #: Rows that the goals are for.
 FORMS = ("MDSRec", "MDSRec, 128 components")
 #: Of the peers: name of the row, peer, batch size other than the common one.
@@ -68,7 +72,12 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--modalities", nargs="+", help="default: all in the folder")
-    parser.add_argument("--ours", nargs="+", choices=OURS, default=list(OURS))
+    parser.add_argument(
+        "--split", choices=sorted(SPLITS), default=USUAL_SPLIT, help="another: with --peers none"
+    )
+    parser.add_argument(
+        "--ours", nargs="+", choices=OURS, help="default: all that the data have features for"
+    )
     parser.add_argument("--peers", choices=CHOICES, default="all")
     parser.add_argument("--channels", type=positive, help="width (default: 64; 8 in short form)")
     parser.add_argument("--num-layers", type=int, default=1)
@@ -96,6 +105,20 @@ def parse() -> argparse.Namespace:
     return args
 
 
+def systems(dataset: FolderDataset, asked: list[str] | None) -> list[str]:
+    """The systems of ours that a data set can be given.
+
+    Raises:
+        ValueError: One was asked for that needs features, and there are none.
+    """
+    needing = [name for name, (model, _) in OURS.items() if model in NEEDS_FEATURES]
+    if dataset.features:
+        return asked or list(OURS)
+    if found := set(asked or ()) & set(needing):
+        raise ValueError(f"{min(found)} needs features, and {dataset.name} has none: --ours ...")
+    return asked or [name for name in OURS if name not in needing]
+
+
 def common_spec(args: argparse.Namespace, folder: Path, split: Split) -> dict[str, Any]:
     """What all systems have in common; writes the interactions for the peers."""
     train, val, test = split.train, split.val, split.test
@@ -106,7 +129,7 @@ def common_spec(args: argparse.Namespace, folder: Path, split: Split) -> dict[st
     np.savez(path, user=user[order], item=item[order], num_items=train.num_items)
     names = ("channels", "num_layers", "num_heads", "max_length", "dropout", "batch_size", "lr")
     return {
-        **{name: getattr(args, name) for name in (*names, "seed", "device", "modalities")},
+        **{name: getattr(args, name) for name in (*names, "seed", "device", "modalities", "split")},
         "folder": str(args.folder.resolve()),
         "data": str(path),
     }
@@ -188,7 +211,10 @@ def main() -> None:
     args = parse()
     torch.set_num_threads(args.threads)
     dataset = FolderDataset(args.folder, modalities=args.modalities)
-    split = leave_last_out(dataset.interactions)
+    if args.split != USUAL_SPLIT and args.peers != "none":
+        raise ValueError(f"--split {args.split} needs --peers none: peers split by themselves")
+    args.ours = systems(dataset, args.ours)
+    split = SPLITS[args.split](dataset)
     accuracy: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)

@@ -57,7 +57,7 @@ def panel(ax: Any, rows: list[dict[str, Any]], dataset: str, trials_of: str) -> 
         ax.plot([min(values[model]), max(values[model])], [place, place], color="#333333", lw=1.5)
         ax.text(mean + 0.002, place, f"{mean:.4f}".removeprefix("0"), va="center", fontsize=9)
     ax.set_yticks(range(len(order)), [NAMES.get(model, model) for model in order])
-    ax.set_title(dataset, fontsize=11, fontweight="bold")
+    ax.set_title(dataset, fontsize=11, fontweight="bold", parse_math=False)
     ax.set_xlim(0, 0.155)
     ax.set_xlabel("test NDCG@10, whole catalog, seen items kept", fontsize=9)
     ax.spines[["top", "right"]].set_visible(False)

@@ -40,6 +40,7 @@ def main(argv: list[str] | None = None) -> None:
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--user", nargs="+", metavar="ID", help="users of the data set")
     source.add_argument("--history", metavar="ID,ID,...", help="items of a new user")
+    source.add_argument("--item", nargs="+", metavar="ID", help="the same, ids may hold commas")
     source.add_argument("--histories", type=Path, metavar="FILE", help="users and items")
     parser.add_argument("--data", type=Path, help="data set of --user; default: the run's")
     parser.add_argument("-k", type=int, default=5, help="items a user")
@@ -52,8 +53,8 @@ def main(argv: list[str] | None = None) -> None:
     histories: dict[str, list[str]] | pd.DataFrame
     if args.user:
         histories = user_histories(run.dataset, args.user)
-    elif args.history:
-        histories = {"new user": args.history.split(",")}
+    elif args.history or args.item:
+        histories = {"new user": args.item or args.history.split(",")}
     else:
         histories = read_history_file(args.histories)
     table = recommend(

@@ -17,9 +17,9 @@ The run's folder, ``runs/<data>-<preset>-seed<seed>`` and further options, holds
 
 from __future__ import annotations
 
-import argparse
 import shlex
 import sys
+from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import Any
 
@@ -48,11 +48,9 @@ from mdsrec_pyg.training import (
 ELSEWHERE = ("data", "preset", "seed", "directory", "resume", "no_baselines", "threads")
 
 
-def make_parser(
-    usual: Preset, trainer: TrainerConfig, ridge: RidgeConfig
-) -> argparse.ArgumentParser:
+def make_parser(usual: Preset, trainer: TrainerConfig, ridge: RidgeConfig) -> ArgumentParser:
     """The options, with the defaults of a form, a trainer and a ridge."""
-    parser = argparse.ArgumentParser(description="Train MDSRec on a folder.")
+    parser = ArgumentParser(description="Train MDSRec on a folder.")
     parser.add_argument("--data", type=Path, help="folder of the data set; default: synthetic data")
     parser.add_argument("--modalities", nargs="+", help="default: all in the folder")
     parser.add_argument("--duplicates", choices=("keep", "drop"), default="keep")
@@ -64,13 +62,9 @@ def make_parser(
     )
     parser.add_argument("--l2", type=float, default=ridge.l2, help="ridge, also EASE's")
     parser.add_argument("--feature-weight", type=float, default=ridge.feature_weight)
-    parser.add_argument(
-        "--memory-limit", type=int, default=ridge.memory_limit, help="bytes of the exact ridge"
-    )
+    parser.add_argument("--memory-limit", type=int, default=ridge.memory_limit, help="of the ridge")
     parser.add_argument("--epochs", type=int, default=trainer.epochs, help="at most so many")
-    parser.add_argument(
-        "--patience", type=int, default=trainer.patience, help="epochs without a better value"
-    )
+    parser.add_argument("--patience", type=int, default=trainer.patience, help="epochs, no gain")
     parser.add_argument("--batch-size", type=int, default=trainer.batch_size)
     parser.add_argument("--lr", type=float, default=trainer.lr)
     parser.add_argument("--threads", type=int, help="of the CPU; default: what torch takes")
@@ -82,7 +76,7 @@ def make_parser(
     return parser
 
 
-def run_directory(parser: argparse.ArgumentParser, args: argparse.Namespace) -> Path:
+def run_directory(parser: ArgumentParser, args: Namespace) -> Path:
     """A name that holds every option, so that no two runs share a folder."""
     data = "synthetic" if args.data is None else args.data.resolve().name
     name = f"{data}-{args.preset}-seed{args.seed}"
@@ -120,15 +114,10 @@ def main(argv: list[str] | None = None) -> int:
     directory = args.directory or run_directory(parser, args)
     # One process at a time, to the end, or the files in the folder would be those of two runs.
     with cpu_threads(args.threads), claim(directory, make=True):
-        return run(directory, args, own, argv)
+        return run(directory, args, own, argv or sys.argv[1:])
 
 
-def run(
-    directory: Path,
-    args: argparse.Namespace,
-    own: dict[str, Any],
-    argv: list[str] | None,
-) -> int:
+def run(directory: Path, args: Namespace, own: dict[str, Any], words: list[str]) -> int:
     """Does what the options say."""
     settings = {
         "data": args.data and str(args.data.resolve()),
@@ -186,7 +175,7 @@ def run(
         "versions": {m.__name__: m.__version__ for m in (mdsrec_pyg, torch, torch_geometric)},
     }
     write_json(directory / "result.json", result)
-    command = shlex.join(["python", "examples/train_mdsrec.py", *(argv or sys.argv[1:])])
+    command = shlex.join(["python", "examples/train_mdsrec.py", *words])
     rules: dict[str, Any] = {"data": dataset.name, "split": args.split, "seed": args.seed}
     ModelCard(metrics=test.metrics, exclude_seen=False, command=command, **rules).write(
         directory / "model"

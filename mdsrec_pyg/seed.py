@@ -3,12 +3,35 @@
 from __future__ import annotations
 
 import random
+import threading
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import torch
+
+#: Held where random numbers are drawn from a state that is put back: the generators are the
+#: process's, and of two threads each would draw from, and put back, what the other left.
+_DRAWING = threading.RLock()
+#: The threads that are within :func:`preserved_random_state`.
+_PRESERVING: list[int] = []
+
+
+@contextmanager
+def drawn_apart(seed: int | None = None, device: torch.device | None = None) -> Iterator[None]:
+    """Draws from torch's generators inside the block without a trace; one thread at a time.
+
+    Args:
+        seed: Where the block begins. (default: where the generators stand)
+        device: Its generator is put back, too, if it is a CUDA device.
+    """
+    devices = [device] if device is not None and device.type == "cuda" else []
+    with _DRAWING, torch.random.fork_rng(devices=devices):
+        if seed is not None:
+            torch.manual_seed(seed)
+        yield
 
 
 def seed_everything(seed: int) -> None:
@@ -57,6 +80,8 @@ def set_random_state(state: dict[str, Any], device: torch.device) -> None:
 def preserved_random_state(device: torch.device) -> Iterator[None]:
     """Puts the generators that :func:`seed_everything` seeds back when the block ends.
 
+    Warns where another thread is in such a block: the generators are the process's.
+
     Example:
         >>> with preserved_random_state(torch.device("cpu")):
         ...     seed_everything(0)
@@ -64,12 +89,21 @@ def preserved_random_state(device: torch.device) -> Iterator[None]:
     Args:
         device: Where the block works; a CUDA device is initialized if it was not.
     """
+    own = threading.get_ident()
+    if any(thread != own for thread in list(_PRESERVING)):
+        warnings.warn(
+            "another thread of this process works from a seed: both draw from the same generators, "
+            "so neither repeats; use processes",
+            stacklevel=4,
+        )
     before = random_state(torch.device("cpu"))
     cuda = device.type == "cuda" or torch.cuda.is_initialized()
     states = torch.cuda.get_rng_state_all() if cuda else []
+    _PRESERVING.append(own)
     try:
         yield
     finally:
+        _PRESERVING.remove(own)
         set_random_state(before, torch.device("cpu"))
         if cuda:
             torch.cuda.set_rng_state_all(states)

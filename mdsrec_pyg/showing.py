@@ -61,9 +61,11 @@ def counted(number: int, word: str, words: str | None = None) -> str:
     Args:
         number: How many.
         word: What one is called.
-        words: What several are called. Default: ``word`` with an s.
+        words: What several are called. Default: ``word`` with an s, ``query`` becoming ``queries``.
     """
-    return f"{number:,} {word if number == 1 else words or word + 's'}"
+    if words is None:
+        words = f"{word[:-1]}ies" if word.endswith(("ry", "ty")) else f"{word}s"
+    return f"{number:,} {word if number == 1 else words}"
 
 
 def json_text(content: Any, indent: int | None = None) -> str:

@@ -105,7 +105,7 @@ MISUSE: dict[str, list[tuple[str, int, str]]] = {
     "examples/recommend.py": [
         ("nowhere --user a", 1, NOWHERE),
         ("file --user a", 1, "error: .*file holds no run"),
-        ("nowhere", 2, "one of the arguments --user --history --histories is required"),
+        ("nowhere", 2, "one of the arguments --user --history .*is required"),
     ],
     "examples/swap_gnn_layer.py": [
         ("--users 0", 1, "error: 'num_users' and 'channels' must be positive"),

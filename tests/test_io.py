@@ -51,6 +51,19 @@ def test_the_suffix_stays_for_writers_that_append_it(tmp_path):
     assert os.listdir(tmp_path) == ["x.npy"]
 
 
+def test_the_umask_of_the_process_is_never_touched(tmp_path, monkeypatch):
+    """Not for a moment: another thread's new file would get every permission."""
+
+    def touched(mask):
+        raise AssertionError(f"os.umask({mask})")
+
+    monkeypatch.setattr(os, "umask", touched)
+    with atomic_write(tmp_path / "file") as temporary:
+        temporary.write_text("new")
+    write_folder(tmp_path / "x", "new")
+    assert sorted(os.listdir(tmp_path)) == ["file", "x"]
+
+
 def test_permissions_are_those_of_an_ordinary_file(tmp_path):
     (tmp_path / "plain").write_text("")
     with atomic_write(tmp_path / "new"):
@@ -214,6 +227,15 @@ def test_killed_while_a_folder_is_replaced_it_is_the_old_or_the_new_one(tmp_path
         **dict.fromkeys(["a", "b", "key"], "next"),
         "mine": "kept",
     }
+
+
+@pytest.mark.parametrize("call", [2, 3, 4])
+def test_the_next_one_that_writes_needs_no_reader_in_between(tmp_path, call):
+    write_folder(tmp_path, "old")
+    assert killed_at(call, lambda: write_folder(tmp_path, "new"))
+    write_folder(tmp_path, "next")
+    assert sorted(os.listdir(tmp_path)) == ["a", "b", "key"]
+    assert {(tmp_path / name).read_text() for name in ("a", "b", "key")} == {"next"}
 
 
 def test_killed_while_a_folder_is_made_there_is_none(tmp_path):

@@ -146,6 +146,10 @@ def test_a_lock_never_empties_what_a_link_leads_to(tmp_path: Path) -> None:
     with claim(folder):
         assert "does not say who" in in_thread(folder)
     assert notes.read_text() == "years of work"
+    notes.write_text("")
+    with claim(folder):
+        assert notes.read_text() == "", "nothing is written through it either"
+    assert (folder / ".lock").samefile(notes)
     (folder / ".lock").unlink()
     (folder / ".lock").write_text("somebody's own")
     with claim(folder):

@@ -76,6 +76,9 @@ def test_what_is_counted():
     assert [counted(n, "row") for n in (0, 1, 2000)] == ["0 rows", "1 row", "2,000 rows"]
     assert counted(1, "modality", "modalities") == "1 modality"
     assert counted(3, "modality", "modalities") == "3 modalities"
+    words = ("modality", "query", "history", "day", "child")
+    said = ["2 modalities", "2 queries", "2 histories", "2 days", "2 childs"]
+    assert [counted(2, word) for word in words] == said
 
 
 def test_names_of_files():

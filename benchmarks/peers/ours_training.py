@@ -10,8 +10,9 @@ import torch
 
 from benchmarks.peers.worker import Command, Meter, first, read_spec, serve
 from benchmarks.trials import make_model
-from mdsrec_pyg import FolderDataset, leave_last_out, seed_everything
+from mdsrec_pyg import FolderDataset, seed_everything
 from mdsrec_pyg.data import SequenceLoader
+from mdsrec_pyg.datasets import SPLITS
 from mdsrec_pyg.evaluation import target_ranks
 from mdsrec_pyg.nn.models import SequentialRecommender
 from mdsrec_pyg.training.optimizer import make_optimizer
@@ -23,7 +24,7 @@ def set_up() -> Mapping[str, Command]:
     """Builds the model; the commands."""
     device = torch.device(spec["device"])
     dataset = FolderDataset(spec["folder"], modalities=spec["modalities"])
-    split = leave_last_out(dataset.interactions)
+    split = SPLITS[spec["split"]](dataset)
     seed_everything(spec["seed"])
     names = ("channels", "num_layers", "num_heads", "dropout", "max_length")
     options = {**{name: spec[name] for name in names}, **spec["options"]}

@@ -104,7 +104,7 @@ def _compare(trained: Run, found: Evaluation, args: Namespace) -> PairedComparis
     own = _named(trained, found)
     path = Path(args.against) / "ranks.parquet"
     if args.split == "test" and path.is_file():
-        other = pd.read_parquet(path).astype({"user": str, "target": str})
+        other = _read_ranks(path).astype({"user": str, "target": str})
     else:
         second = Run(args.against, args.data)
         other = _named(second, _evaluate(second, args))
@@ -119,6 +119,20 @@ def _compare(trained: Run, found: Evaluation, args: Namespace) -> PairedComparis
         per_user_metric(pairs[f"{column}_{side}"], args.metric) for side in "ab"
     )
     return compare_paired(first, second_values, seed=args.seed)
+
+
+def _read_ranks(path: Path) -> pd.DataFrame:
+    """The ranks that a run has left, verified by the checksums of their pages."""
+    try:
+        table = pd.read_parquet(path, page_checksum_verification=True)
+    except (OSError, ValueError) as error:  # of pyarrow, which names no file
+        raise ValueError(
+            f"{path} must be the ranks of a run ({error}): remove it, and they are computed again"
+        ) from error
+    missing = {"user", "target", "rank", "rank_masked"} - set(table)
+    if missing:
+        raise ValueError(f"{path} must be the ranks of a run (there is no {min(missing)!r})")
+    return table
 
 
 def _named(trained: Run, found: Evaluation) -> pd.DataFrame:

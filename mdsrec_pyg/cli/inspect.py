@@ -121,9 +121,12 @@ def _say_what_next(dataset: RecommendationDataset, args: Namespace) -> None:
         return
     folder, train = shlex.quote(args.folder), ["mdsrec", "train", "--data", args.folder]
     if not dataset.features:  # the model needs a modality
-        print(
-            f"  mdsrec encode {folder} --text MODEL, or --image-model MODEL: a model needs features"
-        )
+        if dataset.item_text is not None:
+            print(f"  mdsrec encode {folder} --text MODEL")
+        if dataset.image_urls is not None:
+            print(f"  mdsrec encode {folder} --download --image-model MODEL")
+        if dataset.item_text is None and dataset.image_urls is None:
+            print(f"  put features [N, F] into {folder}, such as text.npy: MDSRec needs a modality")
     if args.modalities is not None:
         train += ["--modalities", *args.modalities]
     for option, usual in (("duplicates", "keep"), ("split", "leave_last_out")):

@@ -85,6 +85,7 @@ class Parser(jsonargparse.ArgumentParser):
             **more,
         )
         self.examples = epilog
+        self.files: list[str] = []  # of --config
         self.configs: list[str] = []  # prefixes of the options that add_config has added
         self.add_argument("--debug", action="store_true", help="show where an error came from")
 
@@ -98,13 +99,12 @@ class Parser(jsonargparse.ArgumentParser):
                 same = [k for k in known if k.replace("-", "_") == name.replace("-", "_")]
                 name = same[0] if same else name
             words.append(f"{name}{equals}{value}")
+        self.files = [word.removeprefix("--config=") for word in words if "--config=" in word]
+        self.files += [after for word, after in itertools.pairwise(words) if word == "--config"]
         try:
             found: Namespace = self.parse_args(words)
-        except UnicodeDecodeError as error:  # of a file, and says not of which
-            after = dict(itertools.pairwise(words))
-            files = [word.removeprefix("--config=") for word in words if "--config=" in word]
-            files += [after["--config"]] if "--config" in after else []
-            self.error(f"--config must be a file in UTF-8 (got {', '.join(files)}: {error})")
+        except UnicodeDecodeError as error:
+            self.error(f"--config must be a file in UTF-8 (got {', '.join(self.files)}: {error})")
         for group in self.configs:
             if not isinstance(found[group], Namespace):
                 self.error(f"--{group} must be options by name, not a value (got {found[group]})")
@@ -125,7 +125,10 @@ class Parser(jsonargparse.ArgumentParser):
         for found, said in _SAID.items():
             message = re.sub(found, said, message)
         message = showable(message)
-        lines = [f"error: {message}{self._meant(message)}", f"help: {self.prog} --help"]
+        meant, files = self._meant(message), ", ".join(map(showable, self.files))
+        # Who wrote an option, the command line or the file, is not known here.
+        said = f"; with --config {files}" if files and files not in message else ""
+        lines = [f"error: {message}{meant}{said}", f"help: {self.prog} --help"]
         self.exit(2, "\n".join(lines) + "\n")
         raise AssertionError("exit returns never")
 

@@ -12,6 +12,7 @@ from mdsrec_pyg.cli.parser import Namespace, Parser, argument_texts, metavar_of,
 from mdsrec_pyg.datasets import SOURCES as OTHERS
 from mdsrec_pyg.datasets import AmazonReviewsDataset, RecommendationDataset
 from mdsrec_pyg.datasets.movielens import VERSIONS
+from mdsrec_pyg.io import claim
 from mdsrec_pyg.showing import json_text
 
 #: The readers by name; their arguments are the options.
@@ -22,7 +23,7 @@ SOURCES: dict[str, Callable[..., RecommendationDataset]] = {
 
 EXAMPLES = """\
   mdsrec prepare amazon --root downloads --category Pantry --generation 2018 --out pantry
-  mdsrec prepare movielens ml-1m --version 1m --min-rating 4 --out ml-1m
+  mdsrec prepare movielens ml-100k --min-rating 4 --out movies
   mdsrec prepare movielens --help               the options of a source"""
 
 CHOICES: dict[str, tuple[str, ...]] = {
@@ -101,6 +102,12 @@ def parse(argv: Sequence[str]) -> Namespace:
 
 
 def run(args: Namespace) -> int:
+    """Claims the folder, so that a second one is told before it reads for an hour."""
+    with claim(args.out, f"{args.out} is being prepared"):
+        return _prepare(args)
+
+
+def _prepare(args: Namespace) -> int:
     """Reads the source and writes the folder."""
     reader = SOURCES[args.source]
     options = {name: getattr(args, name) for name in inspect.signature(reader).parameters}
@@ -120,7 +127,10 @@ def run(args: Namespace) -> int:
     for name, value in given.items():
         print(f"{name:<{width}}  {value}")
     print(f"\n{dataset.steps_table()}")
-    dataset.report = dataset.meta["items"]  # the steps stand in the table
+    dataset.report = [
+        *dataset.meta["notes"],
+        *dataset.meta["items"],
+    ]  # the steps stand in the table
     print(f"\n{dataset}\n\nwritten to {out}")
     _print_next(dataset, out)
     return 0

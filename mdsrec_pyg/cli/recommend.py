@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import sys
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import pandas as pd
@@ -19,11 +20,13 @@ from mdsrec_pyg.retrieval import (
     user_histories,
     write_recommendations,
 )
+from mdsrec_pyg.retrieval.answerable import MOST_NAMED
 from mdsrec_pyg.showing import counted, json_text, showable
 from mdsrec_pyg.training import Run
 
 EXAMPLES = """\
   mdsrec recommend runs/shop --history B001,B002,B003 -k 5 --explain
+  mdsrec recommend runs/shop --item "red, size 3" B002
   mdsrec recommend runs/shop --user A1 A2 --json | jq '.[0].items[].item'
   mdsrec recommend runs/shop --histories histories.tsv --output best.parquet
 
@@ -39,10 +42,14 @@ def make_parser() -> Parser:
         "recommend",
         "Recommend items from a run of mdsrec train.",
         EXAMPLES,
-        usage="mdsrec recommend RUN (--history IDS | --histories FILE | --user ID ...) [OPTIONS]",
+        usage="mdsrec recommend RUN (--history IDS | --item ID ... | --histories FILE | "
+        "--user ID ...) [OPTIONS]",
     )
     parser.add_argument("run", metavar="RUN", help="folder of the run")
     parser.add_argument("--history", metavar="ID,ID,...", help="items of a user, oldest first")
+    parser.add_argument(
+        "--item", nargs="+", metavar="ID", help="the same, an item a word: ids may hold commas"
+    )
     parser.add_argument("--histories", metavar="FILE", help="table of many users")
     parser.add_argument(
         "--user", nargs="+", metavar="ID", help="users of the data set, with all they have taken"
@@ -77,10 +84,11 @@ def parse(argv: Sequence[str]) -> Namespace:
     """Reads the options; exactly one source of histories."""
     parser = make_parser()
     args = parser.read(argv)
-    given = [name for name in ("history", "histories", "user") if getattr(args, name) is not None]
+    sources = ("history", "item", "histories", "user")
+    given = [name for name in sources if getattr(args, name) is not None]
     if len(given) != 1:
         found = " and ".join(f"--{name}" for name in given) or "none"
-        parser.error(f"give one of --history, --histories and --user (got {found})")
+        parser.error(f"give one of --history, --item, --histories and --user (got {found})")
     if args.data is not None and args.user is None and args.empty == "raise":
         parser.error("--data has no effect without --user or --empty popularity")
     return args
@@ -90,30 +98,24 @@ def run(args: Namespace) -> int:
     """Reads histories, prints a table or writes one."""
     check_device(args.device)
     trained = Run(args.run, args.data)
-    histories: dict[str, list[str]] | pd.DataFrame
-    if args.user is not None:
-        histories = user_histories(trained.dataset, args.user)
-    elif args.history is not None:
-        items = [item.strip() for item in args.history.split(",")]
-        histories = {"new user": items if args.history.strip() else []}
-    else:
-        histories = read_history_file(args.histories)
     counts = None
     if args.empty == "popularity":
         trained.check_items()
         counts = trained.split.train.item_counts()
-    table = recommend(
-        trained.model,
-        histories,
-        args.k,
-        exclude_seen=not args.keep_seen,
-        item_ids=trained.item_ids,
-        explain=args.explain,
-        device=args.device,
-        on_error=args.on_error,
-        empty=args.empty,
-        item_counts=counts,
-    )
+    histories = _histories(args, trained)
+    with _naming(args.histories):
+        table = recommend(
+            trained.model,
+            histories,
+            args.k,
+            exclude_seen=not args.keep_seen,
+            item_ids=trained.item_ids,
+            explain=args.explain,
+            device=args.device,
+            on_error=args.on_error,
+            empty=args.empty,
+            item_counts=counts,
+        )
     texts = trained.item_text
     if texts is not None:
         named = dict(zip(trained.item_ids, texts, strict=True))
@@ -126,7 +128,33 @@ def run(args: Namespace) -> int:
         print(json_text(users, 2))
     else:
         _print(table)
+    if not args.json:  # the warning names the first few only
+        for part in table.attrs.get("skipped", [])[MOST_NAMED:]:
+            print(f"skipped: {showable(part['reason'])}", file=sys.stderr)
     return 0
+
+
+def _histories(args: Namespace, trained: Run) -> dict[str, list[str]] | pd.DataFrame:
+    """From the one source that is given."""
+    if args.user is not None:
+        return user_histories(trained.dataset, args.user)
+    if args.history is not None:
+        items = [item.strip() for item in args.history.split(",")]
+        return {"new user": items if args.history.strip() else []}
+    if args.item is not None:
+        return {"new user": list(args.item)}  # as they are: no comma, no blank is cut off
+    return read_history_file(args.histories)
+
+
+@contextmanager
+def _naming(file: str | None) -> Iterator[None]:
+    """Adds the name of the file of histories to an error about one of them."""
+    try:
+        yield
+    except ValueError as error:
+        if file is not None and str(error).startswith("'histories'"):
+            raise ValueError(f"{file}: {error}") from error
+        raise
 
 
 def as_json(table: pd.DataFrame) -> list[dict[str, Any]]:

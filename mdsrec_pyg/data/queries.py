@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from mdsrec_pyg.data.interactions import Interactions
 from mdsrec_pyg.data.sequences import SequenceBatch, pack
+from mdsrec_pyg.showing import counted
 
 __all__ = ["EvaluationSplit"]
 
@@ -104,7 +105,7 @@ class EvaluationSplit:
         if self.cold.any():
             text += f", {self.cold.mean():.1%} of targets taken by no training user"
         if self.num_left_out:
-            text += f"; {self.num_left_out:,} users without a history left out"
+            text += f"; {counted(self.num_left_out, 'user')} without a history left out"
         return text
 
     def batches(self, batch_size: int, max_length: int) -> Iterator[tuple[slice, SequenceBatch]]:

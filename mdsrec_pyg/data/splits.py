@@ -9,6 +9,7 @@ import numpy as np
 
 from mdsrec_pyg.data.interactions import Interactions, k_core, show_time
 from mdsrec_pyg.data.queries import EvaluationSplit, in_training, make_queries, target_rows
+from mdsrec_pyg.showing import counted
 
 __all__ = ["EvaluationSplit", "Split", "leave_last_out", "temporal_split"]
 
@@ -33,7 +34,7 @@ class Split:
     def __repr__(self) -> str:
         """Method and sizes, one line each."""
         return (
-            f"Split({self.method}\n  train: {len(self.train):,} interactions\n"
+            f"Split({self.method}\n  train: {counted(len(self.train), 'interaction')}\n"
             f"  {self.val.summary()}\n  {self.test.summary()})"
         )
 
@@ -89,7 +90,7 @@ def leave_last_out(interactions: Interactions) -> Split:
         raise ValueError("'interactions' must hold a user with three rows or more (got none)")
     method = "leave-last-out"
     if short.any():
-        method += f", {short.sum():,} users with fewer than 3 interactions left out"
+        method += f", {counted(short.sum(), 'user')} with fewer than 3 interactions left out"
         warnings.warn(method, stacklevel=2)
         interactions = interactions.select(~short[interactions.user_id])
     ptr = interactions.user_ptr

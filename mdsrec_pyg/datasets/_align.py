@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,9 @@ import torch
 from numpy.typing import NDArray
 
 from mdsrec_pyg.data.features import ModalFeature
+from mdsrec_pyg.data.raw_ids import same_type
 from mdsrec_pyg.datasets.raw import RawFeature, RawInteractions, RawItems
+from mdsrec_pyg.showing import counted
 
 # Rows of a feature converted at a time: few enough for arrays on disk, enough for the overhead.
 BLOCK = 4_096
@@ -126,18 +129,30 @@ class Aligned:
             f"{taken:,} of {self.num_taken:,} items with interactions are in {items.source}"
         )
         if total > self.num_taken:
-            notes.append(f"{total - self.num_taken:,} items without interactions kept")
+            notes.append(f"{counted(total - self.num_taken, 'item')} without interactions kept")
         for label, values in (("a text", self.text()), ("an image URL", self.image_urls())):
             if values is not None:
                 filled = sum(value != "" for value in values)
                 notes.append(f"{filled:,} of {total:,} items have {label}")
         for name, feature in items.features.items():
             known = int(pd.Index(self.item_ids).isin(feature.ids).sum())
+            ignored = counted(len(feature.ids) - known, "row")
             notes.append(
-                f"{known:,} of {total:,} items have {name}; {len(feature.ids) - known:,} rows of "
-                "other items ignored"
+                f"{known:,} of {total:,} items have {name}; {ignored} of other items ignored"
             )
         return notes
+
+
+def one_type(raw: RawInteractions, items: RawItems) -> tuple[RawInteractions, RawItems]:
+    """Both with item ids of one type: text in both where one of them has text."""
+    ids, known, *others = same_type(
+        raw.item_ids, items.ids, *(feature.ids for feature in items.features.values())
+    )
+    features = {
+        name: replace(feature, ids=own)
+        for (name, feature), own in zip(items.features.items(), others, strict=True)
+    }
+    return replace(raw, item_ids=ids), replace(items, ids=known, features=features)
 
 
 def _concatenate(a: NDArray[Any], b: NDArray[Any]) -> NDArray[Any]:

@@ -25,6 +25,7 @@ from mdsrec_pyg.datasets.reading.lines import (
     show,
 )
 from mdsrec_pyg.datasets.text import item_text
+from mdsrec_pyg.showing import counted
 
 # Raw id and features of an item in the files of 2014.
 ID_BYTES, CHANNELS = 10, 4_096
@@ -67,6 +68,9 @@ def parse_literal(line: bytes) -> dict[str, Any]:
             f"expected a Python dict of literals, got something else ({error}): {show(line)}"
         ) from error
     return check_object(record, line)
+
+
+IMAGE_FIELDS = ("imUrl", "imageURLHighRes", "imageURL", "images")
 
 
 def image_url_2014(record: dict[str, Any]) -> Any:
@@ -162,7 +166,8 @@ def read_metadata(
     names = set(wanted.tolist())
     encoded = {name.encode() for name in names}
     texts: dict[str, tuple[str, str]] = {}
-    lines = repeated = 0
+    lines = repeated = unusable = 0
+    used = {fields.item, *fields.text.values(), *IMAGE_FIELDS}
     key = re.compile(rb"""["']%s["'] *: *["']([^"'\\]*)["']""" % fields.item.encode())
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Python's about escapes in literals such as "\/"
@@ -178,12 +183,19 @@ def read_metadata(
                 except ValueError as error:
                     problems.add(f"{path}, line {number}: {error}", error)
                     continue
+                if not problems.unused:
+                    problems.say_unused(record, used)
                 repeated += item in texts
                 if item in names and item not in texts:
-                    texts[item] = _describe(record, fields, max_length)
-    notes = [f"{lines:,} items in {path.name}"]
+                    texts[item], given = _describe(record, fields, max_length)
+                    unusable += bool(given) and not texts[item][1]
+    notes = [f"{counted(lines, 'item')} in {path.name}"]
     if repeated:
         notes.append(f"{repeated:,} further lines of items that stand there before ignored")
+    if unusable:
+        notes.append(
+            f"{counted(unusable, 'image address', 'image addresses')} that are none ignored"
+        )
     ids = np.empty(len(texts), object)
     ids[:] = list(texts)
     return RawItems(
@@ -191,18 +203,18 @@ def read_metadata(
         text=[text for text, _ in texts.values()],
         image_urls=[url for _, url in texts.values()],
         source=str(path),
-        notes=(*notes, *problems.notes(path)),
+        notes=(*notes, *problems.notes(path), *problems.not_read(path)),
     )
 
 
 def _describe(
     record: dict[str, Any], fields: ItemFields, max_length: int | None
-) -> tuple[str, str]:
-    """Text and image URL of an item."""
+) -> tuple[tuple[str, str], Any]:
+    """Text and image URL of an item, and what stands there as its image URL."""
     text = item_text({to: record.get(name) for to, name in fields.text.items()}, max_length)
-    url = fields.image_url(record)
-    url = url.strip() if isinstance(url, str) else ""
-    return text, url if url.startswith(("http://", "https://")) and url.isascii() else ""
+    given = fields.image_url(record)
+    url = given.strip() if isinstance(given, str) else ""
+    return (text, url if url.startswith(("http://", "https://")) and url.isascii() else ""), given
 
 
 class BinaryRows:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from mdsrec_pyg.datasets._recognize import other_reader
 from mdsrec_pyg.datasets._reviews import ReviewFields
 
 SNAP = "https://snap.stanford.edu/data/amazon/productGraph"
@@ -145,4 +146,5 @@ def check_files(found: Mapping[str, Path], root: Path, stem: str, generation: st
             raise ValueError(
                 f"'root' must hold {first}{also}, gzip or plain, itself or in a folder 'raw' (got "
                 f"none in {root}); get it from {given.urls[kind]}{first}, see {given.page}"
+                f"{other_reader(root, 'AmazonReviewsDataset')}"
             )

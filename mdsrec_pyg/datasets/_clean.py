@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from mdsrec_pyg.data.interactions import Interactions, Seconds
 from mdsrec_pyg.datasets._order import by_user_and_time
+from mdsrec_pyg.showing import counted
 
 
 def clean_interactions(
@@ -35,7 +36,7 @@ def clean_interactions(
         raise ValueError(f"'duplicates' must be 'keep' or 'drop' (got {duplicates!r})")
     if min_interactions < 1:
         raise ValueError(f"'min_interactions' must be at least 1 (got {min_interactions})")
-    report, dropped = [f"{len(user):,} interactions read"], []
+    report, dropped = [f"{counted(len(user), 'interaction')} read"], []
     order = by_user_and_time(user, seconds)
     pair = user[order].astype(np.int64)
     pair *= num_items
@@ -43,15 +44,16 @@ def clean_interactions(
     repeated = _repeated(pair)
     del pair
     if duplicates == "keep":
-        report.append(f"{repeated.sum():,} repetitions of a user's item kept")
+        report.append(f"{counted(repeated.sum(), 'repetition')} of a user's item kept")
     else:
         order = order[~repeated]
-        text = f"{repeated.sum():,} repetitions of a user's item dropped, the oldest of each kept"
+        dropped_pairs = counted(repeated.sum(), "repetition")
+        text = f"{dropped_pairs} of a user's item dropped, the oldest of each kept"
         report.append(text)
         dropped += [text] if repeated.any() else []
     del repeated
 
-    stays, text = _long_users(user[order], min_interactions)
+    stays, text = _long_users(name, user[order], min_interactions)
     report.append(text)
     if not stays[user[order]].all():
         dropped.append(text)
@@ -67,7 +69,7 @@ def clean_interactions(
     )
     missing = int((interactions.item_counts() == 0).sum())
     if missing:
-        report.append(f"{missing:,} items without any interaction kept in the catalog")
+        report.append(f"{counted(missing, 'item')} without any interaction kept in the catalog")
     if dropped:
         warnings.warn(f"{name}: {'; '.join(dropped)}", stacklevel=3)
     return interactions, left, report, order
@@ -78,16 +80,16 @@ def _repeated(pair: NDArray[np.int64]) -> NDArray[np.bool_]:
     return pd.Series(pair, copy=False).duplicated().to_numpy()
 
 
-def _long_users(user: NDArray[np.int64], least: int) -> tuple[NDArray[np.bool_], str]:
+def _long_users(name: str, user: NDArray[np.int64], least: int) -> tuple[NDArray[np.bool_], str]:
     """True for each user with at least so many rows, and what dropping the others drops."""
     count = np.bincount(user)
     if count.max() < least:
         raise ValueError(
-            f"'min_interactions' must leave a user (got {least}; the most interactions of one "
-            f"user are {count.max()})"
+            f"{name}: 'min_interactions' must leave a user (got {least}; the most interactions of "
+            f"one user are {count.max()})"
         )
     short = (count > 0) & (count < least)
     return count >= least, (
-        f"{short.sum():,} users with fewer than {least} interactions dropped, with "
-        f"{count[short].sum():,} interactions"
+        f"{counted(short.sum(), 'user')} with fewer than {counted(least, 'interaction')} dropped, "
+        f"with {counted(count[short].sum(), 'interaction')}"
     )

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from mdsrec_pyg.datasets.raw import RawItems
+from mdsrec_pyg.datasets.reading.fields import is_plain_id
 from mdsrec_pyg.datasets.reading.lines import Problems, read_blocks
 from mdsrec_pyg.datasets.text import item_text
 
@@ -35,6 +36,8 @@ def read_movies(path: Path, kind: str, latin_1: bool, genres: bool, on_error: st
     problems = Problems(on_error)
     split = {"flags": _split_flags, "colons": _split_colons, "csv": _split_csv}[kind]
     found: dict[int, str] = {}
+    if kind == "flags":
+        problems.unused = ("release date", "video release date", "IMDb URL")
     for number, line in decoded_lines(path, latin_1, problems):
         if kind == "csv" and number == 1:
             if line != "movieId,title,genres":
@@ -44,7 +47,7 @@ def read_movies(path: Path, kind: str, latin_1: bool, genres: bool, on_error: st
             continue
         try:
             movie, title, categories = split(line)
-            if not (movie.isascii() and movie.isdigit() and len(movie) < 19):
+            if not is_plain_id(movie):
                 raise ValueError(f"expected the number of a movie, got {movie[:60]!r}")
             if int(movie) in found:
                 raise ValueError(f"expected a movie that no other line has, got {movie} again")
@@ -58,7 +61,7 @@ def read_movies(path: Path, kind: str, latin_1: bool, genres: bool, on_error: st
         np.array(list(found), np.int64),
         text=list(found.values()),
         source=str(path),
-        notes=problems.notes(path),
+        notes=(*problems.notes(path), *problems.not_read(path)),
     )
 
 

@@ -69,6 +69,8 @@ def read_reviews(path: Path, fields: ReviewFields, on_error: str = "raise") -> R
     users, items = IdEncoder(), IdEncoder()
     times: list[Seconds] = []
     for block in read_blocks(path, problems):
+        if not times:
+            problems.say_unused(first_fields(block), fields.names)
         parsed = _parse_quickly(block, fields)
         user, item, seconds = _parse_slowly(block, fields, problems) if parsed is None else parsed
         users.add(user)
@@ -81,7 +83,7 @@ def read_reviews(path: Path, fields: ReviewFields, on_error: str = "raise") -> R
     raw = RawInteractions(
         user_code, item_code, np.concatenate(times), user_ids, item_ids, source=str(path)
     )
-    return raw if not problems.skipped else raw.noted("; ".join(problems.notes(path)))
+    return raw.noted(*problems.notes(path)).told(*problems.not_read(path))
 
 
 def _parse_quickly(block: Block, fields: ReviewFields) -> tuple[pa.Array, pa.Array, Seconds] | None:
@@ -138,6 +140,16 @@ def _to_seconds(time: NDArray[np.int64], fields: ReviewFields) -> Seconds:
     if fields.per_second == 1:
         return time
     return time / fields.per_second  # fractions kept: they order a user's reviews
+
+
+def first_fields(block: Block) -> list[str]:
+    """Names of the fields of the first object that can be read."""
+    for _, line in block.lines():
+        try:
+            return list(parse_object(line))
+        except ValueError:  # counted or raised by those who read the values
+            continue
+    return []
 
 
 def read_id(record: dict[str, Any], name: str) -> str:

@@ -13,6 +13,9 @@ from numpy.typing import NDArray
 
 from mdsrec_pyg.data.features import ModalFeature
 from mdsrec_pyg.data.interactions import Interactions
+from mdsrec_pyg.data.raw_ids import as_raw_ids
+from mdsrec_pyg.datasets.reading.table import LARGEST_STRINGS
+from mdsrec_pyg.datasets.reading.times import LARGEST_SECONDS
 from mdsrec_pyg.io import atomic_folder
 
 
@@ -62,6 +65,10 @@ def read_meta(path: Path) -> dict[str, Any]:
         raise ValueError(f"{path}: expected a JSON object in UTF-8 ({error})") from error
     if not isinstance(meta, dict):
         raise ValueError(f"{path}: expected a JSON object, got {str(meta)[:80]!r}")
+    try:
+        _meta_text(meta)
+    except ValueError as error:  # Python reads NaN, 1e999 and half a pair, and JSON knows none
+        raise ValueError(f"{path}: expected what can be written again ({error})") from error
     return meta
 
 
@@ -77,6 +84,12 @@ def _meta_text(meta: dict[str, Any]) -> str:
 def _check_folder(dataset: DataSet, folder: Path, names: set[str]) -> None:
     if (np.diff(dataset.interactions.user_ptr) == 0).any():
         raise ValueError("'save' needs an interaction of each user (filter drops the others)")
+    time = dataset.interactions.timestamp
+    if time is not None and not (np.abs(time.astype(np.float64)) < LARGEST_SECONDS).all():
+        raise ValueError(
+            f"'timestamp' must be seconds since 1970, below {LARGEST_SECONDS:,}, to be saved (got "
+            f"{time[np.abs(time.astype(np.float64)).argmax()]}; milliseconds must be divided)"
+        )
     for name in dataset.features:
         if not name or "/" in name or name.endswith("_mask"):
             raise ValueError(f"'features' must have names fit for a file (got {name!r})")
@@ -93,8 +106,10 @@ def _check_folder(dataset: DataSet, folder: Path, names: set[str]) -> None:
 
 def _interaction_table(dataset: DataSet) -> pa.Table:
     rows = dataset.interactions
-    users = _arrow("user_ids", dataset.user_ids).take(pa.array(rows.user_id))
-    columns = {"user": users, "item": pa.array(rows.item_id)}
+    users = _arrow("user_ids", dataset.user_ids)
+    if pa.types.is_string(users.type) and users.nbytes / len(users) * len(rows) > LARGEST_STRINGS:
+        users = users.cast(pa.large_string())
+    columns = {"user": users.take(pa.array(rows.user_id)), "item": pa.array(rows.item_id)}
     if rows.timestamp is not None:
         columns["timestamp"] = pa.array(rows.timestamp)
     if dataset.labels is not None:
@@ -105,15 +120,28 @@ def _interaction_table(dataset: DataSet) -> pa.Table:
 def _item_table(dataset: DataSet) -> pa.Table:
     ids = pa.array(np.arange(dataset.interactions.num_items))
     columns = {"item": ids, "raw_id": _arrow("item_ids", dataset.item_ids)}
-    texts = {"text": dataset.item_text, "image_url": dataset.image_urls}
-    for name, values in texts.items():
-        if values is not None:
-            columns[name] = pa.array(values, pa.string())
+    if dataset.item_text is not None:
+        columns["text"] = _texts("item_text", dataset.item_text)
+    if dataset.image_urls is not None:
+        columns["image_url"] = _texts("image_urls", dataset.image_urls)
     return pa.table(columns)
 
 
 def _arrow(name: str, ids: NDArray[Any]) -> pa.Array:
+    # A data set's ids can be exchanged after it was made.
+    return pa.array(as_raw_ids(name, ids, len(ids)))
+
+
+def _texts(name: str, values: list[str]) -> pa.Array:
     try:
-        return pa.array(ids)
-    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
-        raise ValueError(f"'{name}' must be of one type to be saved ({error})") from error
+        return pa.array(values, pa.string())
+    except (pa.ArrowInvalid, pa.ArrowTypeError, UnicodeEncodeError):
+        for row, value in enumerate(values):
+            try:
+                pa.array([value], pa.string())
+            except (pa.ArrowInvalid, pa.ArrowTypeError, UnicodeEncodeError) as error:
+                raise ValueError(
+                    f"'{name}' must be text that UTF-8 can hold (got {str(value)[:60]!r} for item "
+                    f"{row}: {error})"
+                ) from error
+        raise

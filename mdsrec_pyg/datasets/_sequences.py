@@ -54,13 +54,14 @@ class StepReader:
         self.paths: list[Path] = []
         self.rows: list[int] = []
         self.lengths: list[NDArray[np.int64]] = []
+        self.notes: list[str] = []
 
     def read(self, path: Path) -> None:
         """Reads one file."""
         user, history, target = COLUMNS
         fields = [Identifier(name) for name in COLUMNS]
-        rows = 0
-        for columns in read_rows(path, Form("\t"), fields, Problems("raise", optional=False)):
+        rows, problems = 0, Problems("raise", optional=False)
+        for columns in read_rows(path, Form("\t"), fields, problems):
             items = columns[history].cast(pa.large_string())
             self.users.add(columns[user])
             first = pc.replace_substring_regex(items, f"{BLANK}.*$", "")
@@ -70,6 +71,7 @@ class StepReader:
             count = pc.add(pc.count_substring(items, BLANK), 1)
             self.lengths.append(count.to_numpy(zero_copy_only=False).astype(np.int64))
             rows += len(items)
+        self.notes += problems.not_read(path)
         self.paths.append(path)
         self.rows.append(rows)
 
@@ -141,12 +143,16 @@ def _check_last(
         raise steps.error(
             row,
             "expected the user's interactions of the files before as the history "
-            f"({length[row]} items), got a history of {steps.length[row]} items that is not those",
+            f"({length[row]} items), got a history of {steps.length[row]} items that is not those "
+            "(RecBoleDataset reads such rows)",
         )
     again = np.ones(len(steps.user), bool)
     again[np.unique(steps.user, return_index=True)[1]] = False
     if again.any():
-        raise steps.error(int(again.argmax()), "expected one row a user, got another")
+        raise steps.error(
+            int(again.argmax()),
+            "expected one row a user, got another (RecBoleDataset reads such rows)",
+        )
 
 
 def training_sequences(steps: Steps, cut: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -195,5 +201,5 @@ def _check_chain(
             row,
             "expected the steps of one sequence of each user, a history one item longer (at most "
             f"{cut} items) in each, got a history of {steps.length[row]} items that does not "
-            "follow from the user's other rows",
+            "follow from the user's other rows (RecBoleDataset reads such rows)",
         )

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mdsrec_pyg.data.interactions import Seconds
+from mdsrec_pyg.datasets._recognize import other_reader
 from mdsrec_pyg.datasets.raw import RawFeature, Rows
 from mdsrec_pyg.datasets.reading.fields import FUTURE
 from mdsrec_pyg.datasets.reading.files import PathLike
@@ -16,7 +17,7 @@ from mdsrec_pyg.datasets.reading.table import Table, integers, read_table
 from mdsrec_pyg.datasets.reading.times import timestamps
 
 
-def find_name(root: PathLike, name: str | None, suffix: str) -> str:
+def find_name(root: PathLike, name: str | None, suffix: str, own: str) -> str:
     """The name of the data set, if ``root`` or its folder ``raw`` has one ``<name><suffix>``.
 
     Raises:
@@ -30,9 +31,10 @@ def find_name(root: PathLike, name: str | None, suffix: str) -> str:
     paths = [*root.glob(f"*{suffix}"), *(root / "raw").glob(f"*{suffix}")]
     found = sorted({path.name.removesuffix(suffix) for path in paths})
     if len(found) != 1:
+        hint = "" if found else other_reader(root, own)
         raise ValueError(
             f"'name' must say which data set to read where 'root' does not hold one file *{suffix} "
-            f"(got {', '.join(found) or 'none'} in {root})"
+            f"(got {', '.join(found) or 'none'} in {root}){hint}"
         )
     return found[0]
 

@@ -8,11 +8,12 @@ from pathlib import Path
 
 from mdsrec_pyg.datasets._clean import clean_interactions
 from mdsrec_pyg.datasets.dataset import RecommendationDataset
+from mdsrec_pyg.datasets.reading.delimited import TABS, column_names
 from mdsrec_pyg.datasets.reading.table import (
     identifiers,
     read_table,
     release_memory,
-    tsv_header,
+    unused_columns,
 )
 from mdsrec_pyg.datasets.reading.times import timestamps
 
@@ -52,7 +53,12 @@ def read_atomic(
     path = Path(path)
     if not path.is_file():
         raise ValueError(f"'path' must be a file (got {path})")
-    header = tsv_header(path)
+    header = column_names(path, TABS)
+    if f"{item}_list:token_seq" in header:
+        raise ValueError(
+            f"{path}, line 1: expected one interaction a row, got histories "
+            f"('{item}_list:token_seq'): RecBoleDataset reads them"
+        )
     columns = {
         name: _typed(path, header, name, kind, required)
         for name, kind, required in (
@@ -66,6 +72,7 @@ def read_atomic(
     users, user_ids = identifiers(table, columns[user], text_as_integers=True)
     items, item_ids = identifiers(table, columns[item], text_as_integers=True)
     seconds = timestamps(table, columns[time])
+    said = unused_columns(table)
     del table  # the text of millions of rows
     release_memory()
     interactions, left, report, _ = clean_interactions(
@@ -82,7 +89,7 @@ def read_atomic(
         interactions=interactions,
         user_ids=user_ids[left],
         item_ids=item_ids,
-        report=report,
+        report=[*report, *said],
     )
 
 

@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-import pyarrow as pa
-import pyarrow.csv
-from numpy.typing import NDArray
 
 from mdsrec_pyg.datasets._toolkits import feature_rows, seconds
 from mdsrec_pyg.datasets.dataset import RecommendationDataset
 from mdsrec_pyg.datasets.prepare import prepare
 from mdsrec_pyg.datasets.raw import RawInteractions, RawItems
 from mdsrec_pyg.datasets.reading.arrays import _load
-from mdsrec_pyg.datasets.reading.collect import as_integers
+from mdsrec_pyg.datasets.reading.compressed import plain_suffix
+from mdsrec_pyg.datasets.reading.delimited import Delimited
 from mdsrec_pyg.datasets.reading.files import PathLike
 from mdsrec_pyg.datasets.reading.images import count_images, image_files, only_with_image
-from mdsrec_pyg.datasets.reading.lines import line_not_utf8
-from mdsrec_pyg.datasets.reading.table import Table, check_columns, identifiers
+from mdsrec_pyg.datasets.reading.table import (
+    identifiers,
+    read_table,
+    repeated_id,
+    unused_columns,
+)
 
 __all__ = ["from_csv"]
 
@@ -47,8 +45,9 @@ def from_csv(
     """Makes a data set of CSV files in UTF-8, and looks for the items' images.
 
     Comma-separated with double quotes where needed; a file called ``.tsv`` is tab-separated, with
-    quotes alike. Column names stand in the first line. For tables in other forms read them with
-    pandas and use :func:`from_dataframe`.
+    quotes alike. Files may be compressed (gzip, bzip2, xz, zstd, zip of one file). Column names
+    stand in the first line. For tables in other forms read them with pandas and use
+    :func:`from_dataframe`.
 
     Example:
         >>> dataset = from_csv("orders.csv", "products.csv", images="photos", require_image=True)
@@ -64,10 +63,11 @@ def from_csv(
             ``.tsv`` file with the columns ``raw_id`` and ``path``, as
             :func:`~mdsrec_pyg.encoders.find_images` reads them. Images are only counted here; the
             encoders read them.
-        user: Column of raw user ids. Ids that are all integers become integers.
-        item: Column of raw item ids, in both files.
-        timestamp: Column of times: seconds since 1970, ISO dates or date-times. ``None``: the order
-            of the rows counts.
+        user: Column of raw user ids. Where all read back the same as integers (``7``, not ``007``)
+            they become integers; else all stay text as it is written.
+        item: Column of raw item ids, in both files; both have integers, or both text.
+        timestamp: Column of times: seconds since 1970, or ISO dates or date-times, whose zones
+            count (without one: UTC). ``None``: the order of the rows counts.
         text: Column of ``items`` with their text; unused if there is no such column.
         image_url: Column of ``items`` with the address of an image; unused if there is none.
         require_image: Drop items without an image in ``images``, before the k-core.
@@ -96,8 +96,7 @@ def from_csv(
         raw = only_with_image(raw, found)
     rows = None
     if items is not None:
-        integers = raw.item_ids.dtype.kind != "O"
-        rows = _read_items(Path(items), features or {}, item, text, image_url, integers)
+        rows = _read_items(Path(items), features or {}, item, text, image_url)
     dataset = prepare(
         raw,
         rows,
@@ -117,45 +116,18 @@ def from_csv(
     return dataset
 
 
-def _delimiter(path: Path) -> str:
-    if not path.is_file():
-        raise ValueError(f"expected a file {path}, got none")
-    return "\t" if path.suffix == ".tsv" else ","
+def _form(path: Path) -> Delimited:
+    return Delimited("\t" if plain_suffix(path) == ".tsv" else ",", quotes=True)
 
 
 def _read_interactions(path: Path, user: str, item: str, timestamp: str | None) -> RawInteractions:
-    delimiter = _delimiter(path)
-    with path.open(encoding="utf-8-sig", errors="replace", newline="") as lines:
-        names = next(csv.reader(lines, delimiter=delimiter), [])
     wanted = [user, item, *([] if timestamp is None else [timestamp])]
-    check_columns(path, names, wanted)
-    try:
-        read = pa.csv.read_csv(
-            path,
-            # One thread: Arrow then knows the line of an error.
-            read_options=pa.csv.ReadOptions(use_threads=False),
-            parse_options=pa.csv.ParseOptions(
-                delimiter=delimiter, ignore_empty_lines=False, newlines_in_values=True
-            ),
-            convert_options=pa.csv.ConvertOptions(
-                column_types=dict.fromkeys(wanted, pa.string()),
-                include_columns=wanted,
-                strings_can_be_null=False,
-            ),
-        )
-    except pa.ArrowInvalid as error:
-        raise ValueError(f"{path}: {error}".replace("Row #", "line ")) from error
-    columns = {column: read[column].combine_chunks() for column in wanted}
-    size = len(read)
-    while size and all(columns[column][size - 1].as_py() == "" for column in wanted):
-        size -= 1  # blank lines at the end of the file
-    table = Table(path, {column: values.slice(0, size) for column, values in columns.items()})
-    if not len(table):
-        raise ValueError(f"{path}: expected at least one row below the column names, got none")
+    table = read_table(path, wanted, form=_form(path))
     users, user_ids = identifiers(table, user, text_as_integers=True)
     codes, item_ids = identifiers(table, item, text_as_integers=True)
     time = None if timestamp is None else seconds(table, timestamp)
-    return RawInteractions(users, codes, time, user_ids, item_ids, source=str(path))
+    raw = RawInteractions(users, codes, time, user_ids, item_ids, source=str(path))
+    return raw.told(*unused_columns(table))
 
 
 def _read_items(
@@ -164,24 +136,15 @@ def _read_items(
     item: str,
     text: str | None,
     image_url: str | None,
-    integers: bool,
 ) -> RawItems:
-    columns, lines = _read_columns(path, item, [text, image_url])
-    values = columns[item]
-    ids = np.empty(len(values), object)
-    ids[:] = values
-    first: dict[str, int] = {}
-    for line, raw_id in zip(lines, values, strict=True):
-        if not raw_id or raw_id in first:
-            raise ValueError(
-                f"{path}, line {line}, column '{item}': expected an id that no other row has, got "
-                f"{raw_id!r}" + (f" as in line {first[raw_id]}" if raw_id else "")
-            )
-        first[raw_id] = line
-    if integers:
-        code, numbers = as_integers(np.arange(len(ids)), ids)
-        ids = numbers[code]
-    rows, notes = {}, []
+    optional = [name for name in (text, image_url) if name is not None]
+    table = read_table(path, [item], optional, form=_form(path))
+    number, ids = identifiers(table, item, text_as_integers=True)
+    if len(ids) < len(table):
+        raise repeated_id(table, item, number)
+    ids = ids[number]
+    columns = {name: table.columns[name].to_pylist() for name in optional if name in table.columns}
+    rows, notes = {}, unused_columns(table)
     for modality, file in features.items():
         rows[modality], note = feature_rows(Path(file), _load(Path(file)), ids, "keep")
         notes.append(note)
@@ -193,37 +156,3 @@ def _read_items(
         source=str(path),
         notes=tuple(notes),
     )
-
-
-def _read_columns(
-    path: Path, item: str, optional: Sequence[str | None]
-) -> tuple[dict[str, Any], NDArray[np.int64]]:
-    """Columns of text, and the line in which each row ends."""
-    delimiter = _delimiter(path)
-    lines: list[int] = []
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as stream:
-            reader = csv.reader(stream, delimiter=delimiter, strict=True)
-            names = next(reader, [])
-            check_columns(path, names, [item])
-            wanted = [item, *(name for name in optional if name is not None and name in names)]
-            columns: dict[str, list[str]] = {name: [] for name in wanted}
-            place = {name: names.index(name) for name in wanted}
-            for row in reader:
-                if not row:
-                    continue
-                if len(row) != len(names):
-                    raise ValueError(
-                        f"{path}, line {reader.line_num}: expected {len(names)} values separated "
-                        f"by {delimiter!r}, got {len(row)}"
-                    )
-                for name in wanted:
-                    columns[name].append(row[place[name]])
-                lines.append(reader.line_num)
-    except UnicodeDecodeError as error:
-        raise ValueError(
-            f"{path}, line {line_not_utf8(path)}: expected UTF-8 text ({error})"
-        ) from error
-    except csv.Error as error:
-        raise ValueError(f"{path}, line {reader.line_num}: {error}") from error
-    return columns, np.array(lines, np.int64)

@@ -11,11 +11,10 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from mdsrec_pyg.data.features import as_dense
-from mdsrec_pyg.data.interactions import Seconds
 from mdsrec_pyg.datasets.dataset import RecommendationDataset
 from mdsrec_pyg.datasets.prepare import prepare
 from mdsrec_pyg.datasets.raw import RawFeature, RawInteractions, RawItems
-from mdsrec_pyg.datasets.reading.times import LARGEST_SECONDS, from_datetimes
+from mdsrec_pyg.datasets.reading.frames import column_of, ids_of, seconds_of
 
 __all__ = ["from_dataframe"]
 
@@ -55,10 +54,12 @@ def from_dataframe(
             counted by position, whatever the index of ``items``; or any of the forms that
             :class:`~mdsrec_pyg.data.ModalFeature` takes. A row that is NaN throughout says that
             the item lacks the modality.
-        user: Column of raw user ids, integers or text. Integers are numbered in ascending order,
-            others in the order of their first row.
-        item: Column of raw item ids of ``interactions``.
-        timestamp: Column of times: datetimes (without a zone: UTC) or seconds since 1970.
+        user: Column of raw user ids, all integers or all text, which stays as it is written.
+            Integers are numbered in ascending order, text in the order of its first row.
+        item: Column of raw item ids of ``interactions``. Where one table has integers and the other
+            text, both become text.
+        timestamp: Column of times: datetimes (without a zone: UTC), seconds since 1970, or text in
+            ISO 8601.
             ``None``: the order of the rows counts.
         item_id: Column of raw item ids of ``items``. Default: the same name as ``item``.
         text: Column of ``items`` with their text; unused if there is no such column.
@@ -71,17 +72,19 @@ def from_dataframe(
         name: Name of the data set.
 
     Raises:
-        ValueError: A column is missing, an id or a time is empty, times are not seconds, an item
-            stands twice in ``items``, features have another number of rows, or nothing is left.
+        ValueError: A column is missing, an id is empty or neither text nor an integer, a time is
+            empty or none, an item stands twice in ``items``, features have another number of rows,
+            or nothing is left.
     """
     if features and items is None:
         raise ValueError("'features' needs 'items', whose rows they belong to (got None)")
-    users, user_ids = _codes(interactions, "interactions", user)
-    item_codes, item_ids = _codes(interactions, "interactions", item)
+    users, user_ids = ids_of(interactions, "interactions", user)
+    item_codes, item_ids = ids_of(interactions, "interactions", item)
+    seconds = None if timestamp is None else seconds_of(interactions, "interactions", timestamp)
     raw = RawInteractions(
         user=users,
         item=item_codes,
-        seconds=None if timestamp is None else _seconds(interactions, timestamp),
+        seconds=seconds,
         user_ids=user_ids,
         item_ids=item_ids,
         source="interactions",
@@ -107,7 +110,7 @@ def _items(
     text: str | None,
     image_url: str | None,
 ) -> RawItems:
-    codes, ids = _codes(items, "items", item_id)
+    codes, ids = ids_of(items, "items", item_id)
     if len(ids) < len(items):
         row = int(pd.Series(codes).duplicated().to_numpy().argmax())
         raise ValueError(
@@ -142,82 +145,11 @@ def _feature(name: str, x: ArrayLike, ids: NDArray[Any]) -> RawFeature:
     return RawFeature(ids, array, f"'features[{name!r}]'")
 
 
-def _column(table: pd.DataFrame, label: str, column: str) -> pd.Series:
-    if column not in table.columns:
-        given = ", ".join(map(repr, table.columns))
-        raise ValueError(f"'{label}' must have a column {column!r} (got {given or 'none'})")
-    values = table[column]
-    if isinstance(values, pd.DataFrame):
-        raise ValueError(f"'{label}' must have one column {column!r} (got {values.shape[1]})")
-    return values
-
-
-def _codes(table: pd.DataFrame, label: str, column: str) -> tuple[NDArray[np.int64], NDArray[Any]]:
-    """Numbers a column of raw ids; the number of each row, and the raw id of each number."""
-    values = _column(table, label, column)
-    empty = values.isna().to_numpy()
-    if values.dtype.kind != "i":
-        empty = empty | (values.astype(object) == "").to_numpy(bool)
-    if empty.any():
-        row = int(empty.argmax())
-        raise ValueError(f"'{label}', row {row}, column {column!r}: expected an id, got nothing")
-    if pd.api.types.is_float_dtype(values.dtype):
-        raise ValueError(
-            f"'{label}', column {column!r}: expected integers or text, got {values.dtype}"
-        )
-    if pd.api.types.is_integer_dtype(values.dtype):
-        if int(values.max()) > np.iinfo(np.int64).max:
-            raise ValueError(
-                f"'{label}', column {column!r}: expected integers below 2**63, got {values.max()} "
-                "(as text they may be larger)"
-            )
-        ids, code = np.unique(values.to_numpy(np.int64), return_inverse=True)
-        return code.astype(np.int64), ids
-    code, unique = pd.factorize(values.astype(object))
-    ids = np.empty(len(unique), object)
-    ids[:] = list(unique)
-    kinds = {type(value).__name__ for value in ids.tolist()}
-    if len(kinds) > 1:
-        raise ValueError(
-            f"'{label}', column {column!r}: expected ids of one type, got "
-            f"{' and '.join(sorted(kinds))}"
-        )
-    return code.astype(np.int64), ids
-
-
-def _seconds(table: pd.DataFrame, column: str) -> Seconds:
-    values = _column(table, "interactions", column)
-    empty = values.isna().to_numpy()
-    if empty.any():
-        row = int(empty.argmax())
-        raise ValueError(
-            f"'interactions', row {row}, column {column!r}: expected a time in every row, got "
-            "nothing (timestamp=None: the order of the rows counts)"
-        )
-    if pd.api.types.is_datetime64_any_dtype(values.dtype):
-        return from_datetimes(values)
-    if not pd.api.types.is_numeric_dtype(values.dtype) or values.dtype.kind == "b":
-        raise ValueError(
-            f"'interactions', column {column!r}: expected datetimes or seconds since 1970, got "
-            f"{values.dtype} (pandas.to_datetime reads text)"
-        )
-    seconds = values.to_numpy()
-    bad = ~(np.abs(seconds.astype(np.float64)) < LARGEST_SECONDS)
-    if bad.any():
-        row = int(bad.argmax())
-        raise ValueError(
-            f"'interactions', row {row}, column {column!r}: expected seconds since 1970, below "
-            f"{LARGEST_SECONDS:,} (milliseconds must be divided), got {seconds[row]}"
-        )
-    whole = seconds.astype(np.int64)
-    return whole if (whole == seconds).all() else seconds.astype(np.float64)
-
-
 def _texts(items: pd.DataFrame, column: str | None) -> list[str] | None:
     """A column of text, ``''`` where there is none."""
     if column is None or column not in items.columns:
         return None
-    values = _column(items, "items", column)
+    values = column_of(items, "items", column)
     texts = ["" if missing else value for value, missing in zip(values, values.isna(), strict=True)]
     for row, value in enumerate(texts):
         if not isinstance(value, str):

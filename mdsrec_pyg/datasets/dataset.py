@@ -13,8 +13,9 @@ from numpy.typing import ArrayLike, NDArray
 from mdsrec_pyg.data.features import ModalFeature
 from mdsrec_pyg.data.given_split import label_ranks
 from mdsrec_pyg.data.interactions import Interactions, k_core, time_span
+from mdsrec_pyg.data.raw_ids import as_raw_ids
 from mdsrec_pyg.datasets._save import save_dataset
-from mdsrec_pyg.showing import showable
+from mdsrec_pyg.showing import counted, showable
 
 __all__ = ["RecommendationDataset"]
 
@@ -26,8 +27,9 @@ class RecommendationDataset:
         name: Name of the data set.
         interactions: The interactions of *U* users with *N* items.
         features: Features of the items in each modality, each ``[N, F]``.
-        user_ids: Raw id of each user ``[U]``, all different. Default: ``0..U-1``.
-        item_ids: Raw id of each item ``[N]``, all different. Default: ``0..N-1``.
+        user_ids: Raw id of each user ``[U]``, all different and of one type: text, integers of 64
+            bits, or dates. Text stays as it is written. Default: ``0..U-1``.
+        item_ids: Raw id of each item ``[N]``, likewise. Default: ``0..N-1``.
         item_text: Text of each item ``[N]``.
         image_urls: Address of one image of each item ``[N]``, ``''`` where there is none.
         meta: Where the data come from and what was done to them, for programs: what JSON can hold.
@@ -36,7 +38,8 @@ class RecommendationDataset:
         report: What was counted, dropped or found while reading, a sentence each.
 
     Raises:
-        ValueError: The number of users or items differs, or a raw id occurs twice.
+        ValueError: The number of users or items differs, or a raw id occurs twice, is empty, of
+            another type, or text that UTF-8 cannot hold.
     """
 
     def __init__(
@@ -55,8 +58,12 @@ class RecommendationDataset:
         self.name = name
         self.interactions = interactions
         self.features: dict[str, ModalFeature] = dict(features or {})
-        self.user_ids = _raw_ids("user_ids", user_ids, interactions.num_users)
-        self.item_ids = _raw_ids("item_ids", item_ids, interactions.num_items)
+        self.user_ids = as_raw_ids(
+            "user_ids", _or_range(user_ids, interactions.num_users), interactions.num_users
+        )
+        self.item_ids = as_raw_ids(
+            "item_ids", _or_range(item_ids, interactions.num_items), interactions.num_items
+        )
         self.item_text = None if item_text is None else list(item_text)
         self.image_urls = None if image_urls is None else list(image_urls)
         self.report = list(report)
@@ -99,7 +106,8 @@ class RecommendationDataset:
         for name, feature in self.features.items():
             label = f"{names[name]}:".ljust(width + 1)
             lines.append(
-                f"  {label} {feature.num_features} features, {feature.num_present:,} items "
+                f"  {label} {counted(feature.num_features, 'feature')}, "
+                f"{counted(feature.num_present, 'item')} "
                 f"({feature.num_present / self.num_items:.1%})"
             )
         return "\n".join([*lines, *(f"  - {showable(sentence)}" for sentence in self.report)])
@@ -143,8 +151,9 @@ class RecommendationDataset:
         if not len(users):
             raise ValueError("'mask' must keep an interaction (got none)")
         dropped = (
-            f"{self.num_users - len(users):,} users, {self.num_items - len(items):,} items and "
-            f"{len(self.interactions) - len(kept):,} interactions dropped"
+            f"{counted(self.num_users - len(users), 'user')}, "
+            f"{counted(self.num_items - len(items), 'item')} and "
+            f"{counted(len(self.interactions) - len(kept), 'interaction')} dropped"
         )
         return RecommendationDataset(
             name=self.name,
@@ -206,8 +215,8 @@ class RecommendationDataset:
 
         Raises:
             ValueError: The folder is a file or holds files that a reader would take for part of
-                this data set, a user has no interaction, raw ids are of mixed types, or ``meta``
-                holds what JSON cannot.
+                this data set, a user has no interaction, a text cannot be written as UTF-8, or
+                ``meta`` holds what JSON cannot.
         """
         save_dataset(self, Path(folder))
 
@@ -216,14 +225,5 @@ def _take(values: list[str] | None, items: NDArray[np.int64]) -> list[str] | Non
     return None if values is None else [values[item] for item in items.tolist()]
 
 
-def _raw_ids(name: str, ids: ArrayLike | None, size: int) -> NDArray[Any]:
-    if ids is None:
-        return np.arange(size)
-    array = np.asarray(ids)
-    if array.shape != (size,):
-        raise ValueError(f"'{name}' must have shape ({size},) (got {array.shape})")
-    if array.dtype.kind == "U":
-        array = array.astype(object)  # plain str for each, in results and files
-    if len(set(array.tolist())) < size:
-        raise ValueError(f"'{name}' must all differ (got {size - len(set(array.tolist()))} twice)")
-    return array
+def _or_range(ids: ArrayLike | None, size: int) -> ArrayLike:
+    return np.arange(size) if ids is None else ids

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from mdsrec_pyg.data.features import ModalFeature
 from mdsrec_pyg.datasets._clean import clean_interactions
 from mdsrec_pyg.datasets._labels import split_labels
+from mdsrec_pyg.datasets._recognize import other_reader
 from mdsrec_pyg.datasets._save import read_meta
 from mdsrec_pyg.datasets.dataset import RecommendationDataset
 from mdsrec_pyg.datasets.reading.arrays import read_feature, unread_features
@@ -24,6 +25,7 @@ from mdsrec_pyg.datasets.reading.table import (
     integers,
     read_table,
     release_memory,
+    unused_columns,
 )
 from mdsrec_pyg.datasets.reading.times import timestamps
 from mdsrec_pyg.io import settle
@@ -35,12 +37,12 @@ class FolderDataset(RecommendationDataset):
     """A data set in a folder.
 
     ====================================== =========================================================
-    ``interactions.tsv`` or ``.parquet``   columns ``user`` (any type), ``item`` (``0..N-1``) and
-                                           optionally ``timestamp``: ISO dates, date-times (without
-                                           a zone: UTC) or seconds since 1970; missing or empty
-                                           throughout: only the order of the rows is known; and
-                                           optionally ``split``: ``train``, ``val`` or ``test``,
-                                           kept as ``labels``
+    ``interactions.tsv`` or ``.parquet``   columns ``user`` (text or integers), ``item``
+                                           (``0..N-1``) and optionally ``timestamp``: ISO dates,
+                                           date-times (without a zone: UTC) or seconds since 1970;
+                                           missing or empty throughout: only the order of the rows
+                                           is known; and optionally ``split``: ``train``, ``val`` or
+                                           ``test``, kept as ``labels``
     ``items.jsonl`` or ``.parquet``        ``item`` (``0..N-1``, each once), ``raw_id`` (all
                                            different), optionally ``text`` and ``image_url``; a
                                            row each
@@ -52,18 +54,19 @@ class FolderDataset(RecommendationDataset):
     ====================================== =========================================================
 
     Tab-separated files have their column names in the first line and know no quotes. Other
-    columns are ignored. With timestamps, fractions of a second included, the rows of a user are
-    sorted by time, ties in the order of the file; without, the order of the file counts. Users that
-    are integers are numbered in ascending order (so ``0..U-1`` stay), other users in the order of
-    their first row; ``user_ids`` has the raw ids. Items keep their ids; ``item_ids`` has the raw
-    ones.
+    columns are not read; ``report`` names them. With timestamps, fractions of a second included,
+    the rows of a user are sorted by time, ties in the order of the file; without, the order of the
+    file counts. Users that are integers are numbered in ascending order (so ``0..U-1`` stay), other
+    users in the order of their first row; ``user_ids`` has the raw ids. Items keep their ids;
+    ``item_ids`` has the raw ones.
 
     Args:
         root: The folder.
         modalities: The modalities to read, in this order. Default: all, alphabetically.
         duplicates: ``'keep'`` or ``'drop'`` further interactions of a user with the same item.
-        min_interactions: Users with fewer interactions are dropped; three are what
-            leave-last-out needs. ``report`` counts what was dropped, and a warning says so.
+        min_interactions: Users with fewer interactions are dropped. Default: three, what
+            leave-last-out needs, but one where the data have a split of their own, which may need
+            them all. ``report`` counts what was dropped, and a warning says so.
 
     Raises:
         ValueError: Something in the files is not as above. The message names the file, the line,
@@ -76,20 +79,28 @@ class FolderDataset(RecommendationDataset):
         modalities: Sequence[str] | None = None,
         *,
         duplicates: str = "keep",
-        min_interactions: int = 3,
+        min_interactions: int | None = None,
     ) -> None:
         root = Path(root)
         if not root.is_dir():
             raise ValueError(f"'root' must be a folder (got {root})")
         settle(root)
-        item_ids, item_text, image_urls = _read_items(_one_of(root, "items.jsonl", "items.parquet"))
+        items = read_table(
+            _one_of(root, "items.jsonl", "items.parquet"),
+            ["item", "raw_id"],
+            ["text", "image_url"],
+        )
+        item_ids, item_text, image_urls = _item_columns(items)
         path = _one_of(root, "interactions.tsv", "interactions.parquet")
         table = read_table(path, ["user", "item"], ["timestamp", "split"], ids=["user"])
         labels = split_labels(table, "split")
         user, user_ids = identifiers(table, "user", text_as_integers=path.suffix == ".tsv")
         item, seconds = _known_items(table, len(item_ids)), timestamps(table, "timestamp")
-        del table  # the text of millions of rows
+        said = unused_columns(table, items)
+        del table, items  # the text of millions of rows
         release_memory()
+        if min_interactions is None:
+            min_interactions = 3 if labels is None else 1
         interactions, users, report, rows = clean_interactions(
             str(path),
             user,
@@ -99,6 +110,7 @@ class FolderDataset(RecommendationDataset):
             duplicates=duplicates,
             min_interactions=min_interactions,
         )
+        report += said
         features: dict[str, ModalFeature] = {}
         for name in _modalities(root, modalities):
             features[name], notes = read_feature(root, name, len(item_ids))
@@ -123,13 +135,15 @@ def _one_of(root: Path, *names: str) -> Path:
     found = [root / name for name in names if (root / name).is_file()]
     if len(found) != 1:
         given = "both" if found else "neither"
-        raise ValueError(f"'root' must hold one of {' and '.join(names)} (got {given} in {root})")
+        hint = "" if found else other_reader(root, "FolderDataset")
+        raise ValueError(
+            f"'root' must hold one of {' and '.join(names)} (got {given} in {root}){hint}"
+        )
     return found[0]
 
 
-def _read_items(path: Path) -> tuple[NDArray[Any], list[str] | None, list[str] | None]:
+def _item_columns(table: Table) -> tuple[NDArray[Any], list[str] | None, list[str] | None]:
     """Raw ids ``[N]``, texts and image URLs, in the order of the items."""
-    table = read_table(path, ["item", "raw_id"], ["text", "image_url"])
     raw_ids, order = raw_item_ids(table)
     text, image_urls = _strings(table, "text", order), _strings(table, "image_url", order)
     return raw_ids, text, image_urls

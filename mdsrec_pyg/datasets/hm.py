@@ -132,7 +132,7 @@ class HMDataset(RecommendationDataset):
         if isinstance(text, str):
             raise ValueError(f"'text' must be a sequence of columns (got the string {text!r})")
         days = _day("start", start), _day("end", end)
-        self.raw_paths = find_raw_files(root, FILES, PAGE)
+        self.raw_paths = find_raw_files(root, FILES, PAGE, own=("HMDataset",))
         self.images = _image_folder(Path(root))
         found = image_files(self.images)
         if require_image and self.images is None:
@@ -207,11 +207,9 @@ def _read_transactions(
         raise ValueError(
             f"{path}: expected rows from 'start' to 'end', got none of {total:,} rows there"
         )
-    raw = rows.finish(path, problems, integers=False)
-    if kept == total:
-        return raw
-    notes = [f"{kept:,} of {total:,} rows are from start to end", *problems.notes(path)]
-    return raw.noted("; ".join(notes))
+    raw = rows.finish(path, integers=False)
+    part = "" if kept == total else f"{kept:,} of {total:,} rows are from start to end"
+    return raw.noted(part, *problems.notes(path)).told(*problems.not_read(path))
 
 
 @dataclass(frozen=True)
@@ -236,7 +234,10 @@ class _ArticleReader:
         ids = np.empty(len(found), object)
         ids[:] = list(found)
         return RawItems(
-            ids, list(found.values()), source=str(self.path), notes=problems.notes(self.path)
+            ids,
+            list(found.values()),
+            source=str(self.path),
+            notes=(*problems.notes(self.path), *problems.not_read(self.path)),
         )
 
     def _read(self, rows: Any, asked: set[str], found: dict[str, str], problems: Problems) -> None:
@@ -250,7 +251,9 @@ class _ArticleReader:
                     continue
                 if not place:
                     header = row
-                    place = [self._place(header, name) for name in ("article_id", *self.columns)]
+                    wanted = ("article_id", *self.columns)
+                    place = [self._place(header, name) for name in wanted]
+                    problems.say_unused(header, wanted)
                     continue
                 if len(row) != len(header):
                     raise ValueError(f"expected {len(header)} values, got {len(row)}")

@@ -97,7 +97,12 @@ class LastFM2KDataset(RecommendationDataset):
             raise ValueError(f"'num_tags' must be at least 0 (got {num_tags})")
         unused = (*(() if num_tags else ("tags",)), *(() if listened_only else ("listened",)))
         self.raw_paths = find_raw_files(
-            root, FILES, PAGE, folder="hetrec2011-lastfm-2k", optional=unused
+            root,
+            FILES,
+            PAGE,
+            folder="hetrec2011-lastfm-2k",
+            optional=unused,
+            own=("LastFM2KDataset",),
         )
         raw, tags = _read_tagged(self.raw_paths["tagged"], on_error)
         tags_of = _frequent_tags(raw, tags, num_tags)
@@ -138,10 +143,11 @@ def _read_tagged(path: Path, on_error: str) -> tuple[RawInteractions, NDArray[np
     fields = [IntegerId("userID"), IntegerId("artistID"), IntegerId("tagID"), WHEN]
     tags: list[NDArray[np.int64]] = []
     for columns in read_rows(path, Form("\t"), fields, problems):
-        users, artists = (columns[name].cast(pa.string()) for name in ("userID", "artistID"))
-        rows.add(users, artists, to_seconds(columns["timestamp"], WHEN))
-        tags.append(columns["tagID"].to_numpy(zero_copy_only=False))
-    return rows.finish(path, problems, integers=True), np.concatenate(tags)
+        rows.add(columns["userID"], columns["artistID"], to_seconds(columns["timestamp"], WHEN))
+        tags.append(columns["tagID"].cast(pa.int64()).to_numpy(zero_copy_only=False))
+    return rows.finish(path, integers=True).noted(*problems.notes(path)).told(
+        *problems.not_read(path)
+    ), np.concatenate(tags)
 
 
 def _frequent_tags(
@@ -165,7 +171,9 @@ def _read_listened(path: Path, on_error: str) -> tuple[set[tuple[Any, Any]], tup
     pairs: set[tuple[Any, Any]] = set()
     problems = Problems(on_error)
     for columns in read_rows(path, Form("\t"), fields, problems):
-        users, artists = (columns[name].to_pylist() for name in ("userID", "artistID"))
+        users, artists = (
+            columns[name].cast(pa.int64()).to_pylist() for name in ("userID", "artistID")
+        )
         pairs |= set(zip(users, artists, strict=True))
     return pairs, problems.notes(path)
 
@@ -197,15 +205,16 @@ def _read_names(path: Path, on_error: str) -> tuple[dict[int, list[str]], tuple[
         if line == 1:
             if parts[0] not in ("id", "tagID"):
                 raise ValueError(f"{path}, line 1: expected column names, got {text[:60]!r}")
+            problems.say_unused(parts, ("id", "name", "pictureURL", "tagID", "tagValue"))
             continue
         try:
             if len(parts) < 2 or not parts[1].strip():
                 raise ValueError(f"expected a number, a tab and a name, got {text[:60]!r}")
-            number = number_of.parse(parts[0])
+            number = int(number_of.parse(parts[0]))
             if number in found:
                 raise ValueError(f"expected a number that no other line has, got {number} again")
         except ValueError as error:
             problems.add(f"{path}, line {line}: {error}")
             continue
         found[number] = parts[1:]
-    return found, problems.notes(path)
+    return found, (*problems.notes(path), *problems.not_read(path))

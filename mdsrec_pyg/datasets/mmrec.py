@@ -7,13 +7,14 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from mdsrec_pyg.datasets._labels import split_labels
+from mdsrec_pyg.datasets._recognize import naming_other_reader
 from mdsrec_pyg.datasets._toolkits import feature_rows, find_name, numbers, read_mapping, seconds
 from mdsrec_pyg.datasets.dataset import RecommendationDataset
 from mdsrec_pyg.datasets.prepare import prepare
 from mdsrec_pyg.datasets.raw import RawInteractions, RawItems
 from mdsrec_pyg.datasets.reading.arrays import _load
 from mdsrec_pyg.datasets.reading.files import PathLike, find_raw_files
-from mdsrec_pyg.datasets.reading.table import read_table
+from mdsrec_pyg.datasets.reading.table import read_table, unused_columns
 
 __all__ = ["MMRecDataset"]
 
@@ -78,12 +79,12 @@ class MMRecDataset(RecommendationDataset):
         require: Sequence[str] = (),
         keep_cold: bool = False,
     ) -> None:
-        name = find_name(root, name, ".inter")
+        name = find_name(root, name, ".inter", own="MMRecDataset")
         self.raw_file_names = [f"{name}.inter", *features.values(), *MAPPINGS.values()]
         files = {"interactions": f"{name}.inter", **MAPPINGS}
         files |= {f"feature {modality}": file for modality, file in features.items()}
         optional = tuple(kind for kind in files if kind != "interactions")
-        self.raw_paths = find_raw_files(root, files, PAGE, optional=optional)
+        self.raw_paths = find_raw_files(root, files, PAGE, optional=optional, own=("MMRecDataset",))
         raw = self._interactions(keep_split)
         rows, notes = {}, []
         for modality in features:
@@ -122,7 +123,8 @@ class MMRecDataset(RecommendationDataset):
             if kind in self.raw_paths
         }
         required = ["userID", "itemID", *(["x_label"] if keep_split else [])]
-        table = read_table(path, required, ["timestamp"])
+        with naming_other_reader(path, "MMRecDataset"):
+            table = read_table(path, required, ["timestamp"])
         labels = None
         if keep_split:
             labels = split_labels(table, "x_label", LABELS)
@@ -141,4 +143,5 @@ class MMRecDataset(RecommendationDataset):
             ids["items"],
             source=str(path),
             labels=labels,
+            notes=tuple(unused_columns(table)),
         )

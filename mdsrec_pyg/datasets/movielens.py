@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from mdsrec_pyg.datasets._movies import read_movies
+from mdsrec_pyg.datasets._recognize import other_reader
 from mdsrec_pyg.datasets.dataset import RecommendationDataset
 from mdsrec_pyg.datasets.prepare import prepare
 from mdsrec_pyg.datasets.raw import RawInteractions
@@ -100,11 +100,14 @@ class MovieLensDataset(RecommendationDataset):
     an order of watching than of what the site showed, and many share a timestamp.
 
     Example:
-        >>> MovieLensDataset("ml-1m", "1m", min_rating=4).save("data/ml-1m")
+        >>> MovieLensDataset("ml-1m", min_rating=4).save("data/ml-1m")
 
     Args:
         root: Folder with the files, or with a folder ``raw`` or ``ml-...`` that has them.
-        version: Which of the published sets, see the table above.
+        version: Which of the published sets, see the table above. Default: the one whose files are
+            in the folder (``u.data``: ``'100k'``; ``ratings.dat``: ``'1m'`` beside ``users.dat``,
+            ``'10m'`` beside ``tags.dat``; ``ratings.csv``: as the folder is called, else
+            ``'latest-small'``, which is written like all of these).
         min_rating: Ratings below it (of 5) are dropped before anything else; ``None``: none is.
         genres: Whether the text has the genres.
         repeats: What becomes of repeated ratings of a movie by a user: ``'keep'`` all, or only the
@@ -125,7 +128,7 @@ class MovieLensDataset(RecommendationDataset):
     def __init__(
         self,
         root: PathLike,
-        version: str = "latest-small",
+        version: str | None = None,
         *,
         min_rating: float | None = None,
         genres: bool = True,
@@ -136,13 +139,15 @@ class MovieLensDataset(RecommendationDataset):
         on_error: str = "raise",
         name: str | None = None,
     ) -> None:
-        version = version.lower()
+        version = _recognize(Path(root)) if version is None else version.lower()
         if version not in VERSIONS:
             raise ValueError(f"'version' must be one of {', '.join(VERSIONS)} (got {version!r})")
         self.version = version
         given = VERSIONS[version]
         names = {"ratings": given.ratings, "movies": given.movies}
-        self.raw_paths = find_raw_files(root, names, PAGE, folder=given.folder)
+        self.raw_paths = find_raw_files(
+            root, names, PAGE, folder=given.folder, own=("MovieLensDataset",)
+        )
         raw, rating = _read_ratings(self.raw_paths["ratings"], given, on_error)
         if min_rating is not None:
             raw = select(raw, rating >= min_rating, f"rated at least {min_rating:g}")
@@ -170,6 +175,46 @@ class MovieLensDataset(RecommendationDataset):
         return [VERSIONS[self.version].ratings, VERSIONS[self.version].movies]
 
 
+def _recognize(root: Path) -> str:
+    """The version whose files are in a folder, or in one of its folders that we look in.
+
+    Raises:
+        ValueError: There are none, or those of two versions.
+    """
+    if not root.is_dir():
+        raise ValueError(f"'root' must be a folder (got {root})")
+    found: dict[str, Path] = {}
+    for version, given in VERSIONS.items():
+        for place in (root, root / "raw"):
+            for folder in (place / given.folder, place):
+                if (folder / given.ratings).is_file():
+                    found.setdefault(version, folder)
+    named = [
+        version for version, folder in found.items() if folder.name == VERSIONS[version].folder
+    ]
+    if not named:
+        named = [v for v in found if root.resolve().name.lower() == VERSIONS[v].folder.lower()]
+    beside = {"1m": "users.dat", "10m": "tags.dat"}
+    if not named:
+        named = [version for version, name in beside.items() if _has(found.get(version), name)]
+    if not named:
+        named = [version for version in ("100k", "latest-small") if version in found]
+    forms = "u.data (100k), ratings.dat (1m, 10m) or ratings.csv (the others)"
+    if not found:
+        raise ValueError(
+            f"'root' must hold {forms}, itself or in a folder 'raw' or 'ml-...' (got none in "
+            f"{root}); get it from {PAGE}{other_reader(root, 'MovieLensDataset')}"
+        )
+    if len(named) != 1:
+        several = " and ".join(named) or " or ".join(found)
+        raise ValueError(f"'version' must say which MovieLens is meant (got {several} in {root})")
+    return named[0]
+
+
+def _has(folder: Path | None, name: str) -> bool:
+    return folder is not None and (folder / name).is_file()
+
+
 def _read_ratings(
     path: Path, version: Version, on_error: str
 ) -> tuple[RawInteractions, NDArray[np.float32]]:
@@ -180,7 +225,8 @@ def _read_ratings(
     fields = [IntegerId(user), IntegerId(movie), Number(rating, version.least, 5), when]
     ratings: list[NDArray[np.float32]] = []
     for columns in read_rows(path, version.form, fields, problems):
-        users, movies = (columns[name].cast(pa.string()) for name in (user, movie))
-        rows.add(users, movies, to_seconds(columns[time], when))
+        rows.add(columns[user], columns[movie], to_seconds(columns[time], when))
         ratings.append(columns[rating].to_numpy(zero_copy_only=False).astype(np.float32))
-    return rows.finish(path, problems, integers=True), np.concatenate(ratings)
+    return rows.finish(path, integers=True).noted(*problems.notes(path)).told(
+        *problems.not_read(path)
+    ), np.concatenate(ratings)

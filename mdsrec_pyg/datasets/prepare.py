@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from mdsrec_pyg.data.features import ModalFeature
 from mdsrec_pyg.data.interactions import Interactions
 from mdsrec_pyg.data.interactions import k_core as core_mask
-from mdsrec_pyg.datasets._align import Aligned
+from mdsrec_pyg.datasets._align import Aligned, one_type
 from mdsrec_pyg.datasets.dataset import RecommendationDataset
 from mdsrec_pyg.datasets.raw import RawInteractions, RawItems
+from mdsrec_pyg.showing import counted
 
 __all__ = ["prepare"]
 
@@ -40,7 +41,8 @@ def prepare(
     In this order: sorting by user and time, ties in the order of the source; repeated (user, item)
     pairs; items that lack something required; k-core, over and over; new numbers, in the order of
     the source's codes; features, texts and image URLs of the items that are left. The counts after
-    each step are in ``report`` and, for programs, in ``meta['steps']``.
+    each step are in ``report`` and, for programs, in ``meta['steps']``. Where the interactions have
+    integers as item ids and ``items`` text, or the other way round, both become text.
 
     Args:
         raw: The interactions.
@@ -61,7 +63,7 @@ def prepare(
         options: Settings of the reader, for ``meta['options']``.
 
     Returns:
-        The data set. Its ``meta`` has ``source``, ``options``, ``steps`` and ``items``.
+        The data set. Its ``meta`` has ``source``, ``options``, ``steps``, ``notes`` and ``items``.
 
     Raises:
         ValueError: An argument is not as above, nothing is left after a step, or ``items`` are not
@@ -77,6 +79,7 @@ def prepare(
     if require:
         assert items is not None
         found = items if isinstance(items, RawItems) else items(_left(raw))
+        raw, found = one_type(raw, found)
         has = Aligned(found, raw, min_coverage).has(require)
         mask = np.zeros(len(raw.item_ids), bool)
         mask[raw.present_items()] = has
@@ -87,6 +90,8 @@ def prepare(
         raw = raw.select(core_mask(rows, k_core), f"{k_core}-core")
     if found is None and callable(items):
         found = items(_left(raw))
+    if found is not None:
+        raw, found = one_type(raw, found)
     settings = {
         "repeats": repeats,
         "k_core": k_core,
@@ -105,7 +110,7 @@ def _left(raw: RawInteractions) -> NDArray[Any]:
 def _drop_repeats(raw: RawInteractions, repeats: str) -> RawInteractions:
     pairs = pd.Series(raw.user * len(raw.item_ids) + raw.item)
     repeated = pairs.duplicated(keep="last" if repeats == "last" else "first").to_numpy()
-    note = f"{repeated.sum():,} repetitions"
+    note = counted(int(repeated.sum()), "repetition")
     if repeats == "keep":
         return raw.select(np.ones(len(raw), bool), "repeated pairs kept", note)
     return raw.select(~repeated, f"only the {repeats} of repeated pairs", f"{note} dropped")
@@ -128,6 +133,7 @@ def _assemble(
         "items_source": None if aligned is None else aligned.items.source,
         "options": options,
         "steps": [asdict(step) for step in raw.steps],
+        "notes": list(raw.notes),
         "items": notes,
     }
     return RecommendationDataset(
@@ -141,7 +147,7 @@ def _assemble(
         item_text=None if aligned is None else aligned.text(),
         image_urls=None if aligned is None else aligned.image_urls(),
         labels=raw.labels,
-        report=[*map(str, raw.steps), *notes],
+        report=[*map(str, raw.steps), *raw.notes, *notes],
         meta=meta,
     )
 

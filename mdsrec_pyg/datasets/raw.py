@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from mdsrec_pyg.data.given_split import label_ranks
 from mdsrec_pyg.data.interactions import Seconds, _check_ids, _check_seconds
 from mdsrec_pyg.datasets._order import by_user_and_time
+from mdsrec_pyg.showing import counted
 
 __all__ = ["RawFeature", "RawInteractions", "RawItems", "Step"]
 
@@ -38,8 +39,8 @@ class Step:
     def __str__(self) -> str:
         """One sentence for a report."""
         counts = (
-            f"{self.done}: {self.interactions:,} interactions of {self.users:,} users with "
-            f"{self.items:,} items"
+            f"{self.done}: {counted(self.interactions, 'interaction')} of "
+            f"{counted(self.users, 'user')} with {counted(self.items, 'item')}"
         )
         return f"{counts} ({self.note})" if self.note else counts
 
@@ -59,6 +60,7 @@ class RawInteractions:
         steps: What was done so far. Default: one step, ``'read'``.
         labels: The part of the source's own split that each row is in ``[n]``, ``'train'``,
             ``'val'`` or ``'test'``; ``None``: it has none.
+        notes: What else a report should say, such as columns that were not read.
 
     Raises:
         ValueError: There is no row, the arrays differ in length, a code is out of range, a time is
@@ -73,6 +75,7 @@ class RawInteractions:
     source: str
     steps: tuple[Step, ...] = ()
     labels: NDArray[np.str_] | None = None
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Checks the arrays and writes the first step."""
@@ -101,8 +104,8 @@ class RawInteractions:
             before = self.steps[-1]
             raise ValueError(
                 f"{self.source}: expected an interaction to be left after the step '{done}', got "
-                f"none of the {before.interactions:,} interactions of {before.users:,} users with "
-                f"{before.items:,} items before it"
+                f"none of the {counted(before.interactions, 'interaction')} of "
+                f"{counted(before.users, 'user')} with {counted(before.items, 'item')} before it"
             )
         kept = replace(
             self,
@@ -114,10 +117,15 @@ class RawInteractions:
         object.__setattr__(kept, "steps", (*self.steps, kept._step(done, note)))
         return kept
 
-    def noted(self, note: str) -> RawInteractions:
-        """The same with a note at the last step."""
-        last = replace(self.steps[-1], note=note)
+    def noted(self, *notes: str) -> RawInteractions:
+        """The same with more notes at the last step."""
+        last = self.steps[-1]
+        last = replace(last, note="; ".join(note for note in (last.note, *notes) if note))
         return replace(self, steps=(*self.steps[:-1], last))
+
+    def told(self, *notes: str) -> RawInteractions:
+        """The same with more sentences for the report."""
+        return replace(self, notes=(*self.notes, *notes))
 
     def sort(self) -> RawInteractions:
         """By user, then time, rows that tie in the order of the source; the steps stay."""
@@ -198,7 +206,7 @@ class RawItems:
             if values is not None and len(values) != len(self.ids):
                 raise ValueError(
                     f"'{name}' must have one value an item (got {len(values)} for "
-                    f"{len(self.ids)} items)"
+                    f"{counted(len(self.ids), 'item')})"
                 )
         _check_different(self.ids, self.source)
 
@@ -209,5 +217,5 @@ def _check_different(ids: NDArray[Any], source: str) -> None:
         twice = index[index.duplicated()]
         raise ValueError(
             f"{source}: expected ids that all differ, got {twice[0]!r} more than once "
-            f"({len(twice):,} repetitions)"
+            f"({counted(len(twice), 'repetition')})"
         )

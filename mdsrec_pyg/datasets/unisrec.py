@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mdsrec_pyg.data.given_split import SPLIT_LABELS
+from mdsrec_pyg.datasets._recognize import naming_other_reader
 from mdsrec_pyg.datasets._sequences import StepReader, whole_sequences
 from mdsrec_pyg.datasets._toolkits import feature_rows, find_name, largest_catalog
 from mdsrec_pyg.datasets.dataset import RecommendationDataset
@@ -87,12 +88,14 @@ class UniSRecDataset(RecommendationDataset):
     ) -> None:
         if num_features < 1:
             raise ValueError(f"'num_features' must be at least 1 (got {num_features})")
-        name = find_name(root, name, ".train.inter")
+        name = find_name(root, name, ".train.inter", own="UniSRecDataset")
         parts = ["train.inter", "valid.inter", "test.inter"]
         others = ["text", "item2index", "user2index", *features.values()]
         suffixes = {suffix: f"{name}.{suffix}" for suffix in [*parts, *others]}
         self.raw_file_names = list(suffixes.values())
-        self.raw_paths = find_raw_files(root, suffixes, PAGE, optional=tuple(others))
+        self.raw_paths = find_raw_files(
+            root, suffixes, PAGE, optional=tuple(others), own=("UniSRecDataset",)
+        )
         raw = self._interactions([self.raw_paths[part] for part in parts], keep_split)
         rows, notes = {}, []
         for modality, suffix in features.items():
@@ -123,14 +126,16 @@ class UniSRecDataset(RecommendationDataset):
     def _interactions(self, paths: list[Path], keep_split: bool) -> RawInteractions:
         reader = StepReader()
         for path in paths:
-            reader.read(path)
+            with naming_other_reader(path, "UniSRecDataset"):
+                reader.read(path)
         steps, user_tokens, item_tokens = reader.finish()
         user, item, part = whole_sequences(*steps)
         users, user_ids = self._raw_ids("user2index", user, user_tokens, paths[0])
         items, item_ids = self._raw_ids("item2index", item, item_tokens, paths[0])
         labels = np.array(SPLIT_LABELS)[part] if keep_split else None
         source = str(paths[0])
-        return RawInteractions(users, items, None, user_ids, item_ids, source, labels=labels)
+        raw = RawInteractions(users, items, None, user_ids, item_ids, source, labels=labels)
+        return raw.told(*reader.notes)
 
     def _raw_ids(
         self, kind: str, code: NDArray[np.int64], tokens: NDArray[Any], path: Path
@@ -180,7 +185,7 @@ def _read_index(path: Path) -> NDArray[Any]:
     form, problems = Form("\t", ("raw id", "number")), Problems("raise", optional=False)
     for columns in read_rows(path, form, fields, problems):
         raw += columns["raw id"].to_pylist()
-        numbers += columns["number"].to_pylist()
+        numbers += map(int, columns["number"].to_pylist())
     ids = np.full(len(raw), None, object)
     seen: set[str] = set()
     for line, (name, number) in enumerate(zip(raw, numbers, strict=True), 1):

@@ -6,6 +6,8 @@ import hashlib
 import importlib
 import importlib.util
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -95,6 +97,26 @@ def files_version(root: Path, files: list[Path]) -> str:
             f"{os.path.relpath(path, root)}\0{stat.st_size}\0{stat.st_mtime_ns}\0".encode()
         )
     return digest.hexdigest()
+
+
+@contextmanager
+def loading(model: str | os.PathLike[str]) -> Iterator[None]:
+    """Around all that reads a model's files: what their readers raise names the model.
+
+    Raises:
+        ValueError: A file of the model is damaged, or it is none.
+    """
+    try:
+        yield
+    except (ImportError, OSError, MemoryError, torch.OutOfMemoryError):
+        raise
+    # Readers of JSON, tokenizers and tensors raise what they like, mostly without a name.
+    except Exception as error:
+        ours = isinstance(error, ValueError) and not isinstance(error, UnicodeError)
+        if ours and (str(model) in str(error) or str(error).startswith("'")):
+            raise
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+        raise ValueError(f"'model' could not be loaded from {model} ({reason})") from error
 
 
 def load_model(model: str | os.PathLike[str], revision: str | None) -> tuple[Any, bool]:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import csv
 import errno
 import math
 import os
-from collections import Counter
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -17,6 +15,7 @@ from typing import Any
 from tqdm import tqdm
 
 from mdsrec_pyg.datasets.reading.image_files import file_name, find_images
+from mdsrec_pyg.encoders._downloads import Download, Downloads, write_table
 from mdsrec_pyg.encoders._extra import require
 from mdsrec_pyg.encoders._items import read_items
 from mdsrec_pyg.encoders._lock import exclusive
@@ -33,52 +32,6 @@ FOR_ALL = {
     *(errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO),
     *(errno.EMFILE, errno.ENFILE),
 }
-
-# What is said of each status.
-WORDS = {
-    "ok": "downloaded",
-    "present": "there before",
-    "failed": "failed",
-    "no_url": "without a URL",
-    "not_tried": "not tried",
-}
-
-
-@dataclass(frozen=True)
-class Download:
-    """What became of one item's image.
-
-    Attributes:
-        raw_id: The item's raw id.
-        status: ``'ok'``, ``'present'`` (from an earlier call), ``'failed'``, ``'no_url'`` or
-            ``'not_tried'`` (the call was interrupted).
-        bytes: Size of the file.
-        reason: Why it failed.
-    """
-
-    raw_id: Any
-    status: str
-    bytes: int = 0
-    reason: str = ""
-
-
-@dataclass(frozen=True)
-class Downloads:
-    """What became of all items' images, item by item, and the table that says so."""
-
-    rows: tuple[Download, ...]
-    folder: Path
-    table: Path
-
-    def __str__(self) -> str:
-        """Counts by status, and of failures by reason."""
-        count = Counter(row.status for row in self.rows)
-        size = sum(row.bytes for row in self.rows) / 1e6
-        counts = ", ".join(f"{count[key]:,} {word}" for key, word in WORDS.items() if count[key])
-        reasons = Counter(row.reason.partition(":")[0] for row in self.rows if row.reason)
-        lines = [f"{self.folder}: {counts}; {size:,.1f} MB"]
-        lines += [f"  {number:,} x {reason}" for reason, number in reasons.most_common(10)]
-        return "\n".join([*lines, f"  each item: {self.table}"])
 
 
 def download_images(
@@ -158,7 +111,9 @@ def download_images(
     target.mkdir(parents=True, exist_ok=True)
     table = root / f"{column}_download.tsv"
     with exclusive(target / ".lock", f"a download into {target}"):
-        rows = _before(items.raw_ids.tolist(), items.values, find_images(target))
+        repeated: dict[str, str] = {}
+        present = find_images(target, repeated=repeated)
+        rows = _before(items.raw_ids.tolist(), items.values, present, repeated)
         todo = {
             row: str(items.values[row]) for row, d in enumerate(rows) if d.status == "not_tried"
         }
@@ -171,7 +126,7 @@ def download_images(
             with quiet_pillow():
                 _run(job.run())
         finally:  # interrupted, too
-            _write(table, rows)
+            write_table(table, rows)
     downloads = Downloads(tuple(rows), target, table)
     if log is not None:
         log(str(downloads))
@@ -184,16 +139,24 @@ def _check(least: int = 1, **values: float) -> None:
             raise ValueError(f"'{name}' must be at least {least} (got {value})")
 
 
-def _before(raw_ids: list[Any], urls: list[str | None], present: dict[str, Path]) -> list[Download]:
+def _before(
+    raw_ids: list[Any],
+    urls: list[str | None],
+    present: dict[str, Path],
+    repeated: dict[str, str],
+) -> list[Download]:
     """What is known of each item before anything is fetched."""
     rows = []
     for raw_id, url in zip(raw_ids, urls, strict=True):
         try:
-            path = present.get(file_name(raw_id))
+            name = file_name(raw_id)
         except ValueError as error:  # no name for a file
             rows.append(Download(raw_id, "failed", reason=str(error)))
             continue
-        if path is not None:
+        path = present.get(name)
+        if name in repeated:
+            rows.append(Download(raw_id, "failed", reason=f"several images: {repeated[name]}"))
+        elif path is not None:
             rows.append(Download(raw_id, "present", path.stat().st_size))
         elif not url or not url.strip():
             rows.append(Download(raw_id, "no_url"))
@@ -281,15 +244,3 @@ def _run(job: Coroutine[Any, Any, None]) -> None:
     else:  # inside a notebook, whose loop cannot wait for us: a loop of our own in a thread
         with ThreadPoolExecutor(1) as thread:
             thread.submit(asyncio.run, job).result()
-
-
-def _write(path: Path, rows: list[Download]) -> None:
-    with (
-        atomic_write(path) as temporary,
-        temporary.open("w", encoding="utf-8", newline="") as file,
-    ):
-        table = csv.writer(file, delimiter="\t", lineterminator="\n")
-        table.writerow(["raw_id", "status", "bytes", "reason"])
-        for row in rows:
-            reason = " ".join(row.reason.split())
-            table.writerow([row.raw_id, row.status, row.bytes, reason])

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mdsrec_pyg.datasets.reading.image_files import find_images, images_of
+from mdsrec_pyg.datasets.reading.image_files import find_images, images_of, of_item
 from mdsrec_pyg.encoders._blocks import Encoding, Source, encode_source
 from mdsrec_pyg.encoders._extra import files_version
 from mdsrec_pyg.encoders._items import Items, read_items
@@ -144,8 +144,12 @@ def encode_images(
         if value < 1:
             raise ValueError(f"'{option}' must be at least 1 (got {value})")
     items = read_items(folder, None if name in ("raw_id", "item") else name)
-    paths, unused = _paths(items, images, name)
+    repeated: dict[str, str] = {}
+    paths, unused = _paths(items, images, name, repeated)
     files, reasons = _image_files(paths, _root(images))
+    for row, raw_id in enumerate(_ids(items, name) if repeated else ()):
+        if (several := of_item(repeated, raw_id)) is not None:
+            reasons[row] = f"several images: {several}"
     encoder = _encoder(ImageEncoder, model, options)
     listing = [f"{row}\0{path}" for row, path in files.items()]
     version = files_version(Path(folder), list(files.values()))
@@ -209,16 +213,24 @@ def _image_files(
     return files, reasons
 
 
+def _ids(items: Items, name: str) -> list[str]:
+    """What the image of each item is called after."""
+    return [str(raw_id) for raw_id in (range(len(items)) if name == "item" else items.raw_ids)]
+
+
 def _paths(
-    items: Items, images: str | os.PathLike[str] | Mapping[str, Path], name: str
+    items: Items,
+    images: str | os.PathLike[str] | Mapping[str, Path],
+    name: str,
+    repeated: dict[str, str],
 ) -> tuple[Sequence[Path | None], str]:
     """The image file of each item, and how many images belong to none."""
     if name not in ("raw_id", "item"):
         if isinstance(images, Mapping) or not Path(images).is_dir():
             raise ValueError(f"'images' must be a folder with name={name!r} (got {images})")
         return [Path(images, value) if value else None for value in items.values], ""
-    found = images if isinstance(images, Mapping) else find_images(images)
-    ids = [str(raw_id) for raw_id in (range(len(items)) if name == "item" else items.raw_ids)]
+    found = images if isinstance(images, Mapping) else find_images(images, repeated=repeated)
+    ids = _ids(items, name)
     paths = images_of(found, ids)
     if not any(paths):
         given = f"{len(found):,} images, such as {next(iter(found))!r}" if found else "none"

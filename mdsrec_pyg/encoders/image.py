@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mdsrec_pyg.encoders._extra import choose_device, choose_dtype, local_folder
+from mdsrec_pyg.encoders._extra import choose_device, choose_dtype, loading, local_folder
 from mdsrec_pyg.encoders._image_models import TimmModel, TransformersModel
 from mdsrec_pyg.encoders.images import open_image
 
@@ -71,18 +71,21 @@ class ImageEncoder:
         self.model_name = str(model)
         self.device = choose_device(device)
         self.dtype = choose_dtype(dtype, self.device)
-        self.library = library or _library(model)
+        with loading(model):
+            self.library = library or _library(model)
         self.checkpoint = None if checkpoint is None else os.fspath(checkpoint)
         self.revision = revision
         self.model: TransformersModel | TimmModel
         if self.library == "timm":
             if revision is not None:
                 raise ValueError(f"'revision' is of no use with timm (got {revision!r})")
-            self.model = TimmModel(model, self.checkpoint)
+            with loading(model if checkpoint is None else checkpoint):
+                self.model = TimmModel(model, self.checkpoint)
         else:
             if checkpoint is not None:
                 raise ValueError(f"'checkpoint' is of use with timm only (got {checkpoint})")
-            self.model = TransformersModel(model, revision)
+            with loading(model):
+                self.model = TransformersModel(model, revision)
         self.model.module.to(self.device, self.dtype).eval()
 
     def __repr__(self) -> str:

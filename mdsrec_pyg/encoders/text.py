@@ -14,6 +14,7 @@ from mdsrec_pyg.encoders._extra import (
     choose_device,
     choose_dtype,
     load_model,
+    loading,
     local_folder,
     model_version,
     pooled,
@@ -80,26 +81,29 @@ class TextEncoder:
         self.dtype = choose_dtype(dtype, self.device)
         self.prompt = prompt
         self.revision = revision
-        self.library = library or _library(model, revision)
         self.model: Any
         self.tokenizer: Any = None
+        with loading(model):
+            self.library = library or _library(model, revision)
+            self.max_length, config = self._load(model, max_length)
+        self.model.to(self.device, self.dtype).eval()
+        self._version = model_version(model, config)
+
+    def _load(self, model: str | os.PathLike[str], max_length: int | None) -> tuple[int, Any]:
+        """Loads model and tokenizer; the most tokens that they read, and the configuration."""
         if self.library == "sentence_transformers":
             module = require("sentence_transformers")
             self.model = module.SentenceTransformer(
-                self.model_name, device=str(self.device), revision=revision
+                self.model_name, device=str(self.device), revision=self.revision
             )
             if max_length is not None:
                 self.model.max_seq_length = max_length
-            self.max_length = self.model.max_seq_length
-            config = getattr(self.model[0], "config", None)
-        else:
-            module = require("transformers", "AutoTokenizer")
-            self.tokenizer = module.AutoTokenizer.from_pretrained(model, revision=revision)
-            self.model, _ = load_model(model, revision)
-            config = self.model.config
-            self.max_length = max_length or _max_length(self.tokenizer, config)
-        self.model.to(self.device, self.dtype).eval()
-        self._version = model_version(model, config)
+            return self.model.max_seq_length, getattr(self.model[0], "config", None)
+        module = require("transformers", "AutoTokenizer")
+        self.tokenizer = module.AutoTokenizer.from_pretrained(model, revision=self.revision)
+        self.model, _ = load_model(model, self.revision)
+        config = self.model.config
+        return max_length or _max_length(self.tokenizer, config), config
 
     def __repr__(self) -> str:
         """Model and settings."""

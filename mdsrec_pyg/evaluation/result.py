@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from mdsrec_pyg.evaluation.metrics import ranking_metrics
 from mdsrec_pyg.io import atomic_write
+from mdsrec_pyg.showing import counted
 
 __all__ = ["Evaluation", "save_ranks"]
 
@@ -114,7 +115,7 @@ class Evaluation:
         if self.tied:
             text += f", {self.tied:.1%} with the timestamp of their history"
         if self.num_left_out:
-            text += f"; {self.num_left_out:,} users without a history left out"
+            text += f"; {counted(self.num_left_out, 'user')} without a history left out"
         table = pd.DataFrame([self.metrics, self.metrics_masked], index=["kept", "masked"])
         text += "\n" + _shown(table.rename_axis("seen items"))
         if self.cold.any():
@@ -156,4 +157,4 @@ def save_ranks(
         }
     )
     with atomic_write(path) as temporary:
-        table.to_parquet(temporary, index=False)
+        table.to_parquet(temporary, index=False, write_page_checksum=True)

@@ -15,8 +15,8 @@ from torch import Tensor
 #: K, where nothing else is said.
 NUM_CENTERS = 32
 
-# Items labeled at once: 64 MB of 512 features.
-_BLOCK = 2**15
+# Items labeled at once, and numbers of their features: at most 64 MB.
+_BLOCK, _NUMBERS = 2**15, 2**24
 _MAX_ITEMS = 50_000
 
 # Features between 2^-20 and 2^20 have squares, and sums of these, well inside float32.
@@ -125,7 +125,7 @@ class InterestCenters:
         centers = torch.from_numpy(kmeans.cluster_centers_).float()
         self._keep(torch.from_numpy(_scaled(centers.numpy(), -exponent)), len(x))
         middle, directions = centers.mean(0), self.directions()
-        for block in present.cpu().nonzero()[:, 0].split(_BLOCK):
+        for block in _blocks(present, x):
             values = _scaled(_floats(x[block.to(x.device)]), exponent)
             self.labels_[block] = torch.from_numpy(kmeans.predict(values)).long()
             away = F.normalize(torch.from_numpy(values) - middle, dim=-1)
@@ -147,7 +147,7 @@ class InterestCenters:
         assert centers is not None
         self._keep(torch.from_numpy(_scaled(centers.cpu().numpy(), -exponent)), len(x))
         middle, directions = centers.mean(0), self.directions().to(device)
-        for block in present.cpu().nonzero()[:, 0].split(_BLOCK):
+        for block in _blocks(present, x):
             values = torch.from_numpy(_scaled(_floats(x[block.to(x.device)]), exponent)).to(device)
             self.labels_[block] = torch.cdist(values, centers).argmin(1).cpu()
             away = F.normalize(values - middle, dim=-1)
@@ -205,12 +205,17 @@ def lloyd(x: Tensor, centers: Tensor, rounds: int = 300) -> tuple[Tensor, float]
     return centers + middle, float(inertia)
 
 
+def _blocks(present: Tensor, x: Tensor) -> tuple[Tensor, ...]:
+    """Items that have the modality, some at a time."""
+    return present.cpu().nonzero()[:, 0].split(min(_BLOCK, max(1, _NUMBERS // x.size(1))))
+
+
 def _exponent(x: NDArray[np.float32]) -> int:
     """The power of two that brings numbers to about 1 where float32 could not hold their squares.
 
     0 where it can, and where all are zero.
     """
-    largest = float(np.abs(x).max())
+    largest = max(float(x.max()), -float(x.min()))
     if largest == 0 or 2.0**-_ORDINARY < largest < 2.0**_ORDINARY:
         return 0
     return -math.frexp(largest)[1]

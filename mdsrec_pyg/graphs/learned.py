@@ -16,6 +16,7 @@ from mdsrec_pyg.graphs.config import RidgeConfig
 from mdsrec_pyg.graphs.local_ridge import local_ridge_graph
 from mdsrec_pyg.graphs.neighbors import UnitRows, as_unit, with_features
 from mdsrec_pyg.graphs.ridge import ridge_graph, ridge_memory, ridge_precision
+from mdsrec_pyg.showing import counted
 
 __all__ = ["learned_graph"]
 
@@ -75,7 +76,7 @@ def learned_graph(
             f"(got {type(interactions).__name__})"
         )
     chosen = configure(RidgeConfig(), config, **options)
-    what = f"the ridge over {interactions.num_items:,} items"
+    what = f"the ridge over {counted(interactions.num_items, 'item')}"
     instead = f"each target over its {chosen.num_candidates} best candidates"
     needed = ridge_memory(interactions.num_items)
     exact = exact_fits(needed, chosen.memory_limit, what, instead)

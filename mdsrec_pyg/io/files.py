@@ -46,12 +46,13 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
             f"'path' must not be a link to nothing (got {path}, a link to {os.readlink(path)})"
         )
     with named_errors(path):
-        temporary, descriptor = _begin(path)
+        mode = path.stat().st_mode & 0o777 if path.exists() else None
+        temporary, descriptor = _begin(path, 0o666 if mode is None else mode | 0o600)
         try:
             yield temporary
-            # The file gets the permissions that a plain open() would have given it.
-            temporary.chmod(path.stat().st_mode & 0o777 if path.exists() else 0o666 & ~umask())
             flush(temporary)
+            if mode is not None:
+                temporary.chmod(mode)
             os.replace(temporary, path)
             flush_folder(path.parent)
         finally:
@@ -59,13 +60,13 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
             os.close(descriptor)
 
 
-def _begin(path: Path) -> tuple[Path, int]:
+def _begin(path: Path, mode: int) -> tuple[Path, int]:
     """An empty file beside ``path``, and the open file whose lock says that its writer lives."""
     temporary = path.with_name(f"{UNFINISHED}{path.name}")
     remove_dead(temporary)
     while True:
         with suppress(FileExistsError):  # another process writes the same file
-            descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+            descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL, mode)
             lock(descriptor, temporary)
             if is_at(descriptor, temporary):
                 return temporary, descriptor
@@ -149,10 +150,3 @@ def read_json(path: str | os.PathLike[str], kind: type[Any], what: str) -> Any:
     if not isinstance(content, kind):
         raise ValueError(f"{path}: expected {what} (got {str(content)[:80]!r})")
     return content
-
-
-def umask() -> int:
-    """The permissions that new files do not get."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from mdsrec_pyg.io.files import flush, flush_folder, named_errors, umask
+from mdsrec_pyg.io.files import flush, flush_folder, named_errors
 from mdsrec_pyg.io.locks import UNFINISHED, check_folder, claim, is_at, lock, remove_dead
 
 # A finished folder inside of the one whose files it replaces.
@@ -66,7 +66,6 @@ def _put(temporary: Path, folder: Path, key: str) -> None:
         os.replace(temporary, commit)
         _finish(commit)
     else:
-        temporary.chmod(0o777 & ~umask())
         os.replace(temporary, folder)
         flush_folder(folder.parent)
 
@@ -77,7 +76,7 @@ def _begin(place: Path, name: str) -> tuple[Path, int | None]:
     remove_dead(temporary)
     while True:
         with suppress(FileExistsError):  # another process writes the same folder
-            temporary.mkdir(mode=0o700)
+            temporary.mkdir()
             try:
                 descriptor = os.open(temporary, os.O_RDONLY)
                 lock(descriptor, temporary)

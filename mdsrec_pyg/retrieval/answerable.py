@@ -14,6 +14,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from mdsrec_pyg.retrieval.histories import Histories, show
+from mdsrec_pyg.showing import counted
 
 __all__ = ["Request", "answerable", "check_item_counts"]
 
@@ -153,13 +154,14 @@ def warn_of(skipped: Sequence[dict[str, Any]], popular: Sequence[Any]) -> None:
         named = "; ".join(part["reason"] for part in skipped[:MOST_NAMED])
         more = "" if len(skipped) <= MOST_NAMED else f"; and {len(skipped) - MOST_NAMED:,} more"
         warnings.warn(
-            f"skipped {len(skipped):,} users: {named}{more}", stacklevel=_level_of_caller()
+            f"skipped {counted(len(skipped), 'user')}: {named}{more}", stacklevel=_level_of_caller()
         )
     if popular:
         names = ", ".join(map(repr, popular[:MOST_NAMED]))
         more = "" if len(popular) <= MOST_NAMED else ", ..."
         warnings.warn(
-            f"{len(popular):,} users without a history got the most popular items: {names}{more}",
+            f"{counted(len(popular), 'user')} without a history got the most popular items: "
+            f"{names}{more}",
             stacklevel=_level_of_caller(),
         )
 

@@ -9,9 +9,14 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from mdsrec_pyg.datasets.dataset import RecommendationDataset
+from mdsrec_pyg.datasets.reading.compressed import plain_suffix
+from mdsrec_pyg.datasets.reading.delimited import Delimited
+from mdsrec_pyg.datasets.reading.table import identifiers, read_table, unused_columns
+from mdsrec_pyg.datasets.reading.times import timestamps
 from mdsrec_pyg.io import atomic_write
 from mdsrec_pyg.showing import sheet_cell, showable
 
@@ -48,37 +53,39 @@ def user_histories(dataset: RecommendationDataset, users: Sequence[str]) -> dict
 def read_history_file(path: str | PathLike[str]) -> pd.DataFrame:
     """A table of histories: ``user`` and ``item`` as the text that stands there.
 
+    It is read as a data set is: no id is taken for a number or for nothing, and a time that cannot
+    be read is an error, not another order.
+
     Args:
-        path: ``.parquet``, ``.csv``, or tab-separated text, with the columns ``user``, ``item`` and
-            perhaps ``timestamp`` (numbers); without it the order of the rows counts.
+        path: ``.parquet``, ``.csv``, or else tab-separated text, with the columns
+            ``user``, ``item`` and perhaps ``timestamp``: seconds since 1970, or ISO dates or
+            date-times; without it the order of the rows counts. Values of text files may stand in
+            double quotes, and the files may be compressed (gzip, bzip2, xz, zstd, zip).
+
+    Returns:
+        Columns ``user`` and ``item``, text, and ``timestamp``, seconds, if the file has one.
 
     Raises:
-        ValueError: There is no such file, it is no table, or it lacks a column.
+        ValueError: There is no such file, it is no table, it lacks a column, an id is empty or a
+            time is none; the message has the line.
     """
     path = Path(path)
     if not path.is_file():
         raise ValueError(f"'path' must be a file of histories (got {path})")
-    ids = {"user": str, "item": str}
-    try:
-        if path.suffix == ".parquet":
-            table = pd.read_parquet(path)
-        else:
-            # "007" stays "007", and an item that is called "NA" is no missing value.
-            table = pd.read_csv(
-                path,
-                sep="," if path.suffix == ".csv" else "\t",
-                dtype=ids,
-                keep_default_na=False,
-                na_values={"timestamp": [""]},
-            )
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError, OSError) as error:
-        raise ValueError(f"{path} must be a table of histories: {error}") from error
-    for column in ids:
-        if column not in table:
-            raise ValueError(f"{path} must have a column {column!r} (got {list(table)})")
-    if "timestamp" in table and not pd.api.types.is_numeric_dtype(table["timestamp"]):
-        raise ValueError(f"{path}: column 'timestamp' must hold numbers (got other text)")
-    return table.astype(ids)
+    if plain_suffix(path) in (".jsonl", ".json"):
+        raise ValueError(f"'path' must be .parquet, .csv or tab-separated text (got {path})")
+    form = Delimited("," if plain_suffix(path) == ".csv" else "\t", quotes=True)
+    table = read_table(path, ["user", "item"], ["timestamp"], form=form)
+    columns: dict[str, Any] = {}
+    for column in ("user", "item"):
+        number, ids = identifiers(table, column, text_as_integers=False)
+        columns[column] = np.array([str(raw) for raw in ids.tolist()], object)[number]
+    seconds = timestamps(table, "timestamp")
+    if seconds is not None:
+        columns["timestamp"] = seconds
+    for note in unused_columns(table):
+        warnings.warn(note, stacklevel=2)
+    return pd.DataFrame(columns)
 
 
 def explain_row(row: Mapping[Any, Any]) -> str:

@@ -14,6 +14,9 @@ from torch import Tensor
 
 from mdsrec_pyg.data.sequences import SequenceBatch, pack
 from mdsrec_pyg.data.splits import EvaluationSplit
+from mdsrec_pyg.datasets._order import by_user_and_time
+from mdsrec_pyg.datasets.reading.frames import ids_of, seconds_of
+from mdsrec_pyg.retrieval.lookup import look_up
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,7 +115,7 @@ def read_histories(
             else _from_sequences(histories)
         )
         catalog = pd.RangeIndex(num_items) if raw is None else raw
-        item = catalog.get_indexer(given).astype(np.int64)
+        item = look_up(given, catalog)
         known = np.full(len(users), -1)
     if len(users) == 0:
         raise ValueError("'histories' must hold at least one user (got none)")
@@ -131,25 +134,19 @@ def _check_names(users: pd.Index) -> None:
     if pd.api.types.is_numeric_dtype(users.dtype):
         return
     for row, user in enumerate(users):
-        if isinstance(user, str) and not user.strip():
+        if isinstance(user, str) and not user:  # a blank is a name, as in a data set
             raise ValueError(f"'histories' must name every user (got {user!r} at position {row})")
 
 
 def _from_table(table: pd.DataFrame) -> tuple[pd.Index, NDArray[np.int64], pd.Index]:
-    for column in ("user", "item"):
-        if column not in table:
-            raise ValueError(f"'histories' must have a column {column!r} (got {list(table)})")
-    used = table[[column for column in ("user", "item", "timestamp") if column in table]]
-    missing = used.isna().to_numpy()
-    if missing.any():
-        row, place = (int(i) for i in np.argwhere(missing)[0])
-        raise ValueError(f"'histories' has no {list(used)[place]!r} in row {row}")
-    code, users = pd.factorize(used["user"])
-    order = used.assign(user=code).sort_values(
-        ["user", *used.columns[2:]], kind="stable", ignore_index=False
-    )
-    ptr = np.append(0, np.cumsum(np.bincount(code, minlength=len(users))))
-    return plain_index(users), ptr, plain_index(order["item"])
+    code, users = ids_of(table, "histories", "user")
+    item, items = ids_of(table, "histories", "item")
+    # In the order of their first row, as the rows of a mapping are.
+    rank, first = pd.factorize(code)
+    time = seconds_of(table, "histories", "timestamp") if "timestamp" in table else None
+    order = by_user_and_time(rank.astype(np.int64), time)
+    ptr = np.append(0, np.cumsum(np.bincount(rank, minlength=len(first))))
+    return plain_index(users[first]), ptr, plain_index(items[item[order]])
 
 
 def _from_sequences(histories: Any) -> tuple[pd.Index, NDArray[np.int64], pd.Index]:
@@ -164,7 +161,9 @@ def _from_sequences(histories: Any) -> tuple[pd.Index, NDArray[np.int64], pd.Ind
     sequences = [_sequence(user, sequence) for user, sequence in histories.items()]
     ptr = np.append(0, np.cumsum([len(sequence) for sequence in sequences], dtype=np.int64))
     items = list(chain.from_iterable(sequences))
-    return plain_index(list(histories.keys())), ptr, plain_index(items)
+    # Without a type of its own, pandas would make floats of 7 and a missing item.
+    given = pd.Index(items, dtype=object, tupleize_cols=False)
+    return plain_index(list(histories.keys())), ptr, given
 
 
 def _sequence(user: Any, sequence: Any) -> Any:

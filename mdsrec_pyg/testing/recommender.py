@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from mdsrec_pyg.data import SequenceBatch
 from mdsrec_pyg.nn import Recommender
+from mdsrec_pyg.nn.mode import scoring_copy
 from mdsrec_pyg.testing.data import SmallData, small_data
 
 __all__ = ["RecommenderTests"]
@@ -131,6 +132,18 @@ class RecommenderTests:
         scores = self.scores(model, batch)
         assert torch.equal(scores, self.scores(copy.deepcopy(model), batch))
         assert torch.equal(scores, self.scores(pickle.loads(pickle.dumps(model)), batch))
+
+    def test_what_serves_is_a_copy(self, model: Any, batch: SequenceBatch) -> None:
+        """In evaluation mode, whatever the model is in, with the weights of its making."""
+        scores = self.scores(model, batch)
+        model.train()
+        serving: Any = scoring_copy(model, own_weights=True)
+        assert torch.equal(scores, self.scores(serving, batch))
+        assert all(module.training for module in model.modules())
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.mul_(2)
+        assert torch.equal(scores, self.scores(serving, batch))
 
     def test_everything_moves(self, model: Any) -> None:
         """No tensor stands outside of parameters and buffers, where ``to`` does not see it."""

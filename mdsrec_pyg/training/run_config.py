@@ -139,9 +139,7 @@ def synthetic_settings(preset: str = "best") -> tuple[Preset, TrainerConfig]:
     """
     base = PRESETS[preset]
     relations = base.relations and base.relations.replace(l2=300.0, feature_weight=30.0)
-    model = base.model.replace(add_id=False, add_features=False)
-    if model.history_bias or relations is not None:  # the scalars that it is the step of
-        model = model.replace(bias_lr=0.2)
+    model = base.model.replace(add_id=False, add_features=False, bias_lr=0.2)
     form = base.replace(num_centers=64, relations=relations, model=model)
     return form, TrainerConfig(lr=3e-3, patience=5)
 

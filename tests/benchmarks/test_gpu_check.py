@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 
-from benchmarks import gpu_check, gpu_parts
+from benchmarks import gpu_check, gpu_parts, gpu_tests
 from benchmarks.gpu_rows import Row, figure, judged
 
 pytestmark = pytest.mark.filterwarnings("ignore:Sparse")
@@ -96,20 +96,32 @@ def test_a_part_that_fails_or_hangs_costs_only_itself(
     assert "loss did not come to its end: out of memory" in printed
 
 
-def test_the_tests_that_failed_are_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    said = "FAILED tests/a.py::test_a - off by one\n1 failed, 3 passed, 2 skipped, 1 error in 4.2s"
+@pytest.mark.parametrize("whole", [True, False])
+def test_the_tests_that_failed_are_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, whole: bool
+) -> None:
     ran: list[list[str]] = []
 
-    def run(words: list[str], **options: Any) -> Any:
+    def run(words: list[str], **options: Any) -> None:
         ran.append(words)
-        return subprocess.CompletedProcess(words, 1, said)
+        options["stdout"].write(
+            "tests/a.py::test_a[1-two words] FAILED [ 20%]\n"
+            "[gw0] [ 40%] PASSED tests/a.py::test_b\n"
+            "tests/a.py::test_c SKIPPED (needs more) [ 60%]\ntests/a.py::test_d ERROR [ 80%]\n"
+            "FAILED tests/a.py::test_a[1-two words] - off by one\n"
+        )
+        if not whole:
+            raise subprocess.TimeoutExpired(words, 1)
 
-    monkeypatch.setattr(gpu_parts.subprocess, "run", run)
+    monkeypatch.setattr(gpu_tests.subprocess, "run", run)
     rows = rows_of("tests", tmp_path / "rows.jsonl")
-    assert [row["value"] for row in rows] == [3, 2, None]
+    assert [row["value"] for row in rows[:2]] == [1, 2]
     assert rows[1]["goal"] == 0
-    assert rows[2]["what"] == "FAILED tests/a.py::test_a"
-    assert ran[0][ran[0].index("-m", 3) + 1] == "gpu"
+    said = [row["what"] for row in rows[2:]]
+    named = ["failed: tests/a.py::test_a[1-two words]", "failed: tests/a.py::test_d"]
+    late = ["tests that need a GPU: not all of them ran in time"]
+    assert said == (named if whole else late + named)
+    assert ran[0][ran[0].index("-m", 5) + 1] == "gpu"
 
 
 def test_no_time_left(tmp_path: Path) -> None:

@@ -224,7 +224,11 @@ def test_a_yaml_file_gives_options(call: Any, tmp_path: Path) -> None:
         (["prepare", "movielens", "nowhere"], 2, "out"),
         (["encode", "x"], 2, "nothing to do"),
         (["evaluate", "nowhere"], 1, "nowhere holds no run"),
-        (["recommend", "nowhere"], 2, "give one of --history, --histories and --user (got none)"),
+        (
+            ["recommend", "nowhere"],
+            2,
+            "give one of --history, --item, --histories and --user (got none)",
+        ),
         (["recommend", "x", "--history", "a", "--user", "b"], 2, "--history and --user"),
         (["recommend", "x", "--history", "a", "--data", "b"], 2, "--data has no effect without"),
         (["bench", "--repeats", "0"], 1, "--repeats must be at least 1 (got 0)"),

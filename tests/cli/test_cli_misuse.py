@@ -65,6 +65,12 @@ def test_misuse(call: Any, place: Path, words: str, said: str) -> None:
     assert sorted(place.rglob("*")) == before
 
 
+def test_what_comes_next_without_features(call: Any, place: Path) -> None:
+    done = call("inspect", "ids", "--out", "seen")
+    assert done.code == 0
+    assert done.out.endswith("Next:\n  mdsrec encode ids --text MODEL\n  mdsrec train --data ids\n")
+
+
 def test_a_configuration_that_is_no_text(call: Any, place: Path) -> None:
     done = call("train", "--config", place / "file")
     assert (done.code, done.out) == (2, "")
@@ -105,3 +111,19 @@ def test_words_that_are_commands_are_shown(call: Any) -> None:
         done = call(*words)
         assert done.code in (1, 2)
         assert not {"\x1b", "\x9b"} & set(done.err + done.out)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["modilities: [image]\n", "trainer:\n  epochs: NaN\n", "seed: {\n", "seed: \b\n", "- a\n"],
+)
+def test_a_mistake_in_a_configuration_names_the_file(call: Any, tmp_path: Path, text: str) -> None:
+    path = tmp_path / "run.yaml"
+    path.write_text(text)
+    for words in (("--config", path), (f"--config={path}",)):
+        done = call("train", *words)
+        assert done.code == 2
+        assert done.err.count(str(path)) == 1, done.err
+        assert len(done.err.splitlines()) == 2
+    done = call("train", "--sead", 3)
+    assert "--config" not in done.err

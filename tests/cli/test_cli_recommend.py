@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from mdsrec_pyg import FolderDataset, SyntheticDataset, leave_last_out
+from mdsrec_pyg.retrieval import user_histories
 
 
 def test_recommend_agrees_with_the_ranks(call: Any, trained: Path, shop: Path) -> None:
@@ -133,6 +134,44 @@ def test_settings_that_are_none(call: Any, tmp_path: Path) -> None:
     assert "settings.json: expected the settings of a run" in done.err
 
 
+@pytest.mark.parametrize("name", ["a,b", " x", "TRUE", "1e5", "null", "0108775018", '"q"'])
+def test_an_item_of_any_name_is_looked_up_as_it_is(
+    call: Any, shop: Path, tmp_path: Path, name: str
+) -> None:
+    dataset = FolderDataset(shop)
+    dataset.item_ids[3], dataset.item_ids[4] = name, name.lstrip("0") + "."
+    dataset.save(tmp_path / "named")
+    words = ("--num-centers", 4, "--model.channels", 8, "--trainer.epochs", 1, "--json")
+    assert call("train", "--data", "named", "--directory", "run", *words).code == 0
+    user = next(
+        str(dataset.user_ids[x])
+        for x in range(dataset.num_users)
+        if 3 in dataset.interactions.item_id[dataset.interactions.user_id == x]
+    )
+    want = json.loads(call("recommend", "run", "--user", user, "--keep-seen", "--json").out)
+    history = user_histories(FolderDataset(tmp_path / "named"), [user])[user]
+    assert name in history
+    found = json.loads(call("recommend", "run", "--item", *history, "--keep-seen", "--json").out)
+    assert found[0]["items"] == want[0]["items"]
+    table = pd.DataFrame({"user": "u", "item": history})
+    for file in ("h.csv", "h.tsv", "h.parquet"):
+        if file == "h.parquet":
+            table.to_parquet(file)
+        else:
+            table.to_csv(file, sep="," if file == "h.csv" else "\t", index=False)
+        done = call("recommend", "run", "--histories", file, "--keep-seen", "--json")
+        assert json.loads(done.out)[0]["items"] == want[0]["items"]
+
+
+def test_a_configuration_that_is_no_text(call: Any, tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_bytes(b"seed: 1 # \xff\n")
+    for words in (("--config", "c.yaml"), ("--config=c.yaml",)):
+        done = call("train", *words)
+        assert done.code == 2
+        assert "error: --config must be a file in UTF-8 (got c.yaml: " in done.err
+        assert "Traceback" not in done.err
+
+
 def test_users_who_cannot_be_answered_are_skipped_and_named(call: Any, trained: Path) -> None:
     rows = [("a", "003"), ("b", "gone"), ("c", "004")]
     pd.DataFrame(rows, columns=["user", "item"]).to_csv("h.tsv", sep="\t", index=False)
@@ -140,11 +179,18 @@ def test_users_who_cannot_be_answered_are_skipped_and_named(call: Any, trained: 
     done = call(*options)
     assert done.code == 1
     assert "got 'gone' as item 0 of user 'b' (position 1)" in done.err
-    with pytest.warns(UserWarning, match=r"skipped 1 users: .* of user 'b' \(position 1\)") as said:
+    assert done.err.startswith("error: h.tsv: 'histories' must hold items among 'item_ids'")
+    with pytest.warns(UserWarning, match=r"skipped 1 user: .* of user 'b' \(position 1\)") as said:
         done = call(*options, "--on-error", "skip")
     assert (done.code, len(said)) == (0, 1)
     assert [line for line in done.out.splitlines() if line in "abc" and line] == ["a", "c"]
-    with pytest.warns(UserWarning, match="skipped 1 users"):
+    many = pd.DataFrame({"user": [f"u{n}" for n in range(7)], "item": ["003"] + ["gone"] * 6})
+    many.to_csv("many.tsv", sep="\t", index=False)
+    with pytest.warns(UserWarning, match="skipped 6 users: .*; and 1 more"):
+        done = call("recommend", trained, "--histories", "many.tsv", "--on-error", "skip")
+    assert "skipped: " in done.err
+    assert "user 'u6' (position 6)" in done.err
+    with pytest.warns(UserWarning, match="skipped 1 user"):
         users = json.loads(call(*options, "--on-error", "skip", "--json").out)
     assert [user["user"] for user in users] == ["a", "c", "b"]
     assert "'gone'" in users[2]["reason"]
@@ -154,7 +200,7 @@ def test_no_history_gets_what_is_popular(call: Any, trained: Path, shop: Path) -
     done = call("recommend", trained, "--history", "")
     assert "(user 'new user' (position 0) has none)" in done.err
     options = ("--history", "", "-k", 3, "--empty", "popularity", "--data", shop)
-    with pytest.warns(UserWarning, match="1 users without a history got the most popular items"):
+    with pytest.warns(UserWarning, match="1 user without a history got the most popular items"):
         done = call("recommend", trained, *options, "--json")
     items = json.loads(done.out)[0]["items"]
     counts = leave_last_out(FolderDataset(shop).interactions).train.item_counts()

@@ -59,7 +59,7 @@ def test_leave_last_out(time):
 
 def test_leave_last_out_drops_short_users_and_says_so():
     x = Interactions.from_arrays([0, 0, 0, 1, 1, 3, 3, 3, 3], np.arange(9), num_users=5)
-    with pytest.warns(UserWarning, match="1 users with fewer than 3 interactions left out"):
+    with pytest.warns(UserWarning, match="1 user with fewer than 3 interactions left out"):
         split = leave_last_out(x)
     assert queries(split.test) == [(0, [0, 1], 2, False), (3, [5, 6, 7], 8, False)]
     assert split.train.item_id.tolist() == [0, 5, 6]

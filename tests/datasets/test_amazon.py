@@ -140,7 +140,7 @@ def test_image_features(tmp_path):
     image = dataset.features["image"]
     assert image.mask.tolist() == [True, True, False]
     assert image.x[:2].numpy().tolist() == [features(0).tolist(), features(1).tolist()]
-    assert "2 of 3 items have image; 1 rows of other items ignored" in dataset.report
+    assert "2 of 3 items have image; 1 row of other items ignored" in dataset.report
     some = AmazonReviewsDataset(root, "Home", "2014", k_core=None, require=["image"])
     assert some.item_ids.tolist() == ITEMS[:2]
     elsewhere = tmp_path / "elsewhere.b"

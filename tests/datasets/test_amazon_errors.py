@@ -1,9 +1,11 @@
 import gzip
 import json
 
+import numpy as np
 import pytest
 
 from mdsrec_pyg.datasets import AmazonReviewsDataset
+from mdsrec_pyg.datasets._amazon_items import ITEM_FIELDS, read_metadata
 from mdsrec_pyg.datasets.reading import lines
 
 from .amazon_files import (
@@ -109,7 +111,7 @@ def test_a_review_that_cannot_be_used(tmp_path, generation):
         dataset = read(root, generation, on_error="skip", repeats="keep")
         assert len(dataset.interactions) == len(PAIRS)
         note = dataset.meta["steps"][0]["note"]
-        assert note.startswith(f"{path.name}: 1 records skipped, such as: {path}, line 3: ")
+        assert note.startswith(f"{path.name}: 1 record skipped, such as: {path}, line 3: ")
         assert note in dataset.report[0]
 
 
@@ -147,7 +149,7 @@ def test_cut_off_and_damaged_gzip(tmp_path, generation, kind):
         read(root, generation)
     dataset = read(root, generation, on_error="skip", min_coverage=0.3)
     assert len(dataset.interactions) == len(PAIRS) - 1  # only the checksum is wrong
-    assert any("1 records skipped" in line for line in dataset.report)
+    assert any("1 record skipped" in line for line in dataset.report)
 
 
 def test_what_stands_before_the_cut_is_read(tmp_path):
@@ -182,7 +184,7 @@ def test_metadata_that_cannot_be_used(tmp_path, generation):
             read(root, generation)
         dataset = read(root, generation, on_error="skip")
         assert all(dataset.item_text)
-        assert any("1 records skipped" in line for line in dataset.report)
+        assert any("1 record skipped" in line for line in dataset.report)
     path.write_bytes(lines[0].encode() + b"\n" + lines[1].encode("utf-16"))
     with pytest.raises(ValueError, match=f"{path}, line 2: expected UTF-8 text"):
         read(root, generation)
@@ -231,7 +233,7 @@ def test_image_features_that_cannot_be_used(tmp_path):
         read(root, "2014")
     dataset = read(root, "2014", on_error="skip")
     assert dataset.features["image"].mask.tolist() == [True, True, False]
-    assert any("image_features_Home.b: 1 records skipped" in line for line in dataset.report)
+    assert any("image_features_Home.b: 1 record skipped" in line for line in dataset.report)
     path.write_bytes(whole + feature_bytes([1]))
     with pytest.raises(ValueError, match=f"{path}, record 4: item B000000002 stands there before"):
         read(root, "2014")
@@ -276,4 +278,14 @@ def test_a_line_that_would_become_gigabytes_is_refused(tmp_path, generation, mon
     with pytest.raises(ValueError, match=message):
         read(root, generation)
     skipped = read(root, generation, on_error="skip")
-    assert any("1 records skipped" in line for line in skipped.report)
+    assert any("1 record skipped" in line for line in skipped.report)
+
+
+def test_image_addresses_that_are_none_are_counted(tmp_path):
+    path = tmp_path / "meta.jsonl"
+    urls = ["http://a/1.jpg", "ftp://a/2.jpg", "http://a/ü.jpg", "", None, ["x"]]
+    records = [{"asin": f"B{n}", "imageURL": [url]} for n, url in enumerate(urls)]
+    path.write_text("".join(f"{json.dumps(record)}\n" for record in records))
+    found = read_metadata(path, ITEM_FIELDS["2018"], np.array([f"B{n}" for n in range(6)]))
+    assert found.image_urls == ["http://a/1.jpg", "", "", "", "", ""]
+    assert "3 image addresses that are none ignored" in found.notes

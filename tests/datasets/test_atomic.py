@@ -41,11 +41,11 @@ def test_tokens_seconds_and_other_columns(tmp_path):
     header = "item:token\trating:float\tuser:token\twhen:float\n"
     rows = [("b", 5, "x", 2.5), ("a", 4, "x", 1), ("c", 3, "x", 2), ("a", 1, "y", 0)]
     path = write(tmp_path, rows, header)
-    with pytest.warns(UserWarning, match=r"toy\.inter: 1 users with fewer than 3") as caught:
+    with pytest.warns(UserWarning, match=r"toy\.inter: 1 user with fewer than 3") as caught:
         dataset = read_atomic(path, user="user", item="item", time="when")
     assert [warning.filename for warning in caught] == [__file__]
     assert table(dataset) == [("x", "a", 1), ("x", "c", 2), ("x", "b", 2.5)]
-    said = "1 users with fewer than 3 interactions dropped, with 1 interactions"
+    said = "1 user with fewer than 3 interactions dropped, with 1 interaction"
     assert said in dataset.report
     every = read_atomic(path, user="user", item="item", time="when", min_interactions=1)
     assert every.num_users == 2
@@ -58,7 +58,7 @@ def test_tokens_seconds_and_other_columns(tmp_path):
 def test_duplicates(tmp_path):
     path = write(tmp_path, [(0, 1, 4), (0, 1, 3), (0, 2, 2), (0, 3, 1)])
     assert len(read_atomic(path).interactions) == 4
-    with pytest.warns(UserWarning, match="1 repetitions of a user's item dropped"):
+    with pytest.warns(UserWarning, match="1 repetition of a user's item dropped"):
         dataset = read_atomic(path, duplicates="drop")
     assert table(dataset) == [(0, 3, 1), (0, 2, 2), (0, 1, 3)]
 

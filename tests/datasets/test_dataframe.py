@@ -155,12 +155,14 @@ def test_kinds_of_text(kind):
         ({"timestamp": [1, 2, 3, 4, 5, 1_500_000_000_000]},
          r"row 5, column 'timestamp': expected seconds since 1970.*milliseconds.*1500000000000"),
         ({"timestamp": [1, 2, None, 4, 5, 6]}, "row 2, column 'timestamp': expected a time in"),
-        ({"timestamp": ["2020-01-01"] * 6}, "expected datetimes or seconds since 1970, got"),
+        ({"timestamp": ["2020-01-01", "9.1.2026"] * 3},
+         r"row 1, column 'timestamp': expected a date .*, got '9\.1\.2026'"),
+        ({"timestamp": ["2020-01-01", 7] * 3}, "expected datetimes or seconds since 1970, got"),
         ({"timestamp": [True] * 6}, "expected datetimes or seconds since 1970, got bool"),
         ({"user": ["a", None, "b", "c", "d", "e"]}, "row 1, column 'user': expected an id, got"),
         ({"item": ["a", "b", "", "c", "d", "e"]}, "row 2, column 'item': expected an id, got"),
         ({"user": [1.5] * 6}, "column 'user': expected integers or text, got float64"),
-        ({"user": [1, "a", 1, 1, 1, 1]}, "expected ids of one type, got int and str"),
+        ({"user": [1, "a", 1, 1, 1, 1]}, "row 1, column 'user': expected ids of one type"),
     ],
 )  # fmt: skip
 def test_errors_in_interactions(columns, message):

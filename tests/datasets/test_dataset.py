@@ -96,7 +96,7 @@ def test_save_refuses_what_would_read_back_differently(tmp_path):
     dataset.features["a/b"] = dataset.features["text"]
     with pytest.raises(ValueError, match="names fit for a file"):
         dataset.save(tmp_path / "x")
-    with pytest.raises(ValueError, match="'user_ids' must be of one type"):
+    with pytest.raises(ValueError, match="'user_ids', row 1: expected ids of one type"):
         make(user_ids=np.array([1, "a", *range(10, 20)], object)).save(tmp_path / "x")
     idle = Interactions.from_arrays([0, 0, 2], [0, 1, 0])
     with pytest.raises(ValueError, match="needs an interaction of each user"):

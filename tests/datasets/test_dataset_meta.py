@@ -80,6 +80,14 @@ def test_a_broken_meta_file_is_said(tmp_path, text):
         FolderDataset(tmp_path, min_interactions=1)
 
 
+@pytest.mark.parametrize("text", ['{"a": NaN}', '{"a": 1e999}', '{"a": "\\ud800"}'])
+def test_meta_that_could_not_be_saved_again_is_refused(tmp_path, text):
+    make().save(tmp_path)
+    (tmp_path / "meta.json").write_text(text)
+    with pytest.raises(ValueError, match=r"meta\.json: expected what can be written again"):
+        FolderDataset(tmp_path, min_interactions=1)
+
+
 @pytest.mark.parametrize("value", [np.arange(3), float("nan"), object(), "\ud800"])
 def test_meta_that_cannot_be_written(tmp_path, value):
     with pytest.raises(ValueError, match="'meta' must hold what JSON can"):

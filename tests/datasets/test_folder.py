@@ -54,7 +54,7 @@ def test_reads_sorts_and_names(tmp_path):
     assert dataset.features["image"].x.tolist() == [[0, 1], [0, 0], [4, 5]]
     assert dataset.features["image"].mask.tolist() == mask.tolist()
     assert dataset.features["text"].mask.all()
-    assert "1 items have no image" in dataset.report
+    assert "1 item has no image" in dataset.report
     assert "1 of these have a row that is not zero in image.npy: ignored" in dataset.report
     for part in ("toys", "users:", "2 features, 2 items (66.7%)", "- 6 interactions read"):
         assert part in repr(dataset)
@@ -167,7 +167,7 @@ def test_short_users_are_dropped_and_counted(tmp_path):
     assert dataset.interactions.user_id.tolist() == [0, 0, 0]
     assert dataset.num_items == 3
     assert said in dataset.report
-    with pytest.warns(UserWarning, match="1 users with fewer than 2"):
+    with pytest.warns(UserWarning, match="1 user with fewer than 2"):
         assert FolderDataset(root, min_interactions=2).user_ids.tolist() == [4, 6]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -177,7 +177,7 @@ def test_short_users_are_dropped_and_counted(tmp_path):
 def test_duplicates_go_before_users_are_counted(tmp_path):
     root = write(tmp_path, rows([0, 0, 0, 1, 1, 1], [0, 0, 1, 0, 1, 2]))
     assert FolderDataset(root).num_users == 2
-    with pytest.warns(UserWarning, match=r"1 repetitions .*; 1 users with fewer than 3"):
+    with pytest.warns(UserWarning, match=r"1 repetition .*; 1 user with fewer than 3"):
         assert FolderDataset(root, duplicates="drop").user_ids.tolist() == [1]
 
 

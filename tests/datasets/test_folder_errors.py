@@ -62,7 +62,7 @@ def write(root, rows=HEADER + GOOD, items=ITEMS, **arrays):
             ["line 5, column 'timestamp': expected seconds since 1970", "got '1600000000000'"],
         ),
         (HEADER + "0\t1\t1e999\n", ["line 2, column 'timestamp'", "got '1e999'"]),
-        (HEADER.encode() + b"0\t1\t2\n\xff\t1\t2\n", ["interactions.tsv, line 3", "UTF8"]),
+        (HEADER.encode() + b"0\t1\t2\n\xff\t1\t2\n", ["interactions.tsv, line 3", "UTF-8"]),
     ],
 )
 def test_interactions(tmp_path, rows, parts):

@@ -88,7 +88,7 @@ def test_everything(tmp_path):
     assert dataset.image_paths == [None, tmp_path / "images" / "066" / f"{B}.jpg", None]
     assert f"1 of 3 items have an image in {tmp_path / 'images'}" in dataset.report
     assert dataset.meta["items"][-1] == dataset.report[-1]
-    assert dataset.meta["steps"][1]["note"] == "1 interactions dropped"
+    assert dataset.meta["steps"][1]["note"] == "1 interaction dropped"
     dataset.save(tmp_path / "saved")
     again = FolderDataset(tmp_path / "saved", min_interactions=1)
     assert table(again) == EXPECTED
@@ -173,7 +173,7 @@ def test_a_row_that_cannot_be_used(tmp_path, line, message):
         read(tmp_path)
     dataset = read(tmp_path, on_error="skip")
     assert table(dataset) == EXPECTED
-    assert "1 records skipped" in dataset.report[0]
+    assert "1 record skipped" in dataset.report[0]
     some = read(tmp_path, on_error="skip", start="2020-09-17")
     assert "4 of 7 rows are from start to end; transactions_train.csv: 1 rec" in some.report[0]
 

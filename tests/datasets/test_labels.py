@@ -57,7 +57,7 @@ def test_labels_go_through_save_and_folder(tmp_path):
     with pytest.warns(UserWarning, match="repetitions"):
         dropped = folder_dataset(tmp_path / "toy", duplicates="drop", min_interactions=1)
     assert dropped.labels.tolist() == ["train", "train", "val", "train", "train"]
-    with pytest.warns(UserWarning, match="1 users"):
+    with pytest.warns(UserWarning, match="1 user"):
         assert len(folder_dataset(tmp_path / "toy", min_interactions=4).labels) == 4
     RecommendationDataset("bare", make().interactions).save(tmp_path / "bare")
     assert "split" not in pq.read_schema(tmp_path / "bare" / "interactions.parquet").names

@@ -61,7 +61,7 @@ def test_tracks(tmp_path):
     ids = {f"{DISH}\tFuck Me 'Im' Famous", f"{SAKAMOTO}\tComposition 0919", f"{DISH}\tFlashdance"}
     assert set(dataset.item_ids.tolist()) == ids
     assert 'Flashdance. Deep "Dish' in dataset.item_text
-    assert "1 records skipped" in dataset.report[0]  # a track without a name
+    assert "1 record skipped" in dataset.report[0]  # a track without a name
     assert dataset.name == "lastfm-1k-track"
     with pytest.raises(ValueError, match=rf"{FILE}, line 5, column 'track-name': expected an id"):
         read_1k(tmp_path, "track", on_error="raise")
@@ -100,7 +100,7 @@ def test_lines_that_the_published_file_has(tmp_path, line, message):
     write_1k(tmp_path, [*LISTENS[:2], line, *LISTENS[2:]])
     dataset = read_1k(tmp_path)
     assert sorted(pairs(dataset)) == sorted(ARTISTS)
-    assert f"{FILE}: 1 records skipped, such as: {tmp_path / FILE}, line 3" in dataset.report[0]
+    assert f"{FILE}: 1 record skipped, such as: {tmp_path / FILE}, line 3" in dataset.report[0]
     with pytest.raises(ValueError, match=rf"{FILE}, line 3{message}"):
         read_1k(tmp_path, on_error="raise")
 
@@ -212,7 +212,7 @@ def test_rows_that_cannot_be_used(tmp_path, line, message):
     write_2k(tmp_path, extra=[line])
     dataset = read_2k(tmp_path)
     assert pairs(dataset) == TAGGINGS
-    assert "1 records skipped" in dataset.report[0]
+    assert "1 record skipped" in dataset.report[0]
     with pytest.raises(ValueError, match=rf"{name}, line 9{message}"):
         read_2k(tmp_path, on_error="raise")
 
@@ -239,5 +239,5 @@ def test_what_is_skipped_in_other_files_is_said(tmp_path):
         (tmp_path / name).write_text("\n".join([*lines, "bad"]), encoding="utf-8")
     assert not any("records skipped" in line for line in read_2k(tmp_path).report)
     said = "\n".join(read_2k(tmp_path, num_tags=1, listened_only=True).report)
-    assert "tags.dat: 1 records skipped" in said
-    assert "user_artists.dat: 1 records skipped" in said
+    assert "tags.dat: 1 record skipped" in said
+    assert "user_artists.dat: 1 record skipped" in said

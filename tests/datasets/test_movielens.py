@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 import pytest
 
@@ -167,7 +169,7 @@ def test_a_rating_that_cannot_be_used(tmp_path, line, message):
         read(tmp_path)
     dataset = read(tmp_path, on_error="skip")
     assert len(dataset.interactions) == 6
-    assert "ratings.dat: 1 records skipped, such as: " in dataset.report[0]
+    assert "ratings.dat: 1 record skipped, such as: " in dataset.report[0]
 
 
 @pytest.mark.parametrize(
@@ -194,7 +196,7 @@ def test_a_movie_that_cannot_be_used(tmp_path, version, line, message):
         read(tmp_path, version)
     dataset = read(tmp_path, version, on_error="skip")
     assert dataset.item_text[0] == f"{TITLES[1]}. Comedy, Romance"
-    assert any("1 records skipped" in line for line in dataset.report)
+    assert any("1 record skipped" in line for line in dataset.report)
 
 
 def test_blanks_around_a_number_do_not_depend_on_other_lines(tmp_path):
@@ -216,3 +218,55 @@ def test_wrong_columns(tmp_path):
     write(tmp_path, "25m", ratings=b"userId,movieId,rating,timestamp\n")
     with pytest.raises(ValueError, match="expected at least one row, got none"):
         read(tmp_path, "25m")
+
+
+@pytest.mark.parametrize("wrong", ["0x10", "007", "-3", "+3", "1_0", "3.0"])
+@pytest.mark.parametrize("column", [0, 1])
+def test_no_id_is_read_as_another_number(tmp_path, wrong, column):
+    rows, movies = lines("25m")
+    row = rows[2].split(",")
+    row[column] = wrong
+    ratings = "\n".join([*rows[:2], ",".join(row), *rows[3:]]).encode()
+    write(tmp_path, "25m", ratings)
+    said = rf"ratings\.csv, line 3, column '.*Id': expected an integer, got '{re.escape(wrong)}'"
+    with pytest.raises(ValueError, match=said):
+        read(tmp_path, "25m")
+    assert len(read(tmp_path, "25m", on_error="skip").interactions) == len(RATINGS) - 1
+    movies[1] = movies[1].replace("1,", f"{wrong},", 1)
+    write(tmp_path, "25m", movies="\n".join(movies).encode())
+    with pytest.raises(ValueError, match=r"movies\.csv, line 2: expected the number of a movie"):
+        read(tmp_path, "25m")
+
+
+def test_no_time_is_read_from_hexadecimals(tmp_path):
+    rows, _ = lines("25m")
+    rows[2] = rows[2].rsplit(",", 1)[0] + f",{hex(T)}"
+    write(tmp_path, "25m", "\n".join(rows).encode())
+    with pytest.raises(ValueError, match="line 3, column 'timestamp': expected seconds since"):
+        read(tmp_path, "25m")
+
+
+@pytest.mark.parametrize("version", FOLDERS)
+@pytest.mark.parametrize("place", ["", "raw/"])
+def test_the_version_is_told_by_the_files(tmp_path, version, place):
+    write(tmp_path / f"{place}{FOLDERS[version]}", version)
+    assert MovieLensDataset(tmp_path, k_core=None).version == version
+    folder = tmp_path / f"{place}{FOLDERS[version]}"
+    assert MovieLensDataset(folder, k_core=None).version == version  # as it is called
+
+
+def test_the_version_is_told_by_what_lies_beside(tmp_path):
+    for name, beside, version in (("a", "users.dat", "1m"), ("b", "tags.dat", "10m")):
+        folder = write(tmp_path / name, version)
+        with pytest.raises(ValueError, match=r"'version' must say which .*got 1m or 10m in"):
+            MovieLensDataset(folder)
+        (folder / beside).touch()
+        assert MovieLensDataset(folder, k_core=None).version == version
+    assert MovieLensDataset(write(tmp_path / "c", "100k"), k_core=None).version == "100k"
+    assert MovieLensDataset(write(tmp_path / "d", "25m"), k_core=None).version == "latest-small"
+    write(tmp_path / "d", "100k")
+    with pytest.raises(ValueError, match=r"which MovieLens is meant .got 100k and latest-small in"):
+        MovieLensDataset(tmp_path / "d")
+    (tmp_path / "e").mkdir()
+    with pytest.raises(ValueError, match=r"'root' must hold u\.data \(100k\), ratings\.dat"):
+        MovieLensDataset(tmp_path / "e")

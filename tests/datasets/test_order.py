@@ -10,8 +10,8 @@ import pytest
 
 from mdsrec_pyg.datasets._order import by_user_and_time, stable_argsort
 from mdsrec_pyg.datasets.reading.digits import (
-    INTEGER,
     PLAIN_INTEGER,
+    PRINTED_INTEGER,
     all_digits,
     all_plain_integers,
     first_not_integer,
@@ -65,7 +65,7 @@ TEXTS += ["9" * 19, "-" + "9" * 18, "1.5", "5\n"]
 def test_numbers_are_told_as_by_the_expressions(text, before):
     values = [*before, text]
     column = pa.array(values)
-    integer = [re.fullmatch(INTEGER.strip("^$"), value) is not None for value in values]
+    integer = [re.fullmatch(PRINTED_INTEGER.strip("^$"), value) is not None for value in values]
     expected = None if all(integer) else integer.index(False)
     assert first_not_integer(column) == expected
     plain = all(re.fullmatch(PLAIN_INTEGER.strip("^$"), value) for value in values)

@@ -124,7 +124,7 @@ def test_items_are_aligned_by_raw_id():
         "2 of 3 items with interactions are in meta.json",
         "1 of 3 items have a text",
         "1 of 3 items have an image URL",
-        "2 of 3 items have image; 1 rows of other items ignored",
+        "2 of 3 items have image; 1 row of other items ignored",
     ]
     assert dataset.meta["items"] == notes
     assert dataset.report[-5:] == notes
@@ -138,7 +138,7 @@ def test_keep_cold_puts_the_others_behind():
     assert dataset.num_items == 4
     assert dataset.item_text == ["B", "", "", "E"]
     assert dataset.features["image"].mask.tolist() == [True, False, True, False]
-    assert "1 items without interactions kept" in dataset.report
+    assert "1 item without interactions kept" in dataset.report
     for wrong in ({"require": ["text"]}, {"items": lambda ids: known()}, {"items": None}):
         kwargs = {"items": known(), **wrong}
         with pytest.raises(ValueError, match="'keep_cold' needs all 'items'"):

@@ -66,7 +66,7 @@ def test_columns_of_items(tmp_path):
         read(tmp_path, text="movie_title")
     (tmp_path / "ml.item").unlink()
     assert read(tmp_path).item_text is None
-    with pytest.raises(ValueError, match=r"'text' and 'image_url' need ml\.item"):
+    with pytest.raises(ValueError, match=r"'text', 'features' and 'image_url' need ml\.item"):
         read(tmp_path, image_url="pic")
 
 
@@ -149,8 +149,6 @@ def test_parts_without_times(tmp_path):
         ("ml.inter", HEADER + "0\t1\t2\t-3\n", "line 2, column 'timestamp:float': .*from 1970"),
         ("ml.inter", HEADER + "0\t1\t2\tx\n", "line 2, column 'timestamp:float'"),
         ("ml.inter", "user_id,item_id\n0,1\n", "line 1: expected a column 'user_id:token'"),
-        ("ml.inter", "user_id:token\titem_id_list:token_seq\titem_id:token\n0\t1\t2\n",
-         "line 1: expected one interaction a row.*UniSRecDataset"),
         ("ml.item", "item_id:token\ta:token\n12\tx\n12\ty\n", r"ml\.item, line 3, .*no other row"),
         ("ml.item", "item_id:token\ta:token\nx\ty\n", r"ml\.item: expected at least .*got 0"),
         ("ml.item", "id:token\ta:token\nx\ty\n", "line 1: expected a column 'item_id:token'"),

@@ -55,6 +55,16 @@ def test_one_bad_item_ends_nothing(
     ]
 
 
+def test_an_item_of_two_images_ends_nothing(server: PictureServer, tmp_path: Path) -> None:
+    folder = items(tmp_path, [f"{server.url}/good/{name}" for name in "ab"])
+    (folder / "images").mkdir()
+    for name in ("a.jpg", "a.png", "x.jpg", "x.png"):
+        (folder / "images" / name).touch()
+    first, second = download_images(folder, **QUICK).rows
+    assert first.reason == f"several images: {folder}/images/a.jpg and {folder}/images/a.png"
+    assert second.status == "ok"
+
+
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EROFS, errno.EACCES])
 def test_a_disk_that_takes_nothing_ends_the_call_and_says_so(
     server: PictureServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int

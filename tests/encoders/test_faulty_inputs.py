@@ -150,6 +150,15 @@ def test_paths_stay_inside_the_folder(tmp_path: Path, mean_color: Any) -> None:
     assert np.load(folder.parent / "image_mask.npy")[0]
 
 
+def test_an_item_of_two_images_has_none(shop: Path, pictures: Path, mean_color: Any) -> None:
+    for name in ("B0.bmp", "other.png", "other.bmp"):
+        Image.new("RGB", (8, 8)).save(pictures / name)
+    encoding = encode_images(shop, pictures, mean_color(), log=None)
+    both = f"several images: {pictures / 'B0.bmp'} and {pictures / 'B0.png'}"
+    assert encoding.missing[0] == (0, "B0", both)
+    assert np.load(shop / "image_mask.npy").tolist() == [False] * 4 + [True]
+
+
 def test_a_lock_that_is_a_link_is_neither_followed_nor_emptied(
     shop: Path, letters: Any, tmp_path: Path
 ) -> None:

@@ -83,9 +83,9 @@ def test_a_temporal_split_tells_what_it_cannot_ask():
     assert split.test.cold.tolist() == [True, True, False]
     assert split.test.summary() == (
         "test: 3 queries, 0.0% tied, 33.3% of users unknown to training, 66.7% of targets taken by "
-        "no training user; 1 users without a history left out"
+        "no training user; 1 user without a history left out"
     )
-    assert "1 users without a history left out" in repr(split)
+    assert "1 user without a history left out" in repr(split)
     result = evaluate(TableModel(torch.zeros(4, 5)), split.test, k=(3,))
     assert result.cold.tolist() == [True, True, False]
     assert result.num_left_out == 1

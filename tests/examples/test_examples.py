@@ -161,12 +161,12 @@ def test_train_takes_its_options(run: Run, folder: Path, tmp_path: Path) -> None
         *("--epochs", 1, "--patience", 2, "--batch-size", 16, "--lr", 0.01, "--seed", 5),
         "--shuffle-ties",
     )
-    with pytest.warns(UserWarning, match="1 repetitions of a user's item dropped"):
+    with pytest.warns(UserWarning, match="1 repetition of a user's item dropped"):
         output = run("train_mdsrec.py", *options)
     assert "temporal at" in output
     assert "  text: " in output
     assert "  image: " not in output
-    assert "1 repetitions of a user's item dropped" in output
+    assert "1 repetition of a user's item dropped" in output
     assert "of 16\n" in output
     (directory,) = (tmp_path / "runs").iterdir()
     assert directory.name == (
@@ -280,6 +280,6 @@ def test_recommend_says_what_is_wrong(run: Run, trained: Path, tmp_path: Path) -
     pd.DataFrame({"user": list("ab"), "item": ["item-3", "nothing"]}).to_csv(
         tmp_path / "h.csv", index=False
     )
-    with pytest.warns(UserWarning, match="skipped 1 users"):
+    with pytest.warns(UserWarning, match="skipped 1 user"):
         output = run("recommend.py", trained, "--histories", tmp_path / "h.csv", "--skip")
     assert output.split()[0] == "a"

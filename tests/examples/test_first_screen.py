@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from mdsrec_pyg import SyntheticDataset
+from mdsrec_pyg.graphs import RidgeConfig
 from mdsrec_pyg.training.checkpoint import load_checkpoint
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
@@ -69,9 +70,9 @@ def test_made_up_data_have_defaults_of_their_own(run: Run, folder: Path) -> None
     for name in ("paper", "own"):
         options[name] = json.loads(Path(name, "settings.json").read_text())["options"]
         lr[name] = load_checkpoint(Path(name, "last.pt"))["settings"]["lr"]
-    made_up = {"add_id": False, "add_features": False, "bias_lr": 0.2}
-    assert options["paper"] == {"channels": 64, "num_centers": 64, **made_up}
-    ridge = {"l2": 100.0, "feature_weight": 20.0}
+    # No vector of an item's own: that is the paper's form already.
+    assert options["paper"] == {"channels": 64, "num_centers": 64, "bias_lr": 0.2}
+    ridge = {"l2": 100.0, "feature_weight": 20.0, "memory_limit": RidgeConfig.memory_limit}
     assert options["own"] == {"channels": 64, "num_centers": 32, "relations": ridge}
     assert lr == {"paper": 3e-3, "own": 1e-3}
 

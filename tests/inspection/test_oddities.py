@@ -23,7 +23,7 @@ def look(
 
 
 def test_by_hand_without_times() -> None:
-    with pytest.warns(UserWarning, match="1 users with fewer than 3"):
+    with pytest.warns(UserWarning, match="1 user with fewer than 3"):
         # Training: 0, 0, 0, 1, 2. Validation: 1, 1, 1, 2. Test: 2, 2, 5, 5.
         found = look([[0, 1, 2], [0, 1, 2], [0, 1, 5], [1, 2, 2, 5], [7, 8]])
     assert found.items_only_held_out == 1  # 5; 7 and 8 are in no part

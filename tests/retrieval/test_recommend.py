@@ -131,6 +131,49 @@ def test_ids_of_any_type():
     table = recommend(SumModel(), {("u", 1): [10, (1, 2)]}, 6, exclude_seen=False, item_ids=ids)
     assert set(table["item"]) == set(ids)
     assert set(table["user"]) == {("u", 1)}
+    for item in (10.0, ([1],), {"a": 1}, b"10", np.str_("z")):
+        with pytest.raises(ValueError, match="as item 1 of user 0"):
+            recommend(SumModel(), [[10, item]], 6, exclude_seen=False, item_ids=ids)
+
+
+def test_text_and_integers_are_one_item_if_their_text_is() -> None:
+    ids = np.array([7, 70, 108775018, 3, 2, 1])
+    options: dict[str, Any] = {"k": 6, "exclude_seen": False}
+    by_number = recommend(SumModel(), [[7, 70]], item_ids=ids, **options)
+    by_text = recommend(SumModel(), [["7", "70"]], item_ids=ids, **options)
+    pd.testing.assert_frame_equal(by_text, by_number)
+    text = np.array(["007", "7", "x", "1e5", "TRUE", "NA"], object)
+    named = recommend(SumModel(), [[7]], item_ids=text, **options)
+    pd.testing.assert_frame_equal(named, recommend(SumModel(), [["7"]], item_ids=text, **options))
+    assert (
+        recommend(SumModel(), [["007"]], item_ids=text, **options)["score"][0]
+        != (named["score"][0])
+    )
+    for item in ("007", "0108775018", 7.0, True, "7.0", None):
+        said = "'histories' must hold items among 'item_ids', such as 7 .got .* as item 1 of user 0"
+        with pytest.raises(ValueError, match=said):
+            recommend(SumModel(), [[7, item]], item_ids=ids, **options)
+    with pytest.raises(ValueError, match=r"must hold items among 0 to 5 .got True as item 1"):
+        recommend(SumModel(), [[0, True]], **options)
+
+
+def test_tables_of_histories_are_checked_as_data_sets_are() -> None:
+    options: dict[str, Any] = {"k": 1, "exclude_seen": False, "item_ids": RAW}
+    table = pd.DataFrame({"user": ["u", "v"], "item": ["a", "b"]})
+    for column, values, said in (
+        ("user", [7.0, 8.0], "column 'user': expected integers or text, got float64"),
+        ("user", ["", "v"], "row 0, column 'user': expected an id, got nothing"),
+        ("user", ["7", 7], "row 1, column 'user': expected ids of one type"),
+        ("item", ["a", ("b",)], r"row 1, column 'item': expected text or an integer"),
+        ("timestamp", ["2026-01-09", "10.1.2026"], r"row 1, column 'timestamp': .* '10\.1\.2026'"),
+    ):
+        bad = table.assign(**{column: pd.Series(values)})
+        with pytest.raises(ValueError, match=said):
+            recommend(SumModel(), bad, **options)
+    times = ["2026-01-10", "2026-01-09T12:00:00+14:00", "2026-01-09T00:00:00Z"]
+    rows = pd.DataFrame({"user": ["u"] * 3, "item": list("abc"), "timestamp": times})
+    want = recommend(SumModel(), {"u": ["b", "c", "a"]}, **options)
+    pd.testing.assert_frame_equal(recommend(SumModel(), rows, **options), want)
 
 
 def test_explanation_carries_raw_ids():
@@ -195,9 +238,15 @@ def test_scores_may_be_a_view(toy_model):
         ([1, 2], "a sequence of items for each user .got 1 for user 0"),
         (3, "must be a list of sequences"),
         ({"x": ["a", "z"]}, r"such as .a. .got 'z' as item 1 of user 'x'"),
-        (pd.DataFrame({"user": [1]}), "must have a column 'item' .got .'user'"),
-        (pd.DataFrame({"user": [1, None], "item": ["a", "b"]}), "no 'user' in row 1"),
-        (pd.DataFrame({"user": [1, 1], "item": ["a", None]}), "no 'item' in row 1"),
+        (pd.DataFrame({"user": [1]}), r"must have a column 'item' \(got 'user'\)"),
+        (
+            pd.DataFrame({"user": [1, None], "item": ["a", "b"]}),
+            "row 1, column 'user': expected an id, got nothing",
+        ),
+        (
+            pd.DataFrame({"user": [1, 1], "item": ["a", None]}),
+            "row 1, column 'item': expected an id, got nothing",
+        ),
     ],
 )
 def test_bad_histories_are_errors(histories, message):

@@ -15,9 +15,19 @@ import pytest
 import torch
 from torch.optim.lr_scheduler import ConstantLR, StepLR
 
+from mdsrec_pyg import SyntheticDataset
 from mdsrec_pyg.data.splits import Split
 from mdsrec_pyg.io import claim
-from mdsrec_pyg.training import Callback, History, Trainer, load_weights, run_folder
+from mdsrec_pyg.training import (
+    Callback,
+    History,
+    RunConfig,
+    Trainer,
+    TrainerConfig,
+    load_weights,
+    run_folder,
+    train_run,
+)
 from mdsrec_pyg.training.checkpoint import load_checkpoint, save_checkpoint
 from tests.test_io_seals import files_of_at_most
 
@@ -215,3 +225,28 @@ def test_memory_that_does_not_suffice(toy_model: Make, toy_split: Split, tmp_pat
     model.loss = lambda batch: torch.zeros(2) @ torch.zeros(3)
     with pytest.raises(RuntimeError, match="inconsistent"):  # a mistake of another kind
         fit(model, toy_split, tmp_path)
+
+
+class Stop(Callback):
+    def on_epoch(self, context: Any) -> None:
+        raise RuntimeError("as if it were killed")
+
+
+def test_a_run_that_goes_on_has_no_results_of_the_epochs_before(tmp_path: Path) -> None:
+    SyntheticDataset(120, 60, num_interests=6, seed=0).save(tmp_path / "shop")
+    config = RunConfig(
+        data=str(tmp_path / "shop"), preset="paper", options={"num_centers": 0, "channels": 4}
+    )
+    folder = tmp_path / "run"
+    options: dict[str, Any] = {"progress": False, "log": lambda text: None, "device": "cpu"}
+    train_run(config, TrainerConfig(epochs=1), folder, **options)
+    results = {"result.json", "ranks.parquet"}
+    assert results < set(os.listdir(folder))
+    with pytest.raises(ValueError, match="to resume, 'lr' must be as before"):
+        train_run(config, TrainerConfig(epochs=2, lr=0.5), folder, **options)
+    assert results < set(os.listdir(folder)), "nothing has changed"
+    with pytest.raises(RuntimeError, match="killed"):
+        train_run(config, TrainerConfig(epochs=2), folder, callbacks=[Stop()], **options)
+    assert results.isdisjoint(os.listdir(folder))
+    done = train_run(config, TrainerConfig(epochs=2), folder, **options)
+    assert json.loads((folder / "result.json").read_text())["epochs"] == 2 == len(done.history)

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from mdsrec_pyg.data.features import ModalFeature
+from mdsrec_pyg.showing import counted
 
 # Values converted at a time: 16 MB of float32.
 BLOCK = 4_000_000
@@ -59,11 +60,14 @@ def read_feature(root: Path, name: str, num_items: int) -> tuple[ModalFeature, l
             f"the items file, got shape {array.shape}"
         )
     x, ignored, zero = _convert(path, array, mask)
-    notes = [f"{(~mask).sum():,} items have no {name}"]
+    absent = int((~mask).sum())
+    notes = [f"{counted(absent, 'item')} {'has' if absent == 1 else 'have'} no {name}"]
     if ignored:
         notes.append(f"{ignored:,} of these have a row that is not zero in {path.name}: ignored")
     if zero:
-        notes.append(f"{zero:,} items have a {name} that is all zeros")
+        notes.append(
+            f"{counted(zero, 'item')} {'has' if zero == 1 else 'have'} a {name} that is all zeros"
+        )
     return ModalFeature(torch.from_numpy(x), torch.from_numpy(mask)), notes
 
 

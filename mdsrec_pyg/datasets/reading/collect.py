@@ -15,7 +15,7 @@ from mdsrec_pyg.datasets.raw import RawInteractions
 from mdsrec_pyg.datasets.reading.digits import PLAIN_INTEGER
 from mdsrec_pyg.datasets.reading.fields import Time
 from mdsrec_pyg.datasets.reading.ids import IdEncoder
-from mdsrec_pyg.datasets.reading.lines import Problems
+from mdsrec_pyg.showing import counted
 
 
 class Collector:
@@ -31,12 +31,11 @@ class Collector:
         self.items.add(item)
         self.seconds.append(seconds)
 
-    def finish(self, path: Path, problems: Problems, *, integers: bool) -> RawInteractions:
+    def finish(self, path: Path, *, integers: bool) -> RawInteractions:
         """All rows.
 
         Args:
             path: The file, for messages.
-            problems: What was skipped, for the first step.
             integers: Ids that are all integers become integers, numbered in ascending order.
 
         Raises:
@@ -48,9 +47,7 @@ class Collector:
             user, user_ids = as_integers(user, user_ids)
             item, item_ids = as_integers(item, item_ids)
         seconds = np.concatenate(self.seconds) if self.seconds else np.empty(0, np.int64)
-        raw = RawInteractions(user, item, seconds, user_ids, item_ids, source=str(path))
-        notes = problems.notes(path)
-        return raw.noted("; ".join(notes)) if notes else raw
+        return RawInteractions(user, item, seconds, user_ids, item_ids, source=str(path))
 
 
 def as_integers(
@@ -77,7 +74,7 @@ def to_seconds(values: Any, field: Time) -> Seconds:
 
 def select(raw: RawInteractions, mask: NDArray[np.bool_], done: str) -> RawInteractions:
     """Keeps rows and says how many went."""
-    return raw.select(mask, done, f"{int((~mask).sum()):,} interactions dropped")
+    return raw.select(mask, done, f"{counted(int((~mask).sum()), 'interaction')} dropped")
 
 
 def distinct_moments(raw: RawInteractions, done: str) -> RawInteractions:

@@ -8,6 +8,7 @@ from typing import Any
 import pyarrow.compute as pc
 
 INTEGER = r"^-?[0-9]+$"
+PRINTED_INTEGER = r"^(0|-?[1-9][0-9]*)$"
 # As int(...) would print it, and short enough for int64: 007 is not 7.
 PLAIN_INTEGER = r"^(0|-?[1-9][0-9]{0,17})$"
 NUMBER = r"^-?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
@@ -26,10 +27,10 @@ def all_digits(values: Any) -> bool:
 
 
 def first_not_integer(values: Any) -> int | None:
-    """Index of the first value that is no whole number."""
-    if all_digits(values):
+    """Index of the first value that is no whole number as it is printed: 007 is not 7."""
+    if all_digits(values) and not pc.any(pc.starts_with(values, "0")).as_py():
         return None
-    return first(pc.invert(pc.match_substring_regex(values, INTEGER)))
+    return first(pc.invert(pc.match_substring_regex(values, PRINTED_INTEGER)))
 
 
 def all_plain_integers(values: Any) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
@@ -10,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mdsrec_pyg.data.interactions import show_time
+from mdsrec_pyg.datasets.reading.digits import INTEGER, NUMBER, PLAIN_INTEGER, all_plain_integers
 
 # July 2100: later times are mistakes, or milliseconds.
 FUTURE = 4_118_083_200
@@ -52,23 +54,25 @@ class Identifier(Field):
 
 @dataclass(frozen=True)
 class IntegerId(Field):
-    """Raw ids that are integers, at least 0; as text, ``7`` and never ``007``."""
-
-    @property
-    def type(self) -> Any:
-        """Int64: the text is what it reads back as."""
-        return pa.int64()
+    """Raw ids that are integers, at least 0, kept as text: ``7``, never ``007`` or ``0x7``."""
 
     def valid(self, values: Any) -> bool:
-        """All are there and at least 0."""
-        return _within(values, 0, 2**63 - 1)
+        """All read back the same, and fit in 64 bits."""
+        return not len(values) or (
+            all_plain_integers(values) and not pc.any(pc.starts_with(values, "-")).as_py()
+        )
 
-    def parse(self, text: str) -> int:
+    def parse(self, text: str) -> str:
         """The id."""
-        digits = text.strip(" \t")  # as Arrow reads it
-        if not (digits.isascii() and digits.isdigit() and len(digits) < 19):
+        digits = text.strip(" \t")  # blanks around a number do not belong to it
+        if not is_plain_id(digits):
             raise ValueError(f"expected an integer, got {text[:60]!r}")
-        return int(digits)
+        return digits
+
+
+def is_plain_id(text: str) -> bool:
+    """Whether a text is an integer from 0 as it is printed: ``7``, not ``007`` or ``0x7``."""
+    return re.fullmatch(PLAIN_INTEGER, text) is not None and text[0] != "-"
 
 
 @dataclass(frozen=True)
@@ -94,10 +98,7 @@ class Number(Field):
 
     def parse(self, text: str) -> float:
         """The number."""
-        try:
-            number = float(text)
-        except ValueError:
-            number = float("nan")
+        number = float(text) if re.fullmatch(NUMBER, text.strip(" \t")) else float("nan")
         if not self.least <= number <= self.most:
             raise ValueError(
                 f"expected a number from {self.least:g} to {self.most:g}, got {text[:60]!r}"
@@ -132,10 +133,10 @@ class Time(Field):
     def parse(self, text: str) -> int:
         """The units since 1970."""
         unit = {1: "seconds", 1_000: "milliseconds"}[self.per_second]
-        try:
-            number = int(text if "_" not in text else "")  # Python's 1_000 is no number in a file
-        except ValueError:
-            raise ValueError(f"{self._expected(unit)}, got {text[:60]!r}") from None
+        digits = text.strip(" \t")  # as Arrow reads it
+        if not re.fullmatch(INTEGER, digits):  # 1_000 is a number for Python only
+            raise ValueError(f"{self._expected(unit)}, got {text[:60]!r}")
+        number = int(digits[:40])
         if not self.earliest * self.per_second <= number < self.latest * self.per_second:
             near = abs(number) < 10**13
             shown = f" ({show_time(number / self.per_second)})" if near else ""

@@ -6,6 +6,8 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from mdsrec_pyg.datasets._recognize import other_reader
+
 PathLike = str | os.PathLike[str]
 
 
@@ -16,6 +18,7 @@ def find_raw_files(
     *,
     folder: str | None = None,
     optional: tuple[str, ...] = (),
+    own: tuple[str, ...] = (),
 ) -> dict[str, Path]:
     """The files of a source by kind.
 
@@ -25,6 +28,7 @@ def find_raw_files(
         page: Where the source is published, for the error.
         folder: Folder that the published archive unpacks to.
         optional: Kinds that may be missing.
+        own: Names of the readers that want the files; the error names another that fits.
 
     Raises:
         ValueError: ``root`` is no folder or a file is missing; the message has its name and the
@@ -43,8 +47,9 @@ def find_raw_files(
             found[kind] = path
         elif kind not in optional:
             also = "" if folder is None else f" or '{folder}'"
+            hint = other_reader(root, *own)
             raise ValueError(
                 f"'root' must hold {name}, itself or in a folder 'raw'{also} (got none in {root}); "
-                f"get it from {page}"
+                f"get it from {page}{hint}"
             )
     return found

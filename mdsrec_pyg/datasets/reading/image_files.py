@@ -6,10 +6,12 @@ import csv
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote
 
-__all__ = ["file_name", "find_images", "images_of"]
+__all__ = ["file_name", "find_images", "images_of", "of_item"]
+
+Value = TypeVar("Value")
 
 # Longest file name of Linux, less suffix and the marks of a temporary file.
 MAX_NAME = 200
@@ -40,6 +42,7 @@ def find_images(
     *,
     id_column: str = "raw_id",
     path_column: str = "path",
+    repeated: dict[str, str] | None = None,
 ) -> dict[str, Path]:
     """Finds images by id.
 
@@ -50,22 +53,31 @@ def find_images(
             of ids and one of paths, relative to the file's folder.
         id_column: Column of the ids, for a file.
         path_column: Column of the paths, for a file.
+        repeated: Takes each id that several images share, and what they are; such ids are left out
+            of the result. Default: they are an error.
 
     Returns:
         Path of each id. Files that a CSV names are not looked at: they may be missing.
 
     Raises:
-        ValueError: ``images`` is neither, a column is missing, or two files share an id.
+        ValueError: ``images`` is neither, a column is missing, or two files share an id and
+            ``repeated`` is not given.
     """
-    path = Path(images)
+    path, several = Path(images), {} if repeated is None else repeated
+    found: dict[str, Path]
     if path.is_dir():
-        return _in_folder(path)
-    if path.is_file() and path.suffix in (".csv", ".tsv"):
-        return _in_table(path, id_column, path_column)
-    raise ValueError(f"'images' must be a folder or a .csv or .tsv file (got {path})")
+        found = _in_folder(path, several)
+    elif path.is_file() and path.suffix in (".csv", ".tsv"):
+        found = _in_table(path, id_column, path_column, several)
+    else:
+        raise ValueError(f"'images' must be a folder or a .csv or .tsv file (got {path})")
+    if repeated is None and several:
+        raw_id, which = next(iter(several.items()))
+        raise ValueError(f"{path}: expected one image for each id, got {which} for {raw_id!r}")
+    return {raw_id: image for raw_id, image in found.items() if raw_id not in several}
 
 
-def _in_folder(root: Path) -> dict[str, Path]:
+def _in_folder(root: Path, repeated: dict[str, str]) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for folder, folders, files in os.walk(root):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
@@ -74,14 +86,16 @@ def _in_folder(root: Path) -> dict[str, Path]:
                 continue
             path = Path(folder, name)
             # os.path.splitext takes one suffix only, and none of 'B07X'.
-            _add(found, os.path.splitext(name)[0], path, root)
+            _add(found, os.path.splitext(name)[0], path, repeated)
     return found
 
 
-def _in_table(path: Path, id_column: str, path_column: str) -> dict[str, Path]:
+def _in_table(
+    path: Path, id_column: str, path_column: str, repeated: dict[str, str]
+) -> dict[str, Path]:
     found: dict[str, Path] = {}
     try:
-        _read_table(path, id_column, path_column, found)
+        _read_table(path, id_column, path_column, found, repeated)
     except UnicodeDecodeError as error:
         raise ValueError(f"{path}: expected UTF-8 text ({error})") from error
     except csv.Error as error:
@@ -89,7 +103,9 @@ def _in_table(path: Path, id_column: str, path_column: str) -> dict[str, Path]:
     return found
 
 
-def _read_table(path: Path, id_column: str, path_column: str, found: dict[str, Path]) -> None:
+def _read_table(
+    path: Path, id_column: str, path_column: str, found: dict[str, Path], repeated: dict[str, str]
+) -> None:
     delimiter = "," if path.suffix == ".csv" else "\t"
     with path.open(encoding="utf-8-sig", newline="") as lines:
         rows = csv.DictReader(lines, delimiter=delimiter)
@@ -105,25 +121,23 @@ def _read_table(path: Path, id_column: str, path_column: str, found: dict[str, P
                     f"{name!r}"
                 )
             if name:
-                _add(found, raw_id, path.parent / name, path)
+                _add(found, raw_id, path.parent / name, repeated)
 
 
-def _add(found: dict[str, Path], raw_id: str, path: Path, source: Path) -> None:
+def _add(found: dict[str, Path], raw_id: str, path: Path, repeated: dict[str, str]) -> None:
     if raw_id in found:
-        raise ValueError(
-            f"{source}: expected one image for each id, got {found[raw_id]} and {path} for "
-            f"{raw_id!r}"
-        )
-    found[raw_id] = path
+        repeated.setdefault(raw_id, f"{found[raw_id]} and {path}")
+    found.setdefault(raw_id, path)
 
 
 def images_of(found: Mapping[str, Path], raw_ids: list[str]) -> list[Path | None]:
     """The image of each item, named by its raw id as it is or as a file name."""
-    return [found.get(raw_id) or found.get(_name(raw_id) or raw_id) for raw_id in raw_ids]
+    return [of_item(found, raw_id) for raw_id in raw_ids]
 
 
-def _name(raw_id: str) -> str | None:
+def of_item(found: Mapping[str, Value], raw_id: str) -> Value | None:
+    """What is known of an item, by its raw id as it is or as a file name."""
     try:
-        return file_name(raw_id)
+        return found.get(raw_id) or found.get(file_name(raw_id))
     except ValueError:  # too long for a file: there is none
         return None

@@ -1,4 +1,4 @@
-"""What Arrow cannot say about JSON lines, or must not see."""
+"""JSON lines: read by Arrow, and what it cannot say about them or must not see."""
 
 from __future__ import annotations
 
@@ -6,6 +6,10 @@ import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.json
 
 # Where it cannot be part of an object.
 BARE_NULL = re.compile(rb"\}\s*null")
@@ -47,3 +51,33 @@ def explain_jsonl(path: Path, names: Sequence[str]) -> str | None:
                 if name == "raw_id":
                     allowed[name] = (type(value),)
     return None
+
+
+def fields_of_jsonl(path: Path, lines: int = 100) -> list[str]:
+    """Names that stand in the first objects of a file, in the order of their first one."""
+    found: dict[str, None] = {}
+    with path.open("rb") as stream:
+        for line, _ in zip(stream, range(lines), strict=False):
+            try:
+                found |= dict.fromkeys(json.loads(line))
+            except (ValueError, TypeError):  # said by those who read the values
+                continue
+    return list(found)
+
+
+def read_jsonl(path: Path, names: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
+    """Columns of an items file, in pieces, and the names that stand in its first lines."""
+    failure: Exception | None = None
+    if not safe_for_arrow(path.read_bytes()) and (problem := explain_jsonl(path, names)):
+        raise ValueError(problem)
+    for raw_id in (pa.string(), pa.int64()):
+        types = {"item": pa.int64(), "raw_id": raw_id}
+        schema = pa.schema([(name, types.get(name, pa.string())) for name in names])
+        options = pa.json.ParseOptions(explicit_schema=schema, unexpected_field_behavior="ignore")
+        try:
+            table = pa.json.read_json(path, parse_options=options)
+        except pa.ArrowInvalid as error:
+            failure = error
+        else:
+            return {name: table[name] for name in names}, fields_of_jsonl(path)
+    raise ValueError(explain_jsonl(path, names) or f"{path}: {failure}") from failure

@@ -1,14 +1,15 @@
-"""Large files of lines, plain or gzip, whole lines of some megabytes at a time."""
+"""Large files of lines, plain or compressed, whole lines of some megabytes at a time."""
 
 from __future__ import annotations
 
-import gzip
 import json
-import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
+
+from mdsrec_pyg.datasets.reading.compressed import DAMAGE, damage, form_of, open_bytes
+from mdsrec_pyg.showing import counted
 
 BLOCK_SIZE = 16_000_000
 # The longest line of the collections that we know has some 300 kB. Python makes up to 25 bytes of
@@ -24,12 +25,16 @@ class Problems:
     Args:
         on_error: ``'raise'`` or ``'skip'``.
         optional: Whether the user could ask for the other; the error then says so.
+        messages: The first errors.
+        skipped: How many lines were skipped.
+        unused: Columns or fields of the file that nobody reads.
     """
 
     on_error: str
     optional: bool = field(default=True, kw_only=True)
     messages: list[str] = field(default_factory=list)
     skipped: int = 0
+    unused: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Checks the option."""
@@ -50,7 +55,16 @@ class Problems:
         if not self.skipped:
             return ()
         examples = "; ".join(self.messages)
-        return (f"{path.name}: {self.skipped:,} records skipped, such as: {examples}",)
+        return (f"{path.name}: {counted(self.skipped, 'record')} skipped, such as: {examples}",)
+
+    def not_read(self, path: Path) -> tuple[str, ...]:
+        """A sentence about the columns that nobody reads, if there are any."""
+        return (f"{path.name}: not read: {', '.join(self.unused)}",) if self.unused else ()
+
+    def say_unused(self, names: Iterable[str], used: Iterable[str]) -> None:
+        """Remembers which of the names in a file nobody reads."""
+        known = set(used)
+        self.unused = tuple(name for name in names if name not in known)
 
 
 @dataclass(frozen=True)
@@ -77,18 +91,18 @@ class Block:
 
 
 def read_blocks(path: Path, problems: Problems, size: int = BLOCK_SIZE) -> Iterator[Block]:
-    """Reads a file of lines, decompressed if it is gzip whatever its name, in constant memory.
+    """Reads a file of lines, plain, gzip, bzip2, xz, zstd or zip, in constant memory.
 
     Args:
         path: The file.
-        problems: What becomes of the rest of a file whose gzip is cut off or damaged.
+        problems: What becomes of the rest of a file whose compression is cut off or damaged.
         size: Bytes of a block, about.
 
     Raises:
-        ValueError: The gzip is cut off or damaged, or a line has no end.
+        ValueError: The compressed data are cut off or damaged, or a line has no end.
     """
     first, rest = 1, b""
-    with open_lines(path) as stream:
+    with open_bytes(path) as stream:
         while True:
             data, failure = _read(stream, size)
             if first == 1 and not rest:
@@ -102,7 +116,7 @@ def read_blocks(path: Path, problems: Problems, size: int = BLOCK_SIZE) -> Itera
             rest = data[end:]
             if failure is not None:
                 # What is left of the last line is part of the damage.
-                problems.add(f"{path}, line {first}: {_damage(failure)}", failure)
+                problems.add(f"{path}, line {first}: {damage(form_of(path), failure)}", failure)
                 return
             if len(rest) > LONGEST_LINE:
                 raise ValueError(
@@ -123,7 +137,7 @@ def _read(stream: IO[bytes], size: int) -> tuple[bytes, Exception | None]:
         try:
             # Not read(): it would throw away what came before the damage.
             piece = stream.read1(size - total)  # type: ignore[attr-defined]
-        except (EOFError, OSError, zlib.error) as error:
+        except DAMAGE as error:
             if isinstance(error, OSError) and error.errno is not None:
                 raise  # the disk's error, not the file's
             return b"".join(pieces), error
@@ -132,21 +146,6 @@ def _read(stream: IO[bytes], size: int) -> tuple[bytes, Exception | None]:
         pieces.append(piece)
         total += len(piece)
     return b"".join(pieces), None
-
-
-def open_lines(path: Path) -> IO[bytes]:
-    """Opens a file, decompressed if it starts like gzip."""
-    if not path.is_file():
-        raise ValueError(f"expected a file {path}, got none")
-    with path.open("rb") as stream:
-        magic = stream.read(2)
-    return gzip.open(path, "rb") if magic == b"\x1f\x8b" else path.open("rb")  # type: ignore[return-value]
-
-
-def _damage(error: Exception) -> str:
-    if isinstance(error, EOFError):
-        return "expected the rest of a gzip file, got its end: the file is cut off"
-    return f"expected a gzip file, got damaged data ({error})"
 
 
 def parse_object(line: bytes) -> dict[str, Any]:
@@ -188,7 +187,7 @@ def show(line: bytes) -> str:
 
 def line_not_utf8(path: Path) -> int:
     """The first line that is not UTF-8, counted from 1; 0 if all are."""
-    with path.open("rb") as lines:
+    with open_bytes(path) as lines:
         for number, line in enumerate(lines, 1):
             try:
                 line.decode()

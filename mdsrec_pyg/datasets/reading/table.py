@@ -16,35 +16,49 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv
-import pyarrow.json
 import pyarrow.parquet
 from numpy.typing import NDArray
 
 from mdsrec_pyg.datasets.reading.coded import (
-    CODED,
     combine_coded,
     first_with,
     is_coded,
     number_coded,
+)
+from mdsrec_pyg.datasets.reading.delimited import (
+    TABS,
+    Delimited,
+    check_columns,
+    column_names,
+    line_of,
+    read_delimited,
 )
 from mdsrec_pyg.datasets.reading.digits import (
     all_plain_integers,
     first,
     first_not_integer,
 )
-from mdsrec_pyg.datasets.reading.jsonl import explain_jsonl, safe_for_arrow
+from mdsrec_pyg.datasets.reading.jsonl import read_jsonl
 
-# Of a text file: ids that stand in a block more than once are held once.
-BLOCK_SIZE = 2**24
+# Bytes of text above which a column gets offsets of 64 bits.
+LARGEST_STRINGS = 2**31 - 2**20
 
 
 @dataclass(frozen=True)
 class Table:
-    """Columns of one file, and where its rows stand in it."""
+    """Columns of one file, and where its rows stand in it.
+
+    Args:
+        path: The file.
+        columns: Arrow array of each column.
+        form: How a file of text is written.
+        unused: Names of the columns that were not read.
+    """
 
     path: Path
     columns: dict[str, Any]
+    form: Delimited = TABS
+    unused: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         """Number of rows."""
@@ -55,7 +69,7 @@ class Table:
         if self.path.suffix == ".parquet":
             return f"{self.path}, row {row + 1}"
         if self.path.suffix != ".jsonl":
-            return f"{self.path}, line {row + 2}"
+            return f"{self.path}, line {line_of(self.path, self.form, row)}"
         with self.path.open("rb") as lines:
             filled = [number for number, line in enumerate(lines, 1) if line.strip()]
         return f"{self.path}, line {filled[row]}"
@@ -68,25 +82,41 @@ class Table:
 
 
 def read_table(
-    path: Path, required: Sequence[str], optional: Sequence[str] = (), ids: Sequence[str] = ()
+    path: Path,
+    required: Sequence[str],
+    optional: Sequence[str] = (),
+    ids: Sequence[str] = (),
+    form: Delimited = TABS,
 ) -> Table:
-    """Reads the named columns of a ``.parquet``, ``.jsonl`` or else tab-separated file.
+    """Reads the named columns of a ``.parquet``, ``.jsonl`` or else delimited file.
 
-    Of the columns ``ids`` of a tab-separated file each text is held once; only
-    :func:`identifiers` reads them.
+    Of the columns ``ids`` of a delimited file each text is held once; only :func:`identifiers`
+    reads them. Delimited files may be compressed.
     """
     if path.suffix == ".parquet":
-        table = Table(path, _read_parquet(path, required, optional))
+        columns, names = _read_parquet(path, required, optional)
     elif path.suffix == ".jsonl":
-        table = Table(path, _read_jsonl(path, required, optional))
+        chunks, names = read_jsonl(path, [*required, *optional])
+        columns = {name: _combine(column) for name, column in chunks.items()}
     else:
-        table = Table(path, _read_tsv(path, required, optional, ids))
+        columns, names = _read_text(path, required, optional, ids, form)
+    unused = tuple(name for name in names if name not in columns)
+    table = Table(path, columns, form, unused)
     if not len(table):
         raise ValueError(f"{path}: expected at least one row below the column names, got none")
     for name in table.columns:
         _check_utf8(table, name)
     release_memory()
     return table
+
+
+def unused_columns(*tables: Table) -> list[str]:
+    """A sentence for each table that has columns which were not read."""
+    return [
+        f"{table.path.name}: not read: {', '.join(table.unused)}"
+        for table in tables
+        if table.unused
+    ]
 
 
 def release_memory() -> None:
@@ -104,59 +134,25 @@ def _check_utf8(table: Table, column: str) -> None:
         raise ValueError(f"{where}, column '{column}': expected UTF-8 text ({error})") from error
 
 
-def check_columns(path: Path, names: Sequence[str], required: Sequence[str]) -> None:
-    """Raises an error if a required column is missing or a column stands there twice."""
-    for column in required:
-        if column not in names:
-            raise ValueError(
-                f"{path}, line 1: expected a column '{column}', got {', '.join(map(repr, names))}"
-            )
-    for column in names:
-        if names.count(column) > 1:
-            raise ValueError(f"{path}, line 1: column '{column}' stands there more than once")
-
-
-def tsv_header(path: Path) -> list[str]:
-    """Column names of a tab-separated file."""
-    with path.open(encoding="utf-8-sig", errors="replace") as lines:
-        header = lines.readline().rstrip("\r\n")
-    if not header:
-        raise ValueError(f"{path}, line 1: expected column names, got an empty line or file")
-    return header.split("\t")
-
-
-def _read_tsv(
-    path: Path, required: Sequence[str], optional: Sequence[str], ids: Sequence[str]
-) -> dict[str, Any]:
-    names = tsv_header(path)
+def _read_text(
+    path: Path,
+    required: Sequence[str],
+    optional: Sequence[str],
+    ids: Sequence[str],
+    form: Delimited,
+) -> tuple[dict[str, Any], list[str]]:
+    names = column_names(path, form)
     check_columns(path, names, required)
     wanted = [name for name in (*required, *optional) if name in names]
-    try:
-        table = pa.csv.read_csv(
-            path,
-            # One thread: Arrow then knows the line of an error.
-            read_options=pa.csv.ReadOptions(use_threads=False, block_size=BLOCK_SIZE),
-            parse_options=pa.csv.ParseOptions(
-                delimiter="\t", quote_char=False, ignore_empty_lines=False
-            ),
-            convert_options=pa.csv.ConvertOptions(
-                column_types={name: CODED if name in ids else pa.string() for name in wanted},
-                include_columns=wanted,
-                strings_can_be_null=False,
-            ),
-        )
-    except pa.ArrowInvalid as error:
-        found = re.search(r"Row #(\d+): (.*)", str(error), re.DOTALL)
-        where, what = (f", line {found[1]}", found[2]) if found else ("", str(error))
-        raise ValueError(f"{path}{where}: {what}") from error
-    size, chunks = table.num_rows, {name: table[name] for name in wanted}
+    table, size = read_delimited(path, form, wanted, ids)
+    chunks = {name: table[name] for name in wanted}
     del table
-    while size and all(chunks[name][size - 1].as_py() == "" for name in wanted):
-        size -= 1  # blank lines at the end of the file
-    return _combine_all(chunks, size)
+    return _combine_all(chunks, size), names
 
 
-def _read_parquet(path: Path, required: Sequence[str], optional: Sequence[str]) -> dict[str, Any]:
+def _read_parquet(
+    path: Path, required: Sequence[str], optional: Sequence[str]
+) -> tuple[dict[str, Any], list[str]]:
     try:
         names = pa.parquet.read_schema(path).names
         for column in required:
@@ -166,31 +162,13 @@ def _read_parquet(path: Path, required: Sequence[str], optional: Sequence[str]) 
                 )
         wanted = [name for name in (*required, *optional) if name in names]
         table = pa.parquet.read_table(path, columns=wanted)
-    except (pa.ArrowInvalid, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise  # the disk's error, not the file's
         raise ValueError(f"{path}: expected a parquet file ({error})") from error
     chunks = {name: table[name] for name in wanted}
     del table
-    return _combine_all(chunks)
-
-
-def _read_jsonl(path: Path, required: Sequence[str], optional: Sequence[str]) -> dict[str, Any]:
-    names = [*required, *optional]
-    failure: Exception | None = None
-    if not safe_for_arrow(path.read_bytes()) and (problem := explain_jsonl(path, names)):
-        raise ValueError(problem)
-    for raw_id in (pa.string(), pa.int64()):
-        types = {"item": pa.int64(), "raw_id": raw_id}
-        schema = pa.schema([(name, types.get(name, pa.string())) for name in names])
-        options = pa.json.ParseOptions(explicit_schema=schema, unexpected_field_behavior="ignore")
-        try:
-            table = pa.json.read_json(path, parse_options=options)
-        except pa.ArrowInvalid as error:
-            failure = error
-        else:
-            return {name: _combine(table[name]) for name in names}
-    raise ValueError(explain_jsonl(path, names) or f"{path}: {failure}") from failure
+    return _combine_all(chunks), names
 
 
 def _combine_all(chunks: dict[str, Any], size: int | None = None) -> dict[str, Any]:
@@ -207,6 +185,12 @@ def _combine_all(chunks: dict[str, Any], size: int | None = None) -> dict[str, A
 
 
 def _combine(column: pa.ChunkedArray) -> Any:
+    value = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
+    # One array of strings of 32-bit offsets holds less than 2 GiB; a view is read as text.
+    if pa.types.is_string_view(value) or (
+        pa.types.is_string(value) and column.nbytes > LARGEST_STRINGS
+    ):
+        column = column.cast(pa.large_string())
     column = column.combine_chunks()
     return column.cast(column.type.value_type) if pa.types.is_dictionary(column.type) else column
 
@@ -246,6 +230,13 @@ def integers(table: Table, column: str, expected: str) -> NDArray[np.int64]:
         raise table.error(int(pc.index(number, pc.max(number)).as_py()), column, expected) from None
 
 
+def _check_id_type(table: Table, column: str) -> None:
+    """Ids that are neither text nor integers: dates, as data sets of ours may have them."""
+    kind = table.columns[column].type
+    if not pa.types.is_temporal(kind) or pa.types.is_duration(kind) or pa.types.is_time(kind):
+        raise table.error(0, column, f"text or integers as ids, not {kind}")
+
+
 def identifiers(
     table: Table, column: str, text_as_integers: bool
 ) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -260,6 +251,8 @@ def identifiers(
     """
     check_filled(table, column, "an id")
     values = table.columns[column]
+    if not (is_coded(values) or is_string(values) or pa.types.is_integer(values.type)):
+        _check_id_type(table, column)
     if is_coded(values):
         return number_coded(values, text_as_integers)
     if text_as_integers and is_string(values):
@@ -271,3 +264,17 @@ def identifiers(
     raw = np.empty(len(encoded.dictionary), object)
     raw[:] = encoded.dictionary.to_pylist()
     return encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64), raw
+
+
+def repeated_id(table: Table, column: str, number: NDArray[Any]) -> ValueError:
+    """The error about the first id that stands in an earlier row, too.
+
+    Args:
+        table: The table.
+        column: The column of ids.
+        number: Number of the id of each row ``[n]``, which some rows share.
+    """
+    row = int(pd.Series(number).duplicated().to_numpy().argmax())
+    before = table.where(int((number == number[row]).argmax())).removeprefix(f"{table.path}, ")
+    expected = f"an id that no other row has ({before} has it)"
+    return table.error(row, column, expected)

@@ -1,7 +1,21 @@
-"""Columns of dates, date-times or seconds."""
+"""Columns of times: one form for the whole column, and a row of another is refused with its place.
+
+The forms are:
+
+- numbers: seconds since 1970 UTC, with a fraction or without, below 100,000,000,000 (milliseconds
+  must be divided);
+- ISO 8601: a date, ``2015-06-23``, or a date-time, ``2015-06-23T10:00:00``, with a space for the
+  ``T`` and a fraction if you like; a zone at its end (``Z``, ``+02:00``) is honored, without one
+  the time is in UTC; slashes may stand for the hyphens as long as the year comes first;
+- datetimes, where the file knows types.
+
+What is left out on purpose: ``9.1.2026`` and ``1/9/2026`` (day or month first?), ``20200109``
+(a date or a number?), names of months and of zones.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -15,6 +29,16 @@ from mdsrec_pyg.datasets.reading.table import Table, check_filled, is_string
 
 # Year 5138 in seconds, March 1973 in milliseconds.
 LARGEST_SECONDS = 100_000_000_000
+# What pandas takes for ISO 8601 beyond that, such as 'now' and 'today', is none.
+ISO_8601 = (
+    r"^[0-9]{4}[-/]?[0-9]{1,2}([-/]?[0-9]{1,2}([T ][0-9]{2}(:?[0-9]{2}(:?[0-9]{2}([.,][0-9]+)?)?)?"
+    r"( ?(Z|[+-][0-9]{2}(:?[0-9]{2})?))?)?)?$"
+)
+# A date without hyphens: as seconds they are all in August and September of 1970.
+COMPACT_DATE = r"^(19|20)[0-9]{2}(0[1-9]|1[0-2])(0[1-9]|[12][0-9]|3[01])$"
+EXPECTED = "a date (2015-06-23), date-time (2015-06-23T10:00:00) or seconds since 1970"
+
+Wrong = Callable[[int, str], ValueError]
 
 
 def timestamps(table: Table, column: str) -> Seconds | None:
@@ -30,26 +54,46 @@ def timestamps(table: Table, column: str) -> Seconds | None:
     if is_string(values) and pc.all(pc.equal(pc.fill_null(values, ""), "")).as_py():
         return None
     check_filled(table, column, "a time in every row or in none")
-    if pa.types.is_temporal(values.type):
+    if pa.types.is_timestamp(values.type) or pa.types.is_date(values.type):
         return from_datetimes(pd.Series(values.to_pandas()))
-    if not is_string(values):
-        if not (pa.types.is_integer(values.type) or pa.types.is_floating(values.type)):
-            raise table.error(0, column, f"a time or number of seconds (not {values.type})")
-        return _from_seconds(table, column, values.cast(pa.float64(), safe=False))
+
+    def wrong(row: int, expected: str) -> ValueError:
+        return table.error(row, column, expected)
+
+    if is_string(values):
+        return text_times(values, wrong)
+    if not (pa.types.is_integer(values.type) or pa.types.is_floating(values.type)):
+        raise table.error(0, column, f"a time or number of seconds (not {values.type})")
+    return _from_seconds(values.cast(pa.float64(), safe=False), wrong)
+
+
+def text_times(values: Any, wrong: Wrong) -> Seconds:
+    """Seconds since 1970 UTC of text, all of it numbers or all of it ISO 8601.
+
+    Args:
+        values: Arrow array of text.
+        wrong: Makes the error about a row, of its number and what was expected.
+    """
+    if not len(values):
+        return np.empty(0, np.int64)
     if all_digits(values):
-        return _from_seconds(table, column, values.cast(pa.float64()))
+        if pc.all(pc.match_substring_regex(values, COMPACT_DATE)).as_py():
+            raise wrong(0, f"{EXPECTED}, and no date without hyphens")
+        return _from_seconds(values.cast(pa.float64()), wrong)
     number = pc.match_substring_regex(values, NUMBER)
     if number[0].as_py():
         row = first(pc.invert(number))
         if row is not None:
-            raise table.error(row, column, "a number of seconds, like the rows before")
-        return _from_seconds(table, column, values.cast(pa.float64()))
-    text = pd.Series(values.to_pandas())
-    time = pd.to_datetime(text, format="ISO8601", errors="coerce", utc=True)
-    bad = time.isna().to_numpy() | number.to_numpy(zero_copy_only=False)
+            raise wrong(row, "a number of seconds, like the rows before")
+        return _from_seconds(values.cast(pa.float64()), wrong)
+    form = pc.match_substring_regex(values, ISO_8601)
+    time = pd.to_datetime(
+        pd.Series(values.to_pandas()), format="ISO8601", errors="coerce", utc=True
+    )
+    bad = time.isna().to_numpy() | ~form.to_numpy(zero_copy_only=False)
+    bad |= number.to_numpy(zero_copy_only=False)
     if bad.any():
-        expected = "a date (2015-06-23), date-time (2015-06-23T10:00:00) or seconds since 1970"
-        raise table.error(int(bad.argmax()), column, expected)
+        raise wrong(int(bad.argmax()), EXPECTED)
     return from_datetimes(time)
 
 
@@ -62,11 +106,11 @@ def from_datetimes(time: pd.Series) -> Seconds:
     return whole + rest / per_second if rest.any() else whole
 
 
-def _from_seconds(table: Table, column: str, values: Any) -> Seconds:
+def _from_seconds(values: Any, wrong: Wrong) -> Seconds:
     seconds = values.to_numpy(zero_copy_only=False)
     bad = ~(np.abs(seconds) < LARGEST_SECONDS)
     if bad.any():
         expected = f"seconds since 1970, below {LARGEST_SECONDS:,} (milliseconds must be divided)"
-        raise table.error(int(bad.argmax()), column, expected)
+        raise wrong(int(bad.argmax()), expected)
     whole = seconds.astype(np.int64)
     return whole if (whole == seconds).all() else seconds

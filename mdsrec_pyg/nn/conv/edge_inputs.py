@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from threading import RLock
 from typing import Any
 
 import torch
@@ -15,9 +16,12 @@ from torch import Tensor, nn
 from torch.nn.parameter import UninitializedParameter
 from torch_geometric.utils import to_torch_csr_tensor
 
+from mdsrec_pyg.seed import drawn_apart
+
 __all__ = ["EdgeInputs", "UnknownWidthError", "edge_inputs", "edge_weight_use"]
 
 _NODES = 6
+_FILTERS = RLock()
 _MOST_WIDTHS = 8
 _KNOWN = ("edge_index", "adj_t", "edge_weight", "edge_attr")
 _OWN_LAYER = "a layer of your own, forward(x, edge_index, edge_weight), can give it what it needs"
@@ -111,7 +115,8 @@ def _needs_edge_attr(conv: nn.Module, channels: int | None) -> bool:
 
 def _takes_matrix(conv: nn.Module, channels: int | None) -> bool:
     """Whether a layer that says it takes a matrix runs on one, and gives the same."""
-    with _untouched(conv) as twin, warnings.catch_warnings():
+    # Filters are the process's: of two threads the second would put back what the first had set.
+    with _FILTERS, _untouched(conv) as twin, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # CSR tensors are in beta
         for width in [channels] if channels is not None else _widths(conv)[:_MOST_WIDTHS]:
             try:
@@ -221,7 +226,7 @@ def _graph(conv: nn.Module, width: int) -> tuple[Tensor, Tensor]:
 def _untouched(conv: nn.Module) -> Iterator[nn.Module]:
     """A copy of the layer in evaluation mode; random states are put back."""
     device, _ = _place(conv)
-    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+    with drawn_apart(device=device):
         yield copy.deepcopy(conv).eval()
 
 

@@ -12,6 +12,7 @@ from torch_geometric.data import Data
 from mdsrec_pyg.graphs.centers import InterestCenters
 from mdsrec_pyg.nn.votes.edge_table import num_nodes
 from mdsrec_pyg.nn.votes.fit import Relations
+from mdsrec_pyg.showing import counted
 
 
 def check_inputs(
@@ -108,5 +109,5 @@ def check_conv(conv: Any, num_modalities: int) -> None:
     if next(conv.parameters(), None) is not None:
         raise ValueError(
             "'conv' must be a callable that makes a layer, so that each modality has its own "
-            f"parameters (got one {type(conv).__name__} for {num_modalities} modalities)"
+            f"parameters (got one {type(conv).__name__} for {counted(num_modalities, 'modality')})"
         )

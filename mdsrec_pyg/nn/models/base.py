@@ -72,8 +72,10 @@ class Recommender(StandsAlone):
     def score(self, batch: SequenceBatch, items: Any = None) -> Tensor:
         """Scores of every item as the next one, [B, N].
 
+        Called by many threads at once, so nothing may be written to the model here.
+
         Args:
-            batch: Histories.
+            batch: Histories; ``batch.older`` are items that were taken before those.
             items: Result of :meth:`encode_items`; computed here by default.
         """
         raise NotImplementedError

@@ -23,6 +23,7 @@ from mdsrec_pyg.nn.models._effects import OwnParts, without_effect
 from mdsrec_pyg.nn.models.config import MDSRecConfig
 from mdsrec_pyg.nn.models.mdsrec import MDSRec
 from mdsrec_pyg.nn.votes.fit import RelationsConfig, fit_relations
+from mdsrec_pyg.seed import drawn_apart
 
 __all__ = ["PRESETS", "Preset", "build_mdsrec"]
 
@@ -145,8 +146,7 @@ def build_mdsrec(
         own_device = chosen.relations.device
         where = str(device) if own_device == RelationsConfig.device else own_device
         learned = fit_relations(units, train, chosen.relations.replace(device=where), seed=seed)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with drawn_apart(seed):
         return MDSRec(
             graphs,
             centers or None,

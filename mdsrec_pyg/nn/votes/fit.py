@@ -21,6 +21,7 @@ from mdsrec_pyg.graphs.ridge import ridge_graph, ridge_memory, ridge_precision
 from mdsrec_pyg.nn.votes.cross_fitted import CrossFittedVotes
 from mdsrec_pyg.nn.votes.leave_one_user_out import LeaveOneUserOut
 from mdsrec_pyg.nn.votes.training_votes import TrainingVotes
+from mdsrec_pyg.showing import counted
 
 __all__ = ["Relations", "RelationsConfig", "fit_relations"]
 
@@ -94,7 +95,8 @@ def fit_relations(
     units = {name: as_unit(feature) for name, feature in features.items()}
     needed = ridge_memory(interactions.num_items)
     needed += 4 * interactions.num_items**2 * len(units)
-    what = f"the exact ridge over {interactions.num_items:,} items, {len(units)} modalities"
+    modalities = counted(len(units), "modality")
+    what = f"the exact ridge over {counted(interactions.num_items, 'item')}, {modalities}"
     instead = (
         f"each target over its {chosen.num_candidates} best candidates, trained over "
         f"{chosen.num_folds} folds of users"

@@ -1,13 +1,13 @@
 import numpy as np
 import pytest
 
-from mdsrec_pyg.datasets.reading import table
+from mdsrec_pyg.datasets.reading import delimited
 from mdsrec_pyg.datasets.reading.table import identifiers, read_table
 
 
 @pytest.fixture(params=[32, 2**20])
 def block_size(request, monkeypatch):
-    monkeypatch.setattr(table, "BLOCK_SIZE", request.param)
+    monkeypatch.setattr(delimited, "BLOCK_SIZE", request.param)
 
 
 def read(tmp_path, users, end="\n"):

@@ -5,6 +5,8 @@ python -m tests.nn.conv.triton_cases
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -90,6 +92,55 @@ def depth(rows: _triton.Rows) -> int:
     return 1 if rows.pieces is None else 1 + depth(rows.pieces)
 
 
+class Launches:
+    """A kernel as a GPU would have it: interpreted at first, then only asked with what it runs."""
+
+    def __init__(self, kernel: Any) -> None:
+        self.kernel = kernel
+        self.compiled: list[Any] = []
+        self.ran: list[Any] = []
+
+    def __getitem__(self, grid: tuple[int, int, int]) -> Any:
+        def launch(*args: Any, num_warps: int) -> Any:
+            self.kernel[grid](*args, num_warps=num_warps)
+            self.compiled.append(args)
+            return {grid: lambda *again: self.ran.append(again)}
+
+        return launch
+
+
+def launched_again() -> None:
+    """A call of a kind that is known gives the compiled kernel the same, by address."""
+    adj, value = adjacency(matrix(6, 9, torch.float32), torch.int32)
+    value, rows = value.float(), adj.rows(False)
+    x, grad = torch.randn(9, 20), torch.randn(6, 20)
+    for name, call in (
+        ("_row_sums", lambda x: rows.sums(value, x, torch.float32)),
+        ("_edge_sums", lambda x: rows.products(grad, x, torch.float32)),
+    ):
+        usual = getattr(_triton, name)
+        kernel = Launches(usual)
+        setattr(_triton, name, kernel)
+        call(x)
+        out = call(x)
+        (first,), (again,) = kernel.compiled, kernel.ran
+        assert len(again) == len(first) == len(usual.arg_names)
+        at = usual.arg_names.index("out")
+        for i, (a, b) in enumerate(zip(first, again, strict=True)):
+            expected = a.data_ptr() if isinstance(a, torch.Tensor) else a
+            assert b == (out.data_ptr() if i == at else expected), usual.arg_names[i]
+        # Other widths and types are other kernels; so is a table that lies in between.
+        call(torch.randn(9 * 20 + 1)[1:].view(9, 20))
+        if name == "_row_sums":
+            call(torch.randn(9, 24))
+            call(x.half())
+            rows.sums(None, x, torch.float32)
+            rows.sums(value, x, torch.float64)
+        assert len(kernel.ran) == 1
+        assert len(kernel.compiled) == (6 if name == "_row_sums" else 2)
+        setattr(_triton, name, usual)
+
+
 def empty() -> None:
     """No rows, no edges, no columns."""
     none = torch.empty(0, dtype=torch.int32)
@@ -105,5 +156,6 @@ def empty() -> None:
 if __name__ == "__main__":
     for kind in KINDS:
         sums(*kind, torch.int64 if kind[0] == 5 else torch.int32)
+    launched_again()
     long_rows()
     empty()

@@ -125,3 +125,14 @@ def test_without_the_extra_the_error_names_it(model: SASRec, tmp_path: Path, mon
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     with pytest.raises(ImportError, match=r"mdsrec_pyg\[hub\]"):
         model.save_pretrained(tmp_path / "model")
+
+
+def test_names_in_a_card_are_text() -> None:
+    options: dict[str, Any] = {"split": "temporal", "seed": 0, "exclude_seen": False}
+    card = ModelCard(
+        data="<b>x|y\n# h", metrics={"a|b": 0.5}, command="run x\n```\n# more", **options
+    )
+    lines = card.text("MDSRec", 3).splitlines()
+    assert r"&lt;b&gt;x\|y\\n\# h, split: temporal" in lines
+    assert r"| a\|b | 0.5000 |" in lines
+    assert r"run x\n```\n# more" in lines

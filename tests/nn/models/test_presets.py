@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -216,6 +217,21 @@ def test_targets_of_the_evaluation_change_nothing(dataset: SyntheticDataset, pre
     assert same(*models)
     # It would have been noticed.
     assert not same(models[0], build_mdsrec(dataset.features, changed, preset, **SMALL))
+
+
+def test_models_built_at_once_start_as_those_built_alone(dataset: SyntheticDataset) -> None:
+    """The generators that the weights are drawn from are the process's."""
+    split = leave_last_out(dataset.interactions)
+
+    def build(seed: int) -> list[torch.Tensor]:
+        options: dict[str, Any] = {"relations": False, "num_centers": None, "channels": 8}
+        model = build_mdsrec(dataset.features, split.train, seed=seed, **options)
+        return [parameter.detach() for parameter in model.parameters()]
+
+    want = [build(seed) for seed in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        for got, expected in zip(pool.map(build, range(4)), want, strict=True):
+            assert all(map(torch.equal, got, expected))
 
 
 def test_the_device_reaches_every_part(monkeypatch) -> None:

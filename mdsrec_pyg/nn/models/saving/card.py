@@ -71,7 +71,9 @@ class ModelCard:
             kind: Class of the model.
             num_items: N.
         """
-        rows = "".join(f"| {name} | {value:.4f} |\n" for name, value in self.metrics.items())
+        rows = "".join(
+            f"| {markdown_text(name)} | {value:.4f} |\n" for name, value in self.metrics.items()
+        )
         table = f"| metric | value |\n|---|---|\n{rows}" if rows else f"{_UNSTATED}\n"
         seen = {None: _UNSTATED, True: "masked", False: "kept as candidates"}[self.exclude_seen]
         used = ", ".join(f"{name} {version}" for name, version in versions().items())

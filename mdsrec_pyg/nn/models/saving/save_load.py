@@ -14,6 +14,7 @@ from mdsrec_pyg.configs import check_device
 from mdsrec_pyg.nn.models.saving.card import ModelCard
 from mdsrec_pyg.nn.models.saving.folder import SavedModel, check_item_ids
 from mdsrec_pyg.nn.models.saving.tensors import collect, place
+from mdsrec_pyg.seed import drawn_apart
 
 __all__ = ["load_model", "save_model"]
 
@@ -62,7 +63,7 @@ def load_model(
     found: Any = _class_of(kind, saved.config, where)
     described: dict[str, dict[str, str]] = saved.config["own_parts"]
     _check_own_parts(described, own_parts, where)
-    with torch.random.fork_rng(devices=[]):  # what is drawn here is replaced below
+    with drawn_apart():  # what is drawn here is replaced below
         model = found.from_hyperparameters(saved.config["hyperparameters"], **own_parts)
     for name, part in model.own_parts.items():
         if part["class"] != described.get(name, part)["class"]:

@@ -1,0 +1,22 @@
+"""The attacks in short form: no try ends as none may. ``make attacks`` runs them."""
+
+from __future__ import annotations
+
+import pytest
+
+pytest.importorskip("httpx", reason="needs httpx: the extra encode")
+pytest.importorskip("PIL.Image", reason="needs Pillow: the extra encode")
+
+from tests.attacks.__main__ import SHORT
+from tests.attacks.attacks import ATTACKS
+
+
+@pytest.mark.attack
+@pytest.mark.parametrize("name", ATTACKS)
+def test_every_try_ends_well(name: str) -> None:
+    faults = [
+        f"{count.attack}: {example['end']}: {example['case']}: {example['detail']}"
+        for count in ATTACKS[name](SHORT, 0)
+        for example in count.examples
+    ]
+    assert not faults, "\n".join(faults)
