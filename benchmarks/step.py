@@ -9,6 +9,7 @@ import argparse
 import copy
 import itertools
 import statistics
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Generator
@@ -22,6 +23,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from benchmarks.about import about
 from benchmarks.harness import add_common_arguments, result_path, save, spread, synchronize, table
 from mdsrec_pyg import FolderDataset, SASRec, build_mdsrec, leave_last_out
+from mdsrec_pyg.cli.ending import run_script
 from mdsrec_pyg.data import Interactions
 from mdsrec_pyg.nn import GRU4Rec, SequentialRecommender
 from mdsrec_pyg.training.config import TrainerConfig
@@ -176,4 +178,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_script(main))

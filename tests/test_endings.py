@@ -165,6 +165,7 @@ MISUSE: dict[str, list[tuple[str, int, str]]] = {
     "benchmarks/recommend.py": [("--sizes 0", 2, "from 1"), ("--models x", 2, "'x'")],
     "benchmarks/ridge_quality.py": [("nowhere", 1, NOWHERE), (". --candidates 0", 2, "from 1")],
     "benchmarks/short.py": [("nothing --folder f", 1, "error: no benchmark .*nothing")],
+    "benchmarks/step.py": [("nowhere --device cpu", 1, NOWHERE), (". --steps x", 2, "'x'")],
     "benchmarks/training.py": [
         ("nowhere --peers none", 1, NOWHERE),
         (". --batch-size 0", 2, "from 1"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import zipfile
 from typing import Any
 
 import numpy as np
@@ -27,8 +28,8 @@ def read_archive(path: str | os.PathLike[str], what: str) -> dict[str, NDArray[A
         content = np.load(path, allow_pickle=False)
         if not isinstance(content, np.lib.npyio.NpzFile):
             raise ValueError("a single array")
-        with content:
-            size = sum(member.file_size for member in content.zip.infolist())
+        with content, zipfile.ZipFile(path) as archive:
+            size = sum(member.file_size for member in archive.infolist())
             if size > os.path.getsize(path):  # a few kB of zeros could become gigabytes
                 raise ValueError("compressed arrays, while ours are stored as they are")
             return {name: content[name] for name in content.files}

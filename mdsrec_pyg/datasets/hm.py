@@ -263,8 +263,11 @@ class _ArticleReader:
             except StopIteration:
                 return
             except (ValueError, csv.Error) as error:
-                if isinstance(error, UnicodeDecodeError) or not place:
+                if isinstance(error, UnicodeDecodeError):
                     raise
+                if not place:  # _place has said where
+                    at = f"{self.path}, line {rows.line_num}"
+                    raise error if header else ValueError(f"{at}: {error}") from error
                 problems.add(f"{self.path}, line {rows.line_num}: {error}")
                 continue
             if article in asked:

@@ -143,8 +143,10 @@ class UniSRecDataset(RecommendationDataset):
         """The number in the file of each row, and the raw id of each number."""
         code, number = as_integers(code, tokens)
         if number.dtype == object or number.min() < 0:
-            text = number.astype(str)
-            wrong = next(token for token in text.tolist() if not token.isdigit())
+            text: list[str] = number.astype(str).tolist()
+            plain = [token.isascii() and token.isdigit() for token in text]
+            # Plain numbers throughout: the longest is beyond 64 bits.
+            wrong = max(text, key=len) if all(plain) else text[plain.index(False)]
             raise ValueError(
                 f"{path}: expected the numbers of {kind} as ids, 0 and up, got {wrong[:60]!r}"
             )

@@ -153,7 +153,9 @@ def _child(call: Callable[[], Any], writer: int, memory: int) -> None:
     try:
         answer = ("value", call(), "", "")
     except BaseException as error:
-        kind = "memory" if isinstance(error, MemoryError) or "allocate" in str(error) else "error"
+        # torch says so by a RuntimeError; a ValueError about it is a refusal.
+        claims = isinstance(error, RuntimeError) and "allocate memory" in str(error)
+        kind = "memory" if claims or isinstance(error, MemoryError) else "error"
         name = "ValueError" if isinstance(error, ValueError) else type(error).__name__
         name = "OSError" if isinstance(error, OSError) else name
         last = traceback.extract_tb(error.__traceback__)[-1]

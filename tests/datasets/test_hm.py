@@ -202,3 +202,12 @@ def test_wrong_encoding(tmp_path):
 def test_a_blank_line_at_the_end(tmp_path):
     write(tmp_path, articles=[*ARTICLES, ""])
     assert table(read(tmp_path)) == EXPECTED
+
+
+def test_a_line_of_names_that_is_none(tmp_path):
+    write(tmp_path, articles=["x" * 200_000, *ARTICLES[1:]])
+    with pytest.raises(ValueError, match=r"articles\.csv, line 1: field larger than"):
+        read(tmp_path)
+    write(tmp_path, articles=["article_id", *ARTICLES[1:]])
+    with pytest.raises(ValueError, match=r"articles\.csv, line 1: expected one column 'prod_name'"):
+        read(tmp_path)

@@ -163,6 +163,8 @@ def change(part, line, text):
         ("test", 0, "2\t4 3 0\tx\n", "expected the numbers of item2index as ids.*got 'x'"),
         ("test", 0, "2\t4 3 0\t9\n", "expected numbers from 0 to 4, those in .*got 9"),
         ("test", 0, "-2\t1\t1\n", "expected the numbers of user2index as ids.*got '-2'"),
+        ("test", 0, "2\t4 3 0\t٣\n", "expected the numbers of item2index as ids.*got '٣'"),
+        ("test", 0, "2\t4 3 0\t9223372036854775808\n", "as ids.*got '9223372036854775808'"),
     ],
 )
 def test_rows_that_contradict_each_other(tmp_path, part, line, text, message):

@@ -258,4 +258,4 @@ def test_a_data_set_says_what_is_all_zeros(tmp_path: Path) -> None:
     folder = texts(tmp_path, ["a", "bb"])
     encode(folder, lambda batch: np.array([[len(text) - 1.0] for text in batch]))
     (folder / "interactions.tsv").write_text("user\titem\nx\t0\nx\t1\nx\t1\n")
-    assert "1 items have a text that is all zeros" in FolderDataset(folder).report
+    assert "1 item has a text that is all zeros" in FolderDataset(folder).report

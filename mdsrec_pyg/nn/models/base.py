@@ -69,9 +69,7 @@ class Recommender(StandsAlone):
         return None
 
     def score(self, batch: SequenceBatch, items: Any = None) -> Tensor:
-        """Scores of every item as the next one, [B, N].
-
-        Called by many threads at once, so nothing may be written to the model here.
+        """Scores of every item as the next one, [B, N]; many threads call it, so write nothing.
 
         Args:
             batch: Histories; ``batch.older`` are items that were taken before those.
@@ -176,10 +174,9 @@ class SequentialRecommender(Recommender):
         users = self.encode_users(batch, items, newest_only)
         scores = inner_products(users, self.item_table(items))  # [B, T, C], [N, C] -> [B, T, N]
         if self.history_bias is not None:
-            if torch.is_grad_enabled():
-                scores = self.history_bias(scores, batch.item_id, batch.mask)
-            else:  # they are nobody else's: no second [B, T, N]
-                self.history_bias.add_(scores, batch.item_id, batch.mask)
+            # Without a gradient in place: no second [B, T, N].
+            add = self.history_bias if torch.is_grad_enabled() else self.history_bias.add_
+            scores = add(scores, batch.item_id, batch.mask)
             if newest_only:
                 self.history_bias.add_older_(scores[:, -1], batch)
         return scores
