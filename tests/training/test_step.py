@@ -13,6 +13,7 @@ from mdsrec_pyg import Trainer
 from mdsrec_pyg.data import SequenceLoader, leave_last_out
 from mdsrec_pyg.training import step as step_module
 from mdsrec_pyg.training.config import TrainerConfig
+from mdsrec_pyg.training.loop import make_loader
 from mdsrec_pyg.training.optimizer import FUSED, make_optimizer
 from mdsrec_pyg.training.step import EagerStep, make_step, tensor_float_32
 from tests.training.step_cases import (
@@ -156,6 +157,16 @@ def test_the_trainer_compiles(monkeypatch) -> None:
     # Dropout's masks have the shape of a batch: the same draws fall elsewhere.
     assert rows[0]["loss"] == pytest.approx(rows[1]["loss"], rel=0.05)
     assert rows[0]["loss"] != rows[1]["loss"]
+
+
+@pytest.mark.parametrize("name", ["SASRec", "SASRec, sampled"])
+def test_the_loader_collates_what_the_loss_asks_for(name: str) -> None:
+    for compile_ in (False, True):
+        config = TrainerConfig(batch_size=7, stride=3, seed=5, compile=compile_)
+        loader = make_loader(train_part(), make(name), config)
+        assert (loader.unique_targets, loader.fixed_shapes) == ("sampled" in name, compile_)
+        assert (loader.batch_size, loader.stride, loader.seed) == (7, 3, 5)
+        assert loader.max_length == MAX_LENGTH
 
 
 def test_fused_where_there_is_such_a_kernel(monkeypatch) -> None:
