@@ -180,18 +180,6 @@ def test_another_setting_is_an_error_that_names_it(whole, toy_model, toy_split, 
         fit(toy_model(), toy_split, directory=whole[2], resume=True, **{name: value})
 
 
-def test_a_run_from_before_an_option_was_there_goes_on(whole, toy_model, toy_split, tmp_path):
-    fit(toy_model(), toy_split, directory=tmp_path / "run", epochs=3)
-    last = load_checkpoint(tmp_path / "run" / "last.pt")
-    del last["settings"]["compile"], last["settings"]["tf32"]
-    save_checkpoint(tmp_path / "run" / "last.pt", last)
-    with pytest.raises(ValueError, match=r"'compile' must be as before \(it was False, got True"):
-        fit(toy_model(), toy_split, directory=tmp_path / "run", resume=True, compile=True)
-    resumed = toy_model()
-    fit(resumed, toy_split, directory=tmp_path / "run", resume=True)
-    assert same(resumed.state_dict(), whole[0].state_dict())
-
-
 def test_another_model_or_other_data_are_errors(whole, toy_model, toy_split):
     folder = whole[2]
     before = sorted((path.name, path.read_bytes()) for path in folder.iterdir())

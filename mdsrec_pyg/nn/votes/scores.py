@@ -274,10 +274,9 @@ class RelationVotes(nn.Module):
         item_id, user_id = batch.item_id, batch.user_id
         known = self._without_user().others(item_id, user_id) if new.size(1) == 1 else None
         if known is not None:
-            if batch.positions is None:
+            whole = None if batch.positions is None else batch.positions.whole
+            if whole is None:
                 whole = torch.equal(seen.sum(2)[:, 0].long() + new[:, 0], known[1])
-            else:
-                whole = batch.positions.whole
             if whole:  # histories and targets are all that the users took: no pair needs a look
                 return known[0][:, :, None] + votes * new[:, None, :, None]
         totals = self._without_user().totals(item_id, user_id)[:, :, None]

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch_geometric.nn import LGConv
 
-from mdsrec_pyg.nn.conv import LightGraphConv, _propagate
+from mdsrec_pyg.nn.conv import LightGraphConv, _adjacency
 
 from .conv_cases import D, N, dense, features, random_graph, to_csr
 
