@@ -112,7 +112,7 @@ def test_interruption_leaves_the_best_weights_and_says_so(toy_model, toy_split, 
     history = fit(model, toy_split, directory=tmp_path / "run", said=said)
     assert history.interrupted
     assert len(history) == 3
-    assert any("interrupted: 3 finished epoch(s) are kept" in line for line in said)
+    assert any("interrupted, kept: 3 finished epochs" in line for line in said)
     best = load_checkpoint(tmp_path / "run" / "best.pt")
     assert best["epoch"] == history.best_epoch
     assert same(dict(model.state_dict()), dict(best["model"]))
