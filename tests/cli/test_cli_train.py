@@ -110,7 +110,8 @@ def test_threads_are_taken_and_given_back(
 def test_help_has_no_control_characters_and_no_references(call: Any) -> None:
     shown = call("train", "--help").out
     assert re.search(r"--print-config +print all options", shown)
-    assert "\\x08" not in shown and "\b" not in shown
+    assert "\\x08" not in shown
+    assert "\b" not in shown
     assert "See " not in shown
 
 
