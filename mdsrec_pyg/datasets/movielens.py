@@ -104,7 +104,7 @@ class MovieLensDataset(RecommendationDataset):
 
     Args:
         root: Folder with the files, or with a folder ``raw`` or ``ml-...`` that has them.
-        version: Which of the published sets, see the table above. Default: the one whose files are
+        version: Which of the published sets. Default: the one whose files are
             in the folder (``u.data``: ``'100k'``; ``ratings.dat``: ``'1m'`` beside ``users.dat``,
             ``'10m'`` beside ``tags.dat``; ``ratings.csv``: as the folder is called, else
             ``'latest-small'``, which is written like all of these).

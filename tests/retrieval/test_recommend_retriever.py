@@ -155,6 +155,8 @@ def test_bad_requests_are_errors() -> None:
     for k in (0, 31):
         with pytest.raises(ValueError, match="'k' must be from 1 to the number of items, 30"):
             retriever.recommend([["item 1"]], k, exclude_seen=False)
+    with pytest.raises(ValueError, match=r"^'batch_size' must be at least 1 \(got 0\)$"):
+        retriever.recommend([["item 1"]], exclude_seen=False, batch_size=0)
     with pytest.raises(ValueError, match=r"needs a model with 'explain' .got SASRec"):
         retriever.recommend([["item 1"]], exclude_seen=False, explain=True)
     with pytest.raises(ValueError, match="got 'z' as item 0 of user 0"):
