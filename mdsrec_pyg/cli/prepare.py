@@ -132,10 +132,8 @@ def _prepare(args: Namespace) -> int:
     for name, value in given.items():
         print(f"{name:<{width}}  {value}")
     print(f"\n{dataset.steps_table()}")
-    dataset.report = [
-        *dataset.meta["notes"],
-        *dataset.meta["items"],
-    ]  # the steps stand in the table
+    # The steps stand in the table.
+    dataset.report = [*dataset.meta["notes"], *dataset.meta["items"]]
     print(f"\n{dataset}\n\nwritten to {out}")
     _print_next(dataset, out)
     return 0

@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -131,4 +133,6 @@ def test_what_holds_no_features_is_refused(x, message):
 
 
 def test_numbers_too_small_in_a_missing_row_are_nobodys_loss():
-    assert ModalFeature(np.array([[1.0], [1e-60]]), [True, False]).x.tolist() == [[1], [0]]
+    x: Any = np.array([[1.0], [1e-60]])
+    mask: Any = [True, False]
+    assert ModalFeature(x, mask).x.tolist() == [[1], [0]]

@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 import torch
 
-from mdsrec_pyg import EASE, MDSRec, ModalFeature, Popularity, SASRec, build_mdsrec, leave_last_out
+from mdsrec_pyg import EASE, MDSRec, Popularity, SASRec, leave_last_out
 from mdsrec_pyg.data import Interactions
 from mdsrec_pyg.data.splits import Split
 from mdsrec_pyg.evaluation import evaluate
 from mdsrec_pyg.retrieval import recommend, top_items
 from tests.live import LiveBytes
+from tests.small_models import small_mdsrec
 
 NUM_ITEMS, USERS, MAX_LENGTH = 1500, 256, 5
 MEGABYTE = 2**20
@@ -28,13 +29,8 @@ def split() -> Split:
 
 
 def make_mdsrec(train: Interactions, **options: Any) -> MDSRec:
-    generator = torch.Generator().manual_seed(0)
-    features = {
-        name: ModalFeature(torch.randn(NUM_ITEMS, 4, generator=generator))
-        for name in ("image", "text")
-    }
     sizes = {"channels": 4, "max_length": MAX_LENGTH, "num_centers": 2}
-    return build_mdsrec(features, train, **(sizes | options))
+    return small_mdsrec(train, **(sizes | options))
 
 
 MODELS: dict[str, tuple[int, Callable[[Interactions], Any]]] = {
