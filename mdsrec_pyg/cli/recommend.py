@@ -91,6 +91,10 @@ def parse(argv: Sequence[str]) -> Namespace:
         parser.error(f"give one of --history, --item, --histories and --user (got {found})")
     if args.data is not None and args.user is None and args.empty == "raise":
         parser.error("--data has no effect without --user or --empty popularity")
+    if args.empty == "popularity" and args.histories is not None:
+        parser.error(
+            "--empty has no effect with --histories: every row holds an item; ask with --history ''"
+        )
     return args
 
 
