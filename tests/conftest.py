@@ -80,8 +80,8 @@ def run_script(
         try:
             runpy.run_path(str(folder / name), run_name="__main__")
         except SystemExit as stop:
-            if stop.code:  # the line that it ended with, and the status
-                raise SystemExit(capsys.readouterr().err) from stop
+            if stop.code:  # the line that it ended with, or the status where it said nothing
+                raise SystemExit(capsys.readouterr().err or stop.code) from stop
         return capsys.readouterr().out
 
     return call
