@@ -57,6 +57,7 @@ format:
 
 docs:
 	@bash scripts/setup.sh dev
+	@rm -rf docs/api/generated  # else a page stays of each name that is gone, and stops the build
 	$(RUN) -m sphinx -E -W --keep-going -q -d build/doctrees docs build/docs
 	@echo "build/docs/index.html"
 

@@ -39,7 +39,7 @@ from mdsrec_pyg.cli.ending import run_script
 from mdsrec_pyg.data import SequenceBatch, SequenceLoader
 from mdsrec_pyg.memory import use_huge_pages
 from mdsrec_pyg.nn import SASRec
-from mdsrec_pyg.nn.losses.linear import MAX_SCORES, block_rows, linear_cross_entropy
+from mdsrec_pyg.nn.losses.linear import block_rows, linear_cross_entropy, most_scores
 
 Loss = Callable[[Tensor, Tensor, Tensor], Tensor]  # users [P, D], items [N, D], targets [P]
 
@@ -62,7 +62,7 @@ def parse() -> argparse.Namespace:
     sizes("--num-positions", default=[8192])
     sizes("--step-items", default=[1000, 4000, 10_000, 25_000])
     parser.add_argument("--channels", type=positive, default=64)
-    parser.add_argument("--max-scores", type=positive, default=MAX_SCORES, help="that blocks hold")
+    parser.add_argument("--max-scores", type=positive, help="that blocks hold; default: by device")
     parser.add_argument("--memory-limit", type=float, default=8, help="GB for the plain form")
     parser.add_argument("--methods", nargs="+", help="only these, beside ours (default: all)")
     parser.add_argument("--device", type=device, default="cpu")
@@ -72,6 +72,7 @@ def parse() -> argparse.Namespace:
     if args.short:
         args.num_items, args.num_positions, args.step_items = [300, 2000], [256], [300]
         args.memory_limit = 3 * 256 * 300 * 4 / 1e9  # plain fits once and once not
+    args.max_scores = args.max_scores or most_scores(args.device)
     return args
 
 
@@ -242,7 +243,7 @@ def step_rows(args: argparse.Namespace, num_items: int) -> list[dict[str, Any]]:
     padded = 1 - loader.num_positions / sum(batch.mask.numel() for batch in drawn)
     batches = [batch.to(args.device) for batch in drawn[:BATCHES]]
     runs, losses, rows = {}, [], []
-    for name, kind, max_scores in ((OURS, SASRec, MAX_SCORES), (PLAIN, AllScores, 2**62)):
+    for name, kind, max_scores in ((OURS, SASRec, None), (PLAIN, AllScores, 2**62)):
         torch.manual_seed(0)
         model = kind(num_items, channels=args.channels, dropout=0.0, max_scores=max_scores)
         model.to(args.device)

@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 import torch
 
-from mdsrec_pyg.io import atomic_write, load_sealed, open_sealed, save_sealed, seal
+from mdsrec_pyg.io import atomic_write, load_sealed, save_sealed
+from mdsrec_pyg.io.seals import open_sealed, seal
 
 
 @contextmanager

@@ -49,7 +49,7 @@ def make_parser() -> Parser:
         "--seen",
         choices=("kept", "masked"),
         default="kept",
-        help="seen items, by popularity and against another run",
+        help="seen items, in the table by popularity and in the test of --against",
     )
     parser.add_argument(
         "--against",

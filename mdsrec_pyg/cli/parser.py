@@ -115,6 +115,7 @@ class Parser(jsonargparse.ArgumentParser):
         for action in self._actions:
             if "--print-config" in action.option_strings:
                 action.help = "print all options as YAML, for --config, and exit"
+                action.metavar = ""  # jsonargparse's begins with a backspace
         text: str = super().format_help(*args, **options)
         return f"{text.rstrip()}\n\nexamples:\n{self.examples}\n" if self.examples else text
 

@@ -26,6 +26,11 @@ EXAMPLES = """\
   mdsrec prepare movielens ml-100k --min-rating 4 --out movies
   mdsrec prepare movielens --help               the options of a source"""
 
+TABLES = """
+
+CSV files and data frames of your own: in Python, mdsrec_pyg.datasets.from_csv and
+from_dataframe."""
+
 CHOICES: dict[str, tuple[str, ...]] = {
     "generation": ("2014", "2018", "2023"),
     "repeats": ("keep", "first", "last"),
@@ -42,7 +47,7 @@ def make_parser(source: str | None = None) -> Parser:
         parser = Parser(
             "prepare",
             "Read the raw files of a public source and write a data set folder.",
-            EXAMPLES + "\n\nsources:\n" + "\n".join(lines),
+            EXAMPLES + "\n\nsources:\n" + "\n".join(lines) + TABLES,
             usage="mdsrec prepare SOURCE [OPTIONS]",
         )
         parser.add_argument("source", choices=list(SOURCES), metavar="SOURCE", help="see below")
@@ -127,10 +132,8 @@ def _prepare(args: Namespace) -> int:
     for name, value in given.items():
         print(f"{name:<{width}}  {value}")
     print(f"\n{dataset.steps_table()}")
-    dataset.report = [
-        *dataset.meta["notes"],
-        *dataset.meta["items"],
-    ]  # the steps stand in the table
+    # The steps stand in the table.
+    dataset.report = [*dataset.meta["notes"], *dataset.meta["items"]]
     print(f"\n{dataset}\n\nwritten to {out}")
     _print_next(dataset, out)
     return 0

@@ -103,7 +103,7 @@ def run(args: Namespace) -> int:
         trained.check_items()
         counts = trained.split.train.item_counts()
     histories = _histories(args, trained)
-    with _naming(args.histories):
+    with _naming(args):
         table = recommend(
             trained.model,
             histories,
@@ -147,13 +147,17 @@ def _histories(args: Namespace, trained: Run) -> dict[str, list[str]] | pd.DataF
 
 
 @contextmanager
-def _naming(file: str | None) -> Iterator[None]:
-    """Adds the name of the file of histories to an error about one of them."""
+def _naming(args: Namespace) -> Iterator[None]:
+    """Adds the name of the file of histories to an error about one of them, or what may help."""
     try:
         yield
     except ValueError as error:
-        if file is not None and str(error).startswith("'histories'"):
-            raise ValueError(f"{file}: {error}") from error
+        if not str(error).startswith("'histories'"):
+            raise
+        if args.histories is not None:
+            raise ValueError(f"{args.histories}: {error}") from error
+        if args.history is not None and "," in args.history:
+            raise ValueError(f"{error}; an id with a comma in it needs --item") from error
         raise
 
 

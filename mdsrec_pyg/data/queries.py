@@ -99,7 +99,7 @@ class EvaluationSplit:
         """Number of queries, and what is special about some of them or was left out."""
         if not len(self):
             return f"{self.name}: no queries"
-        text = f"{self.name}: {len(self):,} queries, {self.tied.mean():.1%} tied"
+        text = f"{self.name}: {counted(len(self), 'query')}, {self.tied.mean():.1%} tied"
         if not self.known.all():
             text += f", {1 - self.known.mean():.1%} of users unknown to training"
         if self.cold.any():

@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mdsrec_pyg.data.interactions import Interactions, Seconds
-from mdsrec_pyg.datasets._order import by_user_and_time
+from mdsrec_pyg.datasets.order import by_user_and_time
 from mdsrec_pyg.showing import counted
 
 

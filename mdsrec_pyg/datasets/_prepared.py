@@ -227,5 +227,5 @@ def _sequences(rows: list[Row], cut: int) -> list[Merged]:
 
 
 def is_prepared(header: Iterable[str], item: str) -> bool:
-    """Whether a header is that of histories."""
+    """Whether a header is that of histories and their targets."""
     return f"{item}_list:token_seq" in header

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from mdsrec_pyg.datasets.atomic import _typed
+from mdsrec_pyg.datasets.atomic import typed_column
 from mdsrec_pyg.datasets.raw import RawFeature, RawItems
 from mdsrec_pyg.datasets.reading.delimited import TABS, column_names
 from mdsrec_pyg.datasets.reading.digits import NUMBER, first
@@ -42,7 +42,7 @@ def read_items(
             is not as long as the others; the message has file, line and column.
     """
     header = column_names(path, TABS)
-    key = _typed(path, header, item, "token", True)
+    key = typed_column(path, header, item, "token", True)
     types = dict(column.rpartition(":")[::2] for column in header)
     image = None if image_url is None else _column(path, types, image_url, TEXT_TYPES)
     if text is None:

@@ -49,15 +49,15 @@ def reader_of(root: Path) -> str | None:
     return None
 
 
-def other_reader(root: Path, *but: str) -> str:
+def other_reader(root: Path, own: str) -> str:
     """``'; RecBoleDataset reads such a folder (mdsrec prepare recbole)'``, or nothing.
 
     Args:
         root: The folder.
-        but: Names of readers that have just refused it.
+        own: The reader that has just refused it.
     """
     reader = reader_of(root)
-    if reader is None or reader in but:
+    if reader is None or reader == own:
         return ""
     command = f" (mdsrec prepare {COMMANDS[reader]})" if reader in COMMANDS else ""
     what = "such files" if reader.startswith("from_") else "such a folder"

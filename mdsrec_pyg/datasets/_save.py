@@ -16,7 +16,7 @@ from mdsrec_pyg.data.interactions import Interactions
 from mdsrec_pyg.data.raw_ids import as_raw_ids
 from mdsrec_pyg.datasets.reading.table import LARGEST_STRINGS
 from mdsrec_pyg.datasets.reading.times import LARGEST_SECONDS
-from mdsrec_pyg.io import atomic_folder
+from mdsrec_pyg.io import atomic_folder, read_json
 
 
 class DataSet(Protocol):
@@ -59,12 +59,7 @@ def read_meta(path: Path) -> dict[str, Any]:
     """
     if not path.exists():
         return {}
-    try:
-        meta = json.loads(path.read_bytes().decode("utf-8-sig"))
-    except (ValueError, RecursionError) as error:  # UnicodeDecodeError is one
-        raise ValueError(f"{path}: expected a JSON object in UTF-8 ({error})") from error
-    if not isinstance(meta, dict):
-        raise ValueError(f"{path}: expected a JSON object, got {str(meta)[:80]!r}")
+    meta: dict[str, Any] = read_json(path, dict, "the meta of a data set")
     try:
         _meta_text(meta)
     except ValueError as error:  # Python reads NaN, 1e999 and half a pair, and JSON knows none

@@ -31,12 +31,18 @@ def find_name(root: PathLike, name: str | None, suffix: str, own: str) -> str:
     paths = [*root.glob(f"*{suffix}"), *(root / "raw").glob(f"*{suffix}")]
     found = sorted({path.name.removesuffix(suffix) for path in paths})
     if len(found) != 1:
-        hint = "" if found else other_reader(root, own)
+        hint = "" if found else _below(root, suffix) or other_reader(root, own)
         raise ValueError(
             f"'name' must say which data set to read where 'root' does not hold one file *{suffix} "
             f"(got {', '.join(found) or 'none'} in {root}){hint}"
         )
     return found[0]
+
+
+def _below(root: Path, suffix: str) -> str:
+    """Where such files are, if a folder in ``root`` has them and not ``root``."""
+    folders = sorted({path.parent for path in root.glob(f"*/*{suffix}")})
+    return f"; {folders[0]} has one: give that folder as 'root'" if folders else ""
 
 
 def seconds(table: Table, column: str) -> Seconds | None:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mdsrec_pyg.datasets._clean import clean_interactions
+from mdsrec_pyg.datasets._prepared import is_prepared
 from mdsrec_pyg.datasets.dataset import RecommendationDataset
 from mdsrec_pyg.datasets.reading.delimited import TABS, column_names
 from mdsrec_pyg.datasets.reading.table import (
@@ -54,13 +55,13 @@ def read_atomic(
     if not path.is_file():
         raise ValueError(f"'path' must be a file (got {path})")
     header = column_names(path, TABS)
-    if f"{item}_list:token_seq" in header:
+    if is_prepared(header, item):
         raise ValueError(
             f"{path}, line 1: expected one interaction a row, got histories "
             f"('{item}_list:token_seq'): RecBoleDataset reads them"
         )
     columns = {
-        name: _typed(path, header, name, kind, required)
+        name: typed_column(path, header, name, kind, required)
         for name, kind, required in (
             (user, "token", True),
             (item, "token", True),
@@ -93,7 +94,7 @@ def read_atomic(
     )
 
 
-def _typed(path: Path, header: Sequence[str], name: str, kind: str, required: bool) -> str:
+def typed_column(path: Path, header: Sequence[str], name: str, kind: str, required: bool) -> str:
     """The header's column ``name:kind``."""
     for column in header:
         if column.split(":")[0] == name and column != f"{name}:{kind}":

@@ -9,7 +9,7 @@ from mdsrec_pyg.datasets._toolkits import feature_rows, seconds
 from mdsrec_pyg.datasets.dataset import RecommendationDataset
 from mdsrec_pyg.datasets.prepare import prepare
 from mdsrec_pyg.datasets.raw import RawInteractions, RawItems
-from mdsrec_pyg.datasets.reading.arrays import _load
+from mdsrec_pyg.datasets.reading.arrays import load_array
 from mdsrec_pyg.datasets.reading.compressed import plain_suffix
 from mdsrec_pyg.datasets.reading.delimited import Delimited
 from mdsrec_pyg.datasets.reading.files import PathLike
@@ -146,7 +146,7 @@ def _read_items(
     columns = {name: table.columns[name].to_pylist() for name in optional if name in table.columns}
     rows, notes = {}, unused_columns(table)
     for modality, file in features.items():
-        rows[modality], note = feature_rows(Path(file), _load(Path(file)), ids, "keep")
+        rows[modality], note = feature_rows(Path(file), load_array(Path(file)), ids, "keep")
         notes.append(note)
     return RawItems(
         ids,

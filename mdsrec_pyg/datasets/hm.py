@@ -132,7 +132,7 @@ class HMDataset(RecommendationDataset):
         if isinstance(text, str):
             raise ValueError(f"'text' must be a sequence of columns (got the string {text!r})")
         days = _day("start", start), _day("end", end)
-        self.raw_paths = find_raw_files(root, FILES, PAGE, own=("HMDataset",))
+        self.raw_paths = find_raw_files(root, FILES, PAGE, own="HMDataset")
         self.images = _image_folder(Path(root))
         found = image_files(self.images)
         if require_image and self.images is None:
@@ -207,9 +207,8 @@ def _read_transactions(
         raise ValueError(
             f"{path}: expected rows from 'start' to 'end', got none of {total:,} rows there"
         )
-    raw = rows.finish(path, integers=False)
     part = "" if kept == total else f"{kept:,} of {total:,} rows are from start to end"
-    return raw.noted(part, *problems.notes(path)).told(*problems.not_read(path))
+    return rows.finish(path, problems, integers=False, note=part)
 
 
 @dataclass(frozen=True)

@@ -85,7 +85,7 @@ class LastFM1KDataset(RecommendationDataset):
         if item not in ("artist", "track"):
             raise ValueError(f"'item' must be 'artist' or 'track' (got {item!r})")
         self.raw_paths = find_raw_files(
-            root, {"listens": FILE}, PAGE, folder="lastfm-dataset-1K", own=("LastFM1KDataset",)
+            root, {"listens": FILE}, PAGE, folder="lastfm-dataset-1K", own="LastFM1KDataset"
         )
         made = prepare(
             _read_listens(self.raw_paths["listens"], item, on_error),
@@ -113,11 +113,7 @@ def _read_listens(path: Path, item: str, on_error: str) -> RawInteractions:
         if item == "track":
             ids = pc.binary_join_element_wise(ids, columns[TRACK], "\t")
         rows.add(columns[USER], ids, to_seconds(columns[TIME], WHEN))
-    raw = (
-        rows.finish(path, integers=False)
-        .noted(*problems.notes(path))
-        .told(*problems.not_read(path))
-    )
+    raw = rows.finish(path, problems, integers=False)
     assert raw.seconds is not None
     # Newest first in the file; rows that tie keep their order from here on.
     return replace(

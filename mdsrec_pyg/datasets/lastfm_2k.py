@@ -102,7 +102,7 @@ class LastFM2KDataset(RecommendationDataset):
             PAGE,
             folder="hetrec2011-lastfm-2k",
             optional=unused,
-            own=("LastFM2KDataset",),
+            own="LastFM2KDataset",
         )
         raw, tags = _read_tagged(self.raw_paths["tagged"], on_error)
         tags_of = _frequent_tags(raw, tags, num_tags)
@@ -145,9 +145,7 @@ def _read_tagged(path: Path, on_error: str) -> tuple[RawInteractions, NDArray[np
     for columns in read_rows(path, Form("\t"), fields, problems):
         rows.add(columns["userID"], columns["artistID"], to_seconds(columns["timestamp"], WHEN))
         tags.append(columns["tagID"].cast(pa.int64()).to_numpy(zero_copy_only=False))
-    return rows.finish(path, integers=True).noted(*problems.notes(path)).told(
-        *problems.not_read(path)
-    ), np.concatenate(tags)
+    return rows.finish(path, problems, integers=True), np.concatenate(tags)
 
 
 def _frequent_tags(

@@ -12,7 +12,7 @@ from mdsrec_pyg.datasets._toolkits import feature_rows, find_name, numbers, read
 from mdsrec_pyg.datasets.dataset import RecommendationDataset
 from mdsrec_pyg.datasets.prepare import prepare
 from mdsrec_pyg.datasets.raw import RawInteractions, RawItems
-from mdsrec_pyg.datasets.reading.arrays import _load
+from mdsrec_pyg.datasets.reading.arrays import load_array
 from mdsrec_pyg.datasets.reading.files import PathLike, find_raw_files
 from mdsrec_pyg.datasets.reading.table import read_table, unused_columns
 
@@ -84,7 +84,7 @@ class MMRecDataset(RecommendationDataset):
         files = {"interactions": f"{name}.inter", **MAPPINGS}
         files |= {f"feature {modality}": file for modality, file in features.items()}
         optional = tuple(kind for kind in files if kind != "interactions")
-        self.raw_paths = find_raw_files(root, files, PAGE, optional=optional, own=("MMRecDataset",))
+        self.raw_paths = find_raw_files(root, files, PAGE, optional=optional, own="MMRecDataset")
         raw = self._interactions(keep_split)
         rows, notes = {}, []
         for modality in features:
@@ -92,7 +92,7 @@ class MMRecDataset(RecommendationDataset):
             if path is None:
                 notes.append(f"{features[modality]} is missing: no {modality}")
                 continue
-            rows[modality], note = feature_rows(path, _load(path), raw.item_ids, zero_rows)
+            rows[modality], note = feature_rows(path, load_array(path), raw.item_ids, zero_rows)
             notes.append(note)
         folder = self.raw_paths["interactions"].parent
         for path in sorted(folder.glob("*_feat.npy")):

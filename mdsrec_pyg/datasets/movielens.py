@@ -104,7 +104,7 @@ class MovieLensDataset(RecommendationDataset):
 
     Args:
         root: Folder with the files, or with a folder ``raw`` or ``ml-...`` that has them.
-        version: Which of the published sets, see the table above. Default: the one whose files are
+        version: Which of the published sets. Default: the one whose files are
             in the folder (``u.data``: ``'100k'``; ``ratings.dat``: ``'1m'`` beside ``users.dat``,
             ``'10m'`` beside ``tags.dat``; ``ratings.csv``: as the folder is called, else
             ``'latest-small'``, which is written like all of these).
@@ -146,7 +146,7 @@ class MovieLensDataset(RecommendationDataset):
         given = VERSIONS[version]
         names = {"ratings": given.ratings, "movies": given.movies}
         self.raw_paths = find_raw_files(
-            root, names, PAGE, folder=given.folder, own=("MovieLensDataset",)
+            root, names, PAGE, folder=given.folder, own="MovieLensDataset"
         )
         raw, rating = _read_ratings(self.raw_paths["ratings"], given, on_error)
         if min_rating is not None:
@@ -227,6 +227,4 @@ def _read_ratings(
     for columns in read_rows(path, version.form, fields, problems):
         rows.add(columns[user], columns[movie], to_seconds(columns[time], when))
         ratings.append(columns[rating].to_numpy(zero_copy_only=False).astype(np.float32))
-    return rows.finish(path, integers=True).noted(*problems.notes(path)).told(
-        *problems.not_read(path)
-    ), np.concatenate(ratings)
+    return rows.finish(path, problems, integers=True), np.concatenate(ratings)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from mdsrec_pyg.data.given_split import label_ranks
 from mdsrec_pyg.data.interactions import Seconds, _check_ids, _check_seconds
-from mdsrec_pyg.datasets._order import by_user_and_time
+from mdsrec_pyg.datasets.order import by_user_and_time
 from mdsrec_pyg.showing import counted
 
 __all__ = ["RawFeature", "RawInteractions", "RawItems", "Step"]

@@ -16,7 +16,7 @@ from mdsrec_pyg.datasets._prepared import is_prepared, read_prepared
 from mdsrec_pyg.datasets._recbole_items import read_items
 from mdsrec_pyg.datasets._recognize import naming_other_reader
 from mdsrec_pyg.datasets._toolkits import find_name, seconds
-from mdsrec_pyg.datasets.atomic import _typed
+from mdsrec_pyg.datasets.atomic import typed_column
 from mdsrec_pyg.datasets.dataset import RecommendationDataset
 from mdsrec_pyg.datasets.prepare import prepare
 from mdsrec_pyg.datasets.raw import RawInteractions
@@ -110,7 +110,7 @@ class RecBoleDataset(RecommendationDataset):
                 )
         if len(parts) != 3 or len(set(parts)) < 3:
             raise ValueError(f"'parts' must be three names that differ (got {parts})")
-        self.raw_paths, name = _find(Path(root), name, parts, keep_split)
+        self.raw_paths, name = _find(Path(root), name, parts, item, keep_split)
         self.raw_file_names = [path.name for path in self.raw_paths.values()]
         files = [
             (path, parts.index(kind) if kind in parts else 0)
@@ -150,7 +150,7 @@ class RecBoleDataset(RecommendationDataset):
 
 
 def _find(
-    root: Path, name: str | None, parts: Sequence[str], keep_split: bool
+    root: Path, name: str | None, parts: Sequence[str], item: str, keep_split: bool
 ) -> tuple[dict[str, Path], str]:
     """The files to be read, training, validation and test in this order, and the name."""
     if name is None and root.is_dir():
@@ -160,17 +160,16 @@ def _find(
         )
     name = find_name(root, name, ".inter", own="RecBoleDataset")
     whole = {"interactions": f"{name}.inter", "items": f"{name}.item"}
-    found = find_raw_files(root, whole, PAGE, optional=tuple(whole), own=("RecBoleDataset",))
+    found = find_raw_files(root, whole, PAGE, optional=tuple(whole), own="RecBoleDataset")
     if "interactions" in found and not keep_split:
         return found, name
     split_files = {part: f"{name}.{part}.inter" for part in parts}
     try:
         # Sessions come in two parts; their validation is drawn later.
-        some = find_raw_files(
-            root, split_files, PAGE, optional=(parts[1],), own=("RecBoleDataset",)
-        )
-        if parts[1] not in some and not _prepared(some[parts[0]]):
-            find_raw_files(root, split_files, PAGE, own=("RecBoleDataset",))
+        some = find_raw_files(root, split_files, PAGE, optional=(parts[1],), own="RecBoleDataset")
+        first = some[parts[0]]
+        if parts[1] not in some and not is_prepared(column_names(first, TABS), item):
+            find_raw_files(root, split_files, PAGE, own="RecBoleDataset")
     except ValueError as error:
         if keep_split:
             raise
@@ -179,10 +178,6 @@ def _find(
             f"them in {root}); see {PAGE}"
         ) from error
     return {**some, **({"items": found["items"]} if "items" in found else {})}, name
-
-
-def _prepared(path: Path) -> bool:
-    return any(column.endswith("_list:token_seq") for column in column_names(path, TABS))
 
 
 def _not_read(root: Path, name: str, paths: Iterable[Path]) -> list[str]:
@@ -243,9 +238,9 @@ def _read_prepared(
     for (path, part), header in zip(files, headers, strict=True):
         who = user if f"{user}:token" in header else "session_id"
         columns = (
-            _typed(path, header, who, "token", True),
-            _typed(path, header, f"{item}_list", "token_seq", True),
-            _typed(path, header, item, "token", True),
+            typed_column(path, header, who, "token", True),
+            typed_column(path, header, f"{item}_list", "token_seq", True),
+            typed_column(path, header, item, "token", True),
         )
         tables.append((read_table(path, columns), part, columns))
     if len({columns for _, _, columns in tables}) > 1:
@@ -262,8 +257,8 @@ def _read_prepared(
 def _read_table(path: Path, user: str, item: str, time: str) -> tuple[Table, tuple[str, str, str]]:
     header = column_names(path, TABS)
     columns = (
-        _typed(path, header, user, "token", True),
-        _typed(path, header, item, "token", True),
-        _typed(path, header, time, "float", False),
+        typed_column(path, header, user, "token", True),
+        typed_column(path, header, item, "token", True),
+        typed_column(path, header, time, "float", False),
     )
     return read_table(path, columns[:2], columns[2:]), columns

@@ -94,7 +94,7 @@ class UniSRecDataset(RecommendationDataset):
         suffixes = {suffix: f"{name}.{suffix}" for suffix in [*parts, *others]}
         self.raw_file_names = list(suffixes.values())
         self.raw_paths = find_raw_files(
-            root, suffixes, PAGE, optional=tuple(others), own=("UniSRecDataset",)
+            root, suffixes, PAGE, optional=tuple(others), own="UniSRecDataset"
         )
         raw = self._interactions([self.raw_paths[part] for part in parts], keep_split)
         rows, notes = {}, []

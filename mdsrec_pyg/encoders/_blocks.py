@@ -18,6 +18,7 @@ from tqdm import tqdm
 from mdsrec_pyg.encoders._model import FaultTolerant, fits_half
 from mdsrec_pyg.encoders._shards import Block, Shards
 from mdsrec_pyg.io import atomic_folder
+from mdsrec_pyg.showing import counted
 
 __all__ = ["Encoding", "Source", "encode_source"]
 
@@ -67,15 +68,18 @@ class Encoding:
     def __str__(self) -> str:
         """Size, time, and what is missing, by reason."""
         new = self.num_items - self.num_reused
+        rate = new / max(self.seconds, 1e-9)
         lines = [
             f"{self.path}: {self.num_items:,} x {self.num_features}, {self.dtype}; "
-            f"{new:,} items in {self.seconds:.1f} s, {new / max(self.seconds, 1e-9):,.0f} a second"
+            f"{counted(new, 'item')} in {self.seconds:.1f} s, {rate:,.0f} a second"
         ]
         if self.num_reused:
-            lines.append(f"  {self.num_reused:,} items were there from an interrupted run")
+            lines.append(f"  {counted(self.num_reused, 'item')} from an interrupted run")
         # Reasons may end in details of the file: the part before them is counted.
         reasons = Counter(reason.partition(":")[0] for _, _, reason in self.missing)
-        lines += [f"  {count:,} items without: {reason}" for reason, count in reasons.most_common()]
+        lines += [
+            f"  {counted(n, 'item')} without: {reason}" for reason, n in reasons.most_common()
+        ]
         if self.missing:
             table = self.path.with_name(f"{self.path.stem}_missing.tsv")
             lines.append(f"  all of them, with the reason: {table}")

@@ -14,8 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mdsrec_pyg.data.archive import read_archive
-from mdsrec_pyg.encoders._lock import exclusive
-from mdsrec_pyg.io import atomic_write
+from mdsrec_pyg.io import atomic_write, claim
 
 # Raise it whenever the same key gives other content than before.
 VERSION = 2
@@ -103,7 +102,8 @@ class Shards:
     @contextmanager
     def lock(self) -> Iterator[None]:
         """Keeps a second run of the same modality out."""
-        with exclusive(self.root / "lock", f"{self.root.parent}: {self.root.name[1:-7]}"):
+        what = f"{self.root.parent}: {self.root.name[1:-7]} is being encoded"
+        with claim(self.root, what, name="lock", make=True):
             yield
 
     def remove(self) -> None:

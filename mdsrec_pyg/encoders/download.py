@@ -18,9 +18,9 @@ from mdsrec_pyg.datasets.reading.image_files import file_name, find_images
 from mdsrec_pyg.encoders._downloads import Download, Downloads, write_table
 from mdsrec_pyg.encoders._extra import require
 from mdsrec_pyg.encoders._items import read_items
-from mdsrec_pyg.encoders._lock import exclusive
 from mdsrec_pyg.encoders.images import MAX_PIXELS, quiet_pillow
-from mdsrec_pyg.io import atomic_write
+from mdsrec_pyg.io import atomic_write, claim
+from mdsrec_pyg.showing import counted
 
 __all__ = ["Download", "Downloads", "download_images"]
 
@@ -110,7 +110,7 @@ def download_images(
     target = root / "images" if images is None else Path(images)
     target.mkdir(parents=True, exist_ok=True)
     table = root / f"{column}_download.tsv"
-    with exclusive(target / ".lock", f"a download into {target}"):
+    with claim(target, f"a download into {target} is being done"):
         repeated: dict[str, str] = {}
         present = find_images(target, repeated=repeated)
         rows = _before(items.raw_ids.tolist(), items.values, present, repeated)
@@ -118,7 +118,9 @@ def download_images(
             row: str(items.values[row]) for row, d in enumerate(rows) if d.status == "not_tried"
         }
         if log is not None:
-            log(f"images       {len(items):,} items, {len(todo):,} to fetch, into {target}")
+            log(
+                f"images       {counted(len(items), 'item')}, {len(todo):,} to fetch, into {target}"
+            )
             log(f"limits       {limits.timeout:g} s, {limits.max_bytes:,} bytes an image")
             log(f"connections  {concurrency} at a time, {retries} further tries, as {user_agent!r}")
         job = _Job(rows, todo, target, limits, concurrency, allow_private, user_agent, progress)

@@ -16,6 +16,7 @@ from mdsrec_pyg.encoders._readers import ImageReader, TextReader
 from mdsrec_pyg.encoders.image import ImageEncoder
 from mdsrec_pyg.encoders.images import MAX_PIXELS, quiet_pillow
 from mdsrec_pyg.encoders.text import TextEncoder
+from mdsrec_pyg.showing import counted
 
 __all__ = ["encode_images", "encode_texts"]
 
@@ -238,4 +239,4 @@ def _paths(
             f"'images' must hold images called by {name}, such as {ids[0]!r} (got {given})"
         )
     unused = len(found) - len({path for path in paths if path is not None})
-    return paths, f"; {unused:,} images of no item" if unused > 0 else ""
+    return paths, f"; {counted(unused, 'image')} of no item" if unused > 0 else ""

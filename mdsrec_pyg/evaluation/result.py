@@ -111,7 +111,7 @@ class Evaluation:
 
     def __str__(self) -> str:
         """A table with one line for each rule about seen items; cold targets have their own."""
-        text = f"{self.split}: {len(self):,} queries over {self.num_items:,} items"
+        text = f"{self.split}: {counted(len(self), 'query')} over {counted(self.num_items, 'item')}"
         if self.tied:
             text += f", {self.tied:.1%} with the timestamp of their history"
         if self.num_left_out:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from threading import Lock
+from threading import Barrier, Lock
 from typing import TypeVar
 
 import torch
@@ -28,8 +28,12 @@ def map_blocks(function: Callable[[Block], Result], blocks: Iterable[Block]) -> 
         function: Called with each block; it must not change what other blocks read.
         blocks: The blocks. At most two a thread are ahead of the result last taken.
     """
-    threads = torch.get_num_threads()
-    with ThreadPoolExecutor(threads, initializer=_take_one_thread) as pool:
+    with _LOCK:  # the first look of a thread is a setting: not while the number is another
+        threads = torch.get_num_threads()
+    with ThreadPoolExecutor(threads) as pool:
+        # All begin before the first result is given: who goes on with it meets no other number.
+        all_of_them = Barrier(threads)
+        list(pool.map(_take_one_thread, [all_of_them] * threads))
         waiting: deque[Future[Result]] = deque()
         try:
             for block in blocks:
@@ -46,14 +50,15 @@ def map_blocks(function: Callable[[Block], Result], blocks: Iterable[Block]) -> 
 _LOCK = Lock()
 
 
-def _take_one_thread() -> None:
-    """One thread of torch's for the calling thread alone.
+def _take_one_thread(all_of_them: Barrier) -> None:
+    """One thread of torch's for the calling thread alone; returns when all have theirs.
 
     Torch keeps the number a thread, but what is set last is also what threads take that begin
     later: a thread that ends at once puts that back. A foreign thread whose first operation falls
-    into the tenth of a millisecond between the two would take one.
+    into the tenth of a millisecond between the two would take one, and leave it to later ones.
     """
     with _LOCK, ThreadPoolExecutor(1) as other:
         before = torch.get_num_threads()  # also takes it: not again at the first operation
         torch.set_num_threads(1)
         other.submit(torch.set_num_threads, before).result()
+    all_of_them.wait()

@@ -230,10 +230,7 @@ def ridge_graph(
         return block
 
     # A block is copied some three times while its largest entries are looked for.
-    size = max(1, num_items // 8)
-    if block_size is None:
-        size = min(size, next(row_blocks(num_items, num_items, None)).stop)
-    source, target, weight = top_blocks(
-        weights, num_items, num_items, k, size if block_size is None else min(size, block_size)
-    )
+    largest = next(row_blocks(num_items, num_items, block_size)).stop
+    size = min(largest, max(1, num_items // 8))
+    source, target, weight = top_blocks(weights, num_items, num_items, k, size)
     return sorted_graph(source, target, weight, num_items)

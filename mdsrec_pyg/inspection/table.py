@@ -55,7 +55,7 @@ def _counts(inspection: Findings) -> Rows:
     yield "items", f"{found.num_items:,}"
     yield "interactions", f"{found.num_interactions:,}"
     yield "a user: least, quartiles, most", "  ".join(f"{value:g}" for value in length.values())
-    yield "density", f"{found.density:.3%}"
+    yield "density of distinct pairs", f"{found.density:.3%}"
     yield "items with fewer than 5", _share(found.items_below_5, found.num_items)
     yield "items without any", _share(found.items_unused, found.num_items)
     yield (
@@ -203,7 +203,7 @@ def _warnings(inspection: Findings) -> str:
     lines = [f"Warnings ({len(inspection.warnings)})"]
     for warning in inspection.warnings:
         lines += _wrap(showable(f"[{warning.code}] {warning.message}."), 2, 4)
-        lines += _wrap(showable(f"-> {warning.advice}."), 4, 7)
+        lines += _wrap(showable(f"-> {_ended(warning.advice)}"), 4, 7)
     return "\n".join(lines)
 
 
@@ -219,3 +219,7 @@ def _time(seconds: float) -> str:
 
 def _share(count: int, total: int) -> str:
     return f"{count:,} ({count / max(total, 1):.1%})"
+
+
+def _ended(sentence: str) -> str:
+    return sentence if sentence.endswith("?") else f"{sentence}."

@@ -18,7 +18,7 @@ from mdsrec_pyg.datasets.reading.delimited import Delimited
 from mdsrec_pyg.datasets.reading.table import identifiers, read_table, unused_columns
 from mdsrec_pyg.datasets.reading.times import timestamps
 from mdsrec_pyg.io import atomic_write
-from mdsrec_pyg.showing import sheet_cell, showable
+from mdsrec_pyg.showing import counted, sheet_cell, showable
 
 __all__ = ["explain_row", "read_history_file", "user_histories", "write_recommendations"]
 
@@ -144,8 +144,8 @@ def _for_sheets(table: pd.DataFrame, path: Path) -> pd.DataFrame:
     changed = int(((safe != flat) & flat.notna()).to_numpy().sum())
     if changed:
         warnings.warn(
-            f"{path}: {changed:,} cells begin like a formula of a spreadsheet and got an "
-            "apostrophe before it; .parquet and .jsonl keep ids as they are, for programs",
+            f"{path}: an apostrophe before {counted(changed, 'cell')} that a spreadsheet would "
+            "take for a formula; .parquet and .jsonl keep ids as they are, for programs",
             stacklevel=3,
         )
     return safe

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from mdsrec_pyg.data.sequences import SequenceBatch, pack
 from mdsrec_pyg.data.splits import EvaluationSplit
-from mdsrec_pyg.datasets._order import by_user_and_time
+from mdsrec_pyg.datasets.order import by_user_and_time
 from mdsrec_pyg.datasets.reading.frames import ids_of, seconds_of
 from mdsrec_pyg.retrieval.lookup import look_up
 

@@ -246,11 +246,12 @@ def check_request(
     """Raises a ValueError where the model cannot be asked for this."""
     if request.explain and not hasattr(model, "explain"):
         raise ValueError(f"explain=True needs a model with 'explain' (got {type(model).__name__})")
-    if not 1 <= request.k <= model.num_items or request.batch_size < 1:
+    if not 1 <= request.k <= model.num_items:
         raise ValueError(
-            f"'k' must be from 1 to the number of items, {model.num_items}, and 'batch_size' at "
-            f"least 1 (got {request.k} and {request.batch_size})"
+            f"'k' must be from 1 to the number of items, {model.num_items} (got {request.k})"
         )
+    if request.batch_size < 1:
+        raise ValueError(f"'batch_size' must be at least 1 (got {request.batch_size})")
     if request.empty == "popularity" and item_counts is None:
         raise ValueError(
             "empty='popularity' needs 'item_counts', the training interactions of each item, "

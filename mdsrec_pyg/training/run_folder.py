@@ -159,29 +159,25 @@ class RunFiles:
             Path(temporary).write_text(text, encoding="utf-8")
 
 
-#: Settings that checkpoints of before do not have, and what held then.
-LATER = {"tf32": False, "compile": False}
-
-
 def check_settings(
     saved: dict[str, Any],
     now: dict[str, Any],
     may_grow: tuple[str, ...] = (),
-    may_differ: tuple[str, ...] = ROUNDING,
 ) -> None:
     """Raises an error that names the first setting in which a resumed run differs.
+
+    Those that only change how numbers are rounded (:data:`ROUNDING`) may: a warning says which.
 
     Args:
         saved: Settings of the checkpoint.
         now: Settings of the trainer that resumes it.
         may_grow: Settings that may be larger than before, as they only say when to stop.
-        may_differ: Settings that only change how numbers are rounded: a warning says which.
     """
-    other = [name for name in may_differ if name in now and saved.get(name) != now[name]]
+    other = [name for name in ROUNDING if name in now and saved.get(name) != now[name]]
     for name in now:
-        if name in may_differ:
+        if name in ROUNDING:
             continue
-        before, after = saved.get(name, LATER.get(name)), now[name]
+        before, after = saved.get(name), now[name]
         if before == after or (name in may_grow and before is not None and after > before):
             continue
         if isinstance(before, str) and isinstance(after, str):

@@ -10,7 +10,7 @@ import torch
 from mdsrec_pyg.data.interactions import Interactions
 from mdsrec_pyg.data.splits import EvaluationSplit
 from mdsrec_pyg.nn.models.base import SequentialRecommender
-from mdsrec_pyg.showing import showable
+from mdsrec_pyg.showing import counted, showable
 from mdsrec_pyg.training.config import TrainerConfig
 from mdsrec_pyg.training.optimizer import describe_groups
 from mdsrec_pyg.training.run_folder import fingerprint
@@ -73,16 +73,17 @@ def describe_training(
     return {
         "model": f"{type(model).__name__}, {weights:,} trainable parameters",
         "device": f"{device}, {config.precision}{tf32}{compiled}, "
-        f"{torch.get_num_threads()} thread(s)",
+        f"{counted(torch.get_num_threads(), 'thread')}",
         "seed": str(config.seed),
-        "train": f"{len(train):,} interactions, {train.num_users:,} users, "
-        f"{train.num_items:,} items, windows of {model.max_length}, "
+        "train": f"{counted(len(train), 'interaction')}, {counted(train.num_users, 'user')}, "
+        f"{counted(train.num_items, 'item')}, windows of {model.max_length}, "
         f"stride {config.stride or model.max_length}",
         "equal times": "shuffled each epoch" if config.shuffle_ties else "kept in their order",
         "optimizer": f"AdamW, lr {config.lr:g}, {decay}, warm-up {config.warmup_steps:,}{clip}",
-        "stop": f"after {config.epochs} epochs, or {config.patience} evaluations without a gain",
-        "monitor": f"{config.monitor} on {val.name}: {len(val):,} queries{tied}, every "
-        f"{config.eval_every} epoch(s), mean rank for ties",
+        "stop": f"after {counted(config.epochs, 'epoch')}, or "
+        f"{counted(config.patience, 'evaluation')} without a gain",
+        "monitor": f"{config.monitor} on {val.name}: {counted(len(val), 'query')}{tied}, every "
+        f"{counted(config.eval_every, 'epoch')}, mean rank for ties",
         "seen items": "masked" if config.exclude_seen else "kept as candidates",
     }
 
@@ -98,4 +99,4 @@ def describe_interruption(directory: object, epochs: int) -> str:
     if epochs == 0:
         return "interrupted before the end of the first epoch: nothing is kept"
     kept = "" if directory is None else f"; fit(..., resume=True) continues {directory}"
-    return f"interrupted: {epochs} finished epoch(s) are kept{kept}"
+    return f"interrupted, kept: {counted(epochs, 'finished epoch')}{kept}"

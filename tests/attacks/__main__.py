@@ -1,7 +1,7 @@
 """The standing attack, and its counts as a table.
 
     python -m tests.attacks                                    the short form, in a minute
-    python -m tests.attacks --full --out FILE.json             all of it, in about an hour
+    python -m tests.attacks --full --out FILE.json             all of it, in less than an hour
     python -m tests.attacks --only killed damaged --seed 7     some of it, other moments and damages
     python -m tests.attacks --table BEFORE.json AFTER.json     docs/attacks_table.md of two files
 
@@ -23,7 +23,7 @@ from tests.attacks.attacks import ATTACKS
 from tests.attacks.harness import Count, table
 from tests.attacks.page import write_page
 
-SHORT = 0.05
+SHORT = 0.04
 
 
 def parse() -> argparse.Namespace:

@@ -93,10 +93,23 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(PICTURE)
 
 
+class Server(ThreadingHTTPServer):
+    """A server that ends with the process that made it."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.maker = os.getpid()
+
+    def service_actions(self) -> None:
+        """Between requests."""
+        if os.getppid() != self.maker:
+            os._exit(0)
+
+
 @contextmanager
 def server(heard: Path) -> Iterator[int]:
     """A server in a process of its own: its port; ``heard`` lists the paths that were asked for."""
-    made = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    made = Server()
     made.heard = heard  # type: ignore[attr-defined]
     heard.write_text("")
     pid = os.fork()

@@ -7,6 +7,9 @@ from collections.abc import Callable, Iterator
 from tests.attacks import addresses, disk, fuzz, hostile, kills, swollen, together
 from tests.attacks.harness import Count
 
+#: Up to this share, what takes long is left out.
+SMALL = 0.1
+
 Attack = Callable[[float, int], Iterator[Count]]
 
 
@@ -16,7 +19,7 @@ def _tries(most: int, scale: float, least: int = 2) -> int:
 
 def _share(scale: float) -> int:
     """Only every so-many-th."""
-    return max(1, round(1 / max(scale, 1 / 12)))
+    return max(1, round(1 / max(scale, 1 / 24)))
 
 
 def _killed(scale: float, seed: int) -> Iterator[Count]:
@@ -33,17 +36,20 @@ def _one_bit(scale: float, seed: int) -> Iterator[Count]:
 
 def _at_once(scale: float, seed: int) -> Iterator[Count]:
     yield from together.threads(_tries(2_000, scale, 40), seed)
-    numbers = (2, 16) if scale >= 0.1 else (2,)
+    numbers = (2, 16) if scale > SMALL else (2,)
     yield from together.processes(_tries(4, scale, 1), numbers, seed)
 
 
 def _starved(scale: float, seed: int) -> Iterator[Count]:
+    tried = True
     try:
         yield from disk.full_disk(_tries(20, scale))
         yield from disk.read_only()
     except disk.NoDisk as reason:
         print(f"no disk of its own ({reason}): a limit on the size of files instead")
-    yield from disk.large_files(_tries(20, scale))
+        tried = False
+    if scale > SMALL or not tried:
+        yield from disk.large_files(_tries(20, scale))
 
 
 def _hostile(scale: float, seed: int) -> Iterator[Count]:
@@ -52,7 +58,8 @@ def _hostile(scale: float, seed: int) -> Iterator[Count]:
     yield from hostile.links(share)
     yield from hostile.outside()
     yield from swollen.archives(share)
-    yield from swollen.pictures()
+    if scale > SMALL:
+        yield from swollen.pictures()
     yield from addresses.addresses(share)
     yield from addresses.names()
 

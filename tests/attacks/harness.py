@@ -18,6 +18,7 @@ import shutil
 import signal
 import sys
 import tempfile
+import threading
 import time
 import traceback
 from collections import Counter
@@ -27,6 +28,8 @@ from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
+
+from tqdm import tqdm
 
 SECONDS = 20.0
 MEMORY = 2_000_000_000
@@ -145,6 +148,8 @@ def _child(call: Callable[[], Any], writer: int, memory: int) -> None:
     # Addresses are reserved generously: the limit only ends what would take the machine down.
     resource.setrlimit(resource.RLIMIT_AS, (used + memory + 4_000_000_000,) * 2)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    # tqdm's lock is one of all forked processes: who is killed holding it would stop the others.
+    tqdm.set_lock(threading.RLock())
     faulthandler.disable()  # of pytest: a child that dies is counted, not described
     quiet = open(os.devnull, "w")  # noqa: SIM115
     os.dup2(quiet.fileno(), 1)

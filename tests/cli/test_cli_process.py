@@ -48,7 +48,7 @@ def test_ctrl_c_keeps_finished_epochs(shop: Path, tmp_path: Path) -> None:
     assert "the same command continues the run in run" in out
     assert "Traceback" not in err
     assert not [path for path in (tmp_path / "run").iterdir() if path.name.startswith(".")]
-    kept = re.search(r"(\d+) finished epoch\(s\) are kept", out)
+    kept = re.search(r"kept: (\d+) finished epoch", out)
     assert kept is not None, out
     # The signal may fall between the files of an epoch: last.pt is whole, and resuming mends them.
     epoch = load_checkpoint(tmp_path / "run" / "last.pt")["epoch"]

@@ -210,3 +210,9 @@ def test_no_history_gets_what_is_popular(call: Any, trained: Path, shop: Path) -
     done = call("recommend", trained, "--history", "003", "--data", shop)
     assert done.code == 2
     assert "--data has no effect without --user or --empty popularity" in done.err
+
+
+def test_a_comma_that_may_be_part_of_an_id_is_named(call: Any, trained: Path) -> None:
+    hint = "an id with a comma in it needs --item"
+    assert hint in call("recommend", trained, "--history", "003,nothing").err
+    assert hint not in call("recommend", trained, "--history", "nothing").err

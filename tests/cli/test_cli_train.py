@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +105,14 @@ def test_threads_are_taken_and_given_back(
     assert seen == [before + 2]
     assert torch.get_num_threads() == before
     assert "--threads must be at least 1 (got 0)" in call("train", "--threads", 0).err
+
+
+def test_help_has_no_control_characters_and_no_references(call: Any) -> None:
+    shown = call("train", "--help").out
+    assert re.search(r"--print-config +print all options", shown)
+    assert "\\x08" not in shown
+    assert "\b" not in shown
+    assert "See " not in shown
 
 
 def test_what_comes_next(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -132,14 +134,17 @@ def test_what_holds_no_features_is_refused(x, message):
 
 
 def test_numbers_too_small_in_a_missing_row_are_nobodys_loss():
-    assert ModalFeature(np.array([[1.0], [1e-60]]), [True, False]).x.tolist() == [[1], [0]]
+    x: Any = np.array([[1.0], [1e-60]])
+    mask: Any = [True, False]
+    assert ModalFeature(x, mask).x.tolist() == [[1], [0]]
 
 
 def test_a_tensor_without_values_is_refused_at_every_entrance() -> None:
     x = torch.empty(3, 2, device="meta")
-    with pytest.raises(ValueError, match="'x' must be a tensor of numbers .*without values"):
+    with pytest.raises(ValueError, match=r"'x' must be a tensor of numbers .*without values"):
         ModalFeature(x)
     rows = pd.DataFrame({"user": [0, 0, 0], "item": [0, 1, 2]})
     items = pd.DataFrame({"item": [0, 1, 2]})
+    features: Any = {"a": x}
     with pytest.raises(ValueError, match=r"'features\['a'\]' must be a tensor .*without values"):
-        from_dataframe(rows, items, {"a": x}, timestamp=None)
+        from_dataframe(rows, items, features, timestamp=None)

@@ -180,7 +180,7 @@ def test_compressed_arrays_are_refused_before_they_swell(tmp_path: Path) -> None
 def test_arrays_that_do_not_fit_together_are_refused(
     tmp_path: Path, change: dict[str, Any], message: str
 ) -> None:
-    content = {"kind": np.array("FeatureScaler"), "mean_": np.ones(4), "scale_": np.ones(4)}
+    content: dict[str, Any] = {"kind": "FeatureScaler", "mean_": np.ones(4), "scale_": np.ones(4)}
     content = {name: x for name, x in (content | change).items() if x is not None}
     np.savez(tmp_path / "kept.npz", **content)
     with pytest.raises(ValueError, match=rf"kept\.npz: expected a saved FeatureScaler.*{message}"):

@@ -76,7 +76,7 @@ def test_image_urls_in_json_lines(tmp_path):
 def test_a_broken_meta_file_is_said(tmp_path, text):
     make().save(tmp_path)
     (tmp_path / "meta.json").write_bytes(text if isinstance(text, bytes) else text.encode())
-    with pytest.raises(ValueError, match=r"meta\.json: expected a JSON object"):
+    with pytest.raises(ValueError, match=r"meta\.json: expected the meta of a data set"):
         FolderDataset(tmp_path, min_interactions=1)
 
 

@@ -111,6 +111,10 @@ def test_the_name(tmp_path):
     with pytest.raises(ValueError, match=r"'name' must say .*one file \*\.inter \(got none"):
         read(tmp_path)
     write(tmp_path)
+    (tmp_path / "sets" / "toys").mkdir(parents=True)
+    (tmp_path / "sets" / "toys" / "toys.inter").touch()
+    with pytest.raises(ValueError, match="toys has one: give that folder as 'root'"):
+        read(tmp_path / "sets")
     (tmp_path / "other.inter").write_text("")
     with pytest.raises(ValueError, match=r"'name' must say .*got baby, other"):
         read(tmp_path)

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from mdsrec_pyg.datasets._order import by_user_and_time, stable_argsort
+from mdsrec_pyg.datasets.order import by_user_and_time, stable_argsort
 from mdsrec_pyg.datasets.reading.digits import (
     PLAIN_INTEGER,
     PRINTED_INTEGER,

@@ -61,7 +61,7 @@ def told(error: ValueError) -> None:
     assert "row " in str(error) or "line " in str(error) or "column" in str(error), error
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(users=IDS, items=IDS)
 def test_a_data_frame_comes_back_from_its_folder_or_is_refused(
     users: list[Any], items: list[Any]

@@ -39,7 +39,7 @@ def test_files_by_hand(shop: Path, pictures: Path, mean_color: Any) -> None:
         shutil.copy(pictures / "B0.png", pictures / name)
     encode_images(shop, pictures, mean_color(), log=lines.append)
     assert f"images       {pictures}, by raw_id; 2 images of no item" in lines
-    assert "1 items without: no image" in lines[-1]
+    assert "1 item without: no image" in lines[-1]
 
 
 def test_a_data_set_reads_them(shop: Path, pictures: Path, mean_color: Any) -> None:

@@ -108,7 +108,7 @@ def test_two_runs_at_once(shop: Path, letters: Any) -> None:
     (shop / ".text-shards").mkdir()
     with (shop / ".text-shards" / "lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        with pytest.raises(ValueError, match="text is being done by another process"):
+        with pytest.raises(ValueError, match="text is being encoded by another process"):
             encode_texts(shop, letters(), log=None)
     encode_texts(shop, letters(), log=None)
 

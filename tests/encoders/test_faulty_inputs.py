@@ -246,8 +246,8 @@ def test_a_batch_of_large_images_is_cut(shop: Path, tmp_path: Path, mean_color: 
         Image.new("RGB", (side, side)).save(images / f"B{item}.png")
     for max_pixels, batch_size, sizes in ((81, 5, [1, 1, 1, 2]), (10_000, 3, [3, 2])):
         model = mean_color(None)
-        options = {"max_pixels": max_pixels, "batch_size": batch_size, "log": None}
-        assert not encode_images(shop, images, model, **options).missing
+        options: dict[str, Any] = {"max_pixels": max_pixels, "batch_size": batch_size}
+        assert not encode_images(shop, images, model, log=None, **options).missing
         assert model.sizes == sizes
     assert len(encode_images(shop, images, model, max_pixels=80, log=None).missing) == 1
     with pytest.raises(ValueError, match="'max_pixels' must be at least 1"):

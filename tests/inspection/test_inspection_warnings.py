@@ -205,6 +205,12 @@ def test_concentrated() -> None:
     assert codes(concentrated(), thresholds=Thresholds(concentration=0.3)) == ["concentrated"]
 
 
+def test_an_advice_that_asks_ends_once() -> None:
+    text = " ".join(str(inspect_dataset(sound(), max_queries=99)).split())
+    assert "is i in the items file? " in text + " "
+    assert "?." not in text
+
+
 def test_alignment_unclear() -> None:
     assert codes(sound(), max_queries=99) == ["alignment_unclear"] * 2
     assert codes(sound(), max_queries=100) == ["alignment_unclear"] * 2  # for another reason

@@ -56,7 +56,11 @@ def test_table_lines_up(inspection: Inspection) -> None:
     lines = text.splitlines()
     assert max(map(len, lines)) <= 100
     assert text.isascii()
-    facts = [line for line in lines if re.match(r"  (users|items|interactions|density) {3,}", line)]
+    facts = [
+        line
+        for line in lines
+        if re.match(r"  (users|items|interactions|density of distinct pairs) {3,}", line)
+    ]
     columns = {len(line) - len(line[2:].lstrip("abcdefghijklmnopqrstuvwxyz ")) for line in facts}
     assert (len(facts), len(columns)) == (4, 1)
     table = lines.index("Are the features aligned and useful? Hit rate at 10")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -69,6 +70,10 @@ def linear(world: World, batch: SequenceBatch, device: torch.device) -> Tensor:
     return loss / loss_positions(batch).count
 
 
+def center_encoder(world: World, form: str) -> tuple[nn.Module, tuple[Any, ...]]:
+    return CenterEncoder(world.centers["image"], D, form), (vectors(NUM_ITEMS, D),)
+
+
 #: Modules, and functions of a world, a batch on the device, and the device.
 LAYERS: dict[str, Callable[[World], tuple[nn.Module, tuple[Any, ...]]]] = {
     "Dropout": lambda w: (Dropout(0.3), (vectors(5, 7),)),
@@ -103,10 +108,7 @@ LAYERS: dict[str, Callable[[World], tuple[nn.Module, tuple[Any, ...]]]] = {
         (w.batch.item_id, w.batch.mask),
     ),
     **{
-        f"CenterEncoder, {form}": lambda w, form=form: (
-            CenterEncoder(w.centers["image"], D, form),
-            (vectors(NUM_ITEMS, D),),
-        )
+        f"CenterEncoder, {form}": partial(center_encoder, form=form)
         for form in ("mean", "projected", "soft", "embedding")
     },
 }

@@ -230,7 +230,7 @@ def test_fast_parameters(world, perturb) -> None:
 
 def test_errors(world, perturb) -> None:
     votes = make_votes(world, perturb)
-    with pytest.raises(ValueError, match=r"'base' must be positive \(got 0\)"):
+    with pytest.raises(ValueError, match=r"'base' must be positive and finite \(got 0\)"):
         RelationVotes(
             list(world.relations.graphs.values()), votes.attention, votes.training_votes, base=0
         )

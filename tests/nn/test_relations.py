@@ -99,8 +99,10 @@ def test_every_option_of_the_local_form_counts(world, default_pairs, option: dic
 def test_probes_and_device_of_the_local_form_count(world) -> None:
     one, two = (local_pairs(world, num_candidates=3, search="cells", num_probes=n) for n in (1, 4))
     assert not torch.equal(one, two)
-    with pytest.raises(RuntimeError, match="nowhere"):
-        local_pairs(world, device="nowhere")
+    with pytest.raises((RuntimeError, NotImplementedError), match="meta"):
+        local_pairs(world, device="meta")
+    with pytest.raises(ValueError, match=r"'device' must be .* \(got 'nowhere'"):
+        fit_relations(world.features, world.train, device="nowhere")
 
 
 def test_no_modality_is_an_error(world) -> None:

@@ -15,9 +15,10 @@ import pandas as pd
 import pytest
 import torch
 
-from mdsrec_pyg import EASE, Interactions, ModalFeature, Popularity, SASRec, build_mdsrec
+from mdsrec_pyg import EASE, Interactions, Popularity, SASRec
 from mdsrec_pyg.retrieval import Retriever, faiss_index
 from mdsrec_pyg.retrieval.faiss_index import FaissIndex
+from tests.small_models import moved, small_mdsrec
 
 NUM_ITEMS = 300
 HISTORIES: Any = [[3, 4, 3], [299], list(range(40, 60)), [7, 100, 8]]
@@ -45,28 +46,10 @@ def train() -> Interactions:
     return Interactions.from_arrays(user, item, num_items=NUM_ITEMS)
 
 
-def make_mdsrec(train: Interactions, **options: Any) -> Any:
-    generator = torch.Generator().manual_seed(0)
-    features = {
-        name: ModalFeature(torch.randn(NUM_ITEMS, 5, generator=generator))
-        for name in ("image", "text")
-    }
-    return build_mdsrec(features, train, **{"num_centers": 4, "channels": 8, **options})
-
-
-def moved(model: Any) -> Any:
-    """Away from its start, where biases and more are zero."""
-    generator = torch.Generator().manual_seed(1)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.add_(0.3 * torch.randn(parameter.shape, generator=generator))
-    return model.eval()
-
-
 @pytest.fixture
 def sasrec() -> SASRec:
     torch.manual_seed(0)
-    return moved(SASRec(NUM_ITEMS, channels=8))
+    return moved(SASRec(NUM_ITEMS, channels=8)).eval()
 
 
 def recall(model: Any, index: FaissIndex, k: int = 5) -> float:
@@ -94,7 +77,7 @@ class TestWithFaiss:
         ],
     )
     def test_an_exact_index_gives_the_exact_answers(self, train, options, exclude_seen) -> None:
-        model = moved(make_mdsrec(train, **options))
+        model = moved(small_mdsrec(train, **options)).eval()
         ids = [f"item {i}" for i in range(NUM_ITEMS)]
         histories = [[ids[i] for i in history] for history in HISTORIES]
         request: dict[str, Any] = {"k": 6, "exclude_seen": exclude_seen, "user_id": list("abcd")}
@@ -106,7 +89,7 @@ class TestWithFaiss:
             pd.testing.assert_frame_equal(found, want, rtol=1e-4)
 
     def test_explanations_stay(self, train) -> None:
-        model = moved(make_mdsrec(train))
+        model = moved(small_mdsrec(train)).eval()
         request: dict[str, Any] = {"k": 3, "exclude_seen": True, "explain": True}
         want = Retriever(model).recommend(HISTORIES, **request)
         found = Retriever(model, index=FaissIndex()).recommend(HISTORIES, **request)
@@ -239,7 +222,7 @@ class TestWithFaiss:
             retriever.recommend([[1]], 6, exclude_seen=True)
         with pytest.raises(ValueError, match=r"user 0 has seen all but 2 items"):
             retriever.recommend([list(range(NUM_ITEMS - 2))], 3, exclude_seen=True)
-        for model in (EASE(train), Popularity(train), make_mdsrec(train, vectors=False)):
+        for model in (EASE(train), Popularity(train), small_mdsrec(train, vectors=False)):
             message = f"by inner products with item vectors.*{type(model).__name__}"
             with pytest.raises(ValueError, match=message):
                 Retriever(model, index=FaissIndex())

@@ -12,28 +12,20 @@ import pandas as pd
 import pytest
 import torch
 
-from mdsrec_pyg import EASE, MDSRec, ModalFeature, Popularity, SASRec, build_mdsrec
+from mdsrec_pyg import EASE, MDSRec, Popularity, SASRec
 from mdsrec_pyg.data import SequenceBatch
 from mdsrec_pyg.data.interactions import Interactions
 from mdsrec_pyg.retrieval import Retriever
 from mdsrec_pyg.retrieval.recommendations import recommend, top_items
+from tests.small_models import small_mdsrec
 
 NUM_ITEMS = 30
 RAW = [f"item {i}" for i in range(NUM_ITEMS)]
 HISTORIES: Any = [["item 3", "item 4", "item 3"], ["item 29"], [f"item {i}" for i in range(12)]]
 
 
-def make_mdsrec(train: Interactions) -> MDSRec:
-    generator = torch.Generator().manual_seed(0)
-    features = {
-        name: ModalFeature(torch.randn(NUM_ITEMS, 5, generator=generator))
-        for name in ("image", "text")
-    }
-    return build_mdsrec(features, train, num_centers=4, channels=8, vector_weight=1.0)
-
-
 MAKERS: dict[str, Callable[[Interactions], Any]] = {
-    "MDSRec": make_mdsrec,
+    "MDSRec": lambda train: small_mdsrec(train, vector_weight=1.0),
     "SASRec": lambda train: SASRec(NUM_ITEMS, channels=8),
     "EASE": EASE,
     "Popularity": Popularity,
@@ -89,7 +81,7 @@ def test_items_are_encoded_once(model, monkeypatch) -> None:
 
 
 def test_the_table_of_mdsrec_is_not_copied_at_each_call(toy_split) -> None:
-    model = make_mdsrec(toy_split.train).eval()
+    model = small_mdsrec(toy_split.train, vector_weight=1.0).eval()
     items: Any = Retriever(model).items
     plain: Any = model.encode_items()
     assert torch.equal(items.table, plain.table)
@@ -98,7 +90,7 @@ def test_the_table_of_mdsrec_is_not_copied_at_each_call(toy_split) -> None:
 
 
 def test_explanations_are_those_of_recommend(toy_split) -> None:
-    model = make_mdsrec(toy_split.train)
+    model = small_mdsrec(toy_split.train, vector_weight=1.0)
     options: dict[str, Any] = {
         "k": 3,
         "exclude_seen": True,
@@ -163,6 +155,8 @@ def test_bad_requests_are_errors() -> None:
     for k in (0, 31):
         with pytest.raises(ValueError, match="'k' must be from 1 to the number of items, 30"):
             retriever.recommend([["item 1"]], k, exclude_seen=False)
+    with pytest.raises(ValueError, match=r"^'batch_size' must be at least 1 \(got 0\)$"):
+        retriever.recommend([["item 1"]], exclude_seen=False, batch_size=0)
     with pytest.raises(ValueError, match=r"needs a model with 'explain' .got SASRec"):
         retriever.recommend([["item 1"]], exclude_seen=False, explain=True)
     with pytest.raises(ValueError, match="got 'z' as item 0 of user 0"):

@@ -10,29 +10,25 @@ import numpy as np
 import pytest
 import torch
 
-from mdsrec_pyg import EASE, GRU4Rec, MDSRec, ModalFeature, Popularity, SASRec, build_mdsrec
+from mdsrec_pyg import EASE, GRU4Rec, Popularity, SASRec
 from mdsrec_pyg.data import Interactions, SequenceBatch
 from mdsrec_pyg.data.splits import EvaluationSplit
 from mdsrec_pyg.evaluation import target_ranks
 from mdsrec_pyg.nn.models.decomposed import is_decomposed
 from mdsrec_pyg.retrieval import FaissIndex, Retriever
+from tests.small_models import small_mdsrec
 
 NUM_ITEMS, MAX_LENGTH = 30, 2
 #: Far longer than what is read, with an item that was taken twice long ago and one taken again.
 HISTORIES = [[7, 3, 3, 9, 12, 1, 12], [5], [4, 4, 4, 8, 20]]
 
 
-def make_mdsrec(train: Interactions, **options: Any) -> MDSRec:
-    generator = torch.Generator().manual_seed(0)
-    features = {"image": ModalFeature(torch.randn(NUM_ITEMS, 5, generator=generator))}
-    options = {"channels": 8, "max_length": MAX_LENGTH, "num_centers": 3} | options
-    return build_mdsrec(features, train, **options)
-
+SIZES: dict[str, Any] = {"max_length": MAX_LENGTH, "num_centers": 3}
 
 MAKERS: dict[str, Callable[[Interactions], Any]] = {
-    "MDSRec": lambda train: make_mdsrec(train, vector_weight=1.0),
-    "votes": lambda train: make_mdsrec(train, vectors=False),
-    "vectors": lambda train: make_mdsrec(train, relations=False),
+    "MDSRec": lambda train: small_mdsrec(train, "image", **SIZES, vector_weight=1.0),
+    "votes": lambda train: small_mdsrec(train, "image", **SIZES, vectors=False),
+    "vectors": lambda train: small_mdsrec(train, "image", **SIZES, relations=False),
     "SASRec": lambda train: SASRec(NUM_ITEMS, channels=8, max_length=MAX_LENGTH),
     "GRU4Rec": lambda train: GRU4Rec(NUM_ITEMS, channels=8, max_length=MAX_LENGTH),
     "EASE": lambda train: EASE(train, history_bias=-1e4, max_length=MAX_LENGTH),

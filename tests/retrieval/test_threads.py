@@ -14,12 +14,13 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.nn import GCNConv, MessagePassing
 
-from mdsrec_pyg import GRU4Rec, MDSRec, ModalFeature, SASRec, build_mdsrec
+from mdsrec_pyg import GRU4Rec, SASRec
 from mdsrec_pyg.data import Interactions, SequenceBatch
 from mdsrec_pyg.data.splits import Split
 from mdsrec_pyg.evaluation import target_ranks
 from mdsrec_pyg.nn import ItemGraphEncoder, Recommender
 from mdsrec_pyg.retrieval import Retriever, recommend
+from tests.small_models import moved, small_mdsrec
 
 NUM_ITEMS = 30
 THREADS = 16
@@ -44,17 +45,8 @@ class NormedConv(MessagePassing):
         return x_j * edge_weight[:, None]
 
 
-def make_mdsrec(train: Interactions, **own: Any) -> MDSRec:
-    generator = torch.Generator().manual_seed(0)
-    features = {
-        name: ModalFeature(torch.randn(NUM_ITEMS, 5, generator=generator))
-        for name in ("image", "text")
-    }
-    model = build_mdsrec(features, train, num_centers=4, channels=8, vector_weight=1.0, **own)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.add_(0.3 * torch.randn(parameter.shape, generator=generator))
-    return model
+def make_mdsrec(train: Interactions, **own: Any) -> Any:
+    return moved(small_mdsrec(train, vector_weight=1.0, **own))
 
 
 MAKERS: dict[str, Callable[[Interactions], Any]] = {

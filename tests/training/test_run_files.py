@@ -119,7 +119,7 @@ def test_ctrl_c_while_files_are_written_says_what_the_disk_holds(
     assert history.interrupted
     last = load_checkpoint(tmp_path / "last.pt")
     assert last["epoch"] == len(history)
-    assert any(f"{last['epoch']} finished epoch(s) are kept" in line for line in said)
+    assert any(f"kept: {last['epoch']} finished epoch" in line for line in said)
     rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert rows == history.rows
     assert load_checkpoint(tmp_path / "best.pt")["epoch"] == history.best_epoch
@@ -139,7 +139,7 @@ def test_who_insists_on_ctrl_c_is_told_of_one_epoch_less(
     monkeypatch.setattr(run_folder, "save_checkpoint", interrupted)
     assert fit(toy_model(), toy_split, tmp_path, log=said.append).interrupted
     assert load_checkpoint(tmp_path / "last.pt")["epoch"] == 1
-    assert any("1 finished epoch(s) are kept" in line for line in said)
+    assert any("kept: 1 finished epoch;" in line for line in said)
 
 
 class Spoil(Callback):

@@ -38,7 +38,7 @@ def read_feature(root: Path, name: str, num_items: int) -> tuple[ModalFeature, l
     mask_path = root / f"{name}_mask.npy"
     mask = np.ones(num_items, bool)
     if mask_path.exists():
-        mask = np.array(_load(mask_path))
+        mask = np.array(load_array(mask_path))
         if mask.dtype != np.bool_ or mask.shape != (num_items,):
             raise ValueError(
                 f"{mask_path}: expected bool of shape ({num_items},), one value an item, got "
@@ -51,7 +51,7 @@ def read_feature(root: Path, name: str, num_items: int) -> tuple[ModalFeature, l
                 f"{mask_path}, item {row}: expected a byte 0 or 1, got {mask.view(np.uint8)[row]}"
             )
     path = root / f"{name}.npy"
-    array = _load(path)
+    array = load_array(path)
     if array.dtype.kind != "f" or array.dtype.itemsize > 8:
         raise ValueError(f"{path}: expected float16, float32 or float64, got {array.dtype}")
     if array.ndim != 2 or array.shape[0] != num_items or array.shape[1] < 1:
@@ -71,7 +71,7 @@ def read_feature(root: Path, name: str, num_items: int) -> tuple[ModalFeature, l
     return ModalFeature(torch.from_numpy(x), torch.from_numpy(mask)), notes
 
 
-def _load(path: Path) -> NDArray[Any]:
+def load_array(path: Path) -> NDArray[Any]:
     """An array of a ``.npy`` file, left on disk; the file must be as long as its header says."""
     if not path.is_file():
         raise ValueError(f"expected a file {path}, got none")

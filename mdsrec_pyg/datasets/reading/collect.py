@@ -15,6 +15,7 @@ from mdsrec_pyg.datasets.raw import RawInteractions
 from mdsrec_pyg.datasets.reading.digits import PLAIN_INTEGER
 from mdsrec_pyg.datasets.reading.fields import Time
 from mdsrec_pyg.datasets.reading.ids import IdEncoder
+from mdsrec_pyg.datasets.reading.lines import Problems
 from mdsrec_pyg.showing import counted
 
 
@@ -31,12 +32,16 @@ class Collector:
         self.items.add(item)
         self.seconds.append(seconds)
 
-    def finish(self, path: Path, *, integers: bool) -> RawInteractions:
+    def finish(
+        self, path: Path, problems: Problems, *, integers: bool, note: str = ""
+    ) -> RawInteractions:
         """All rows.
 
         Args:
             path: The file, for messages.
+            problems: What was skipped, for the first step, and not read, for the report.
             integers: Ids that are all integers become integers, numbered in ascending order.
+            note: What else the first step should say.
 
         Raises:
             ValueError: There is no row.
@@ -47,7 +52,8 @@ class Collector:
             user, user_ids = as_integers(user, user_ids)
             item, item_ids = as_integers(item, item_ids)
         seconds = np.concatenate(self.seconds) if self.seconds else np.empty(0, np.int64)
-        return RawInteractions(user, item, seconds, user_ids, item_ids, source=str(path))
+        raw = RawInteractions(user, item, seconds, user_ids, item_ids, source=str(path))
+        return raw.noted(note, *problems.notes(path)).told(*problems.not_read(path))
 
 
 def as_integers(

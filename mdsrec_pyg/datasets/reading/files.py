@@ -16,9 +16,9 @@ def find_raw_files(
     names: Mapping[str, str],
     page: str,
     *,
+    own: str,
     folder: str | None = None,
     optional: tuple[str, ...] = (),
-    own: tuple[str, ...] = (),
 ) -> dict[str, Path]:
     """The files of a source by kind.
 
@@ -26,9 +26,9 @@ def find_raw_files(
         root: Where they are looked for: in it, in its folder ``raw``, and in ``folder`` in either.
         names: File name of each kind.
         page: Where the source is published, for the error.
+        own: The reader that wants the files; the error names another that fits.
         folder: Folder that the published archive unpacks to.
         optional: Kinds that may be missing.
-        own: Names of the readers that want the files; the error names another that fits.
 
     Raises:
         ValueError: ``root`` is no folder or a file is missing; the message has its name and the
@@ -47,7 +47,7 @@ def find_raw_files(
             found[kind] = path
         elif kind not in optional:
             also = "" if folder is None else f" or '{folder}'"
-            hint = other_reader(root, *own)
+            hint = other_reader(root, own)
             raise ValueError(
                 f"'root' must hold {name}, itself or in a folder 'raw'{also} (got none in {root}); "
                 f"get it from {page}{hint}"

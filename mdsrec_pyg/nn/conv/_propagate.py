@@ -11,10 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mdsrec_pyg.nn.conv._adjacency import Adjacency, of_edges
-from mdsrec_pyg.nn.conv._cache import TensorCache
-
-__all__ = ["KERNELS", "Adjacency", "Propagate", "TensorCache", "fastest_kernel", "of_edges"]
+from mdsrec_pyg.nn.conv._adjacency import Adjacency
 
 #: How a matrix can be multiplied, and where. On the CPU a sum of bags is several times faster than
 #: PyTorch's own CSR product (benchmarks/propagation.py); there is no such kernel on CUDA.

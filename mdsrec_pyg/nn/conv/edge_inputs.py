@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-import copy
 import inspect
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import RLock
-from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.parameter import UninitializedParameter
 from torch_geometric.utils import to_torch_csr_tensor
 
-from mdsrec_pyg.seed import drawn_apart
+from mdsrec_pyg.nn.conv._trial import (
+    NODES,
+    likely_widths,
+    message_of,
+    name_of,
+    place_of,
+    small_graph,
+    untouched,
+)
 
 __all__ = ["EdgeInputs", "UnknownWidthError", "edge_inputs", "edge_weight_use"]
 
-_NODES = 6
 _FILTERS = RLock()
-_MOST_WIDTHS = 8
 _KNOWN = ("edge_index", "adj_t", "edge_weight", "edge_attr")
 _OWN_LAYER = "a layer of your own, forward(x, edge_index, edge_weight), can give it what it needs"
 _BUILD_FOR_ONE = "built for edge features of width 1 (often edge_dim=1) it may"
@@ -90,23 +91,23 @@ def edge_inputs(conv: nn.Module, channels: int | None = None) -> EdgeInputs:
     if any(p.kind is p.VAR_KEYWORD for p in names.values()):
         candidates = ["edge_weight", "edge_attr"]
     failure = ""
-    with _untouched(conv) as twin:
-        for width in [channels] if channels is not None else _widths(conv)[:_MOST_WIDTHS]:
+    with untouched(conv) as twin:
+        for width in [channels] if channels is not None else likely_widths(conv):
             found, failure = _tried(twin, candidates, width)
             if found is not None:
                 return found
     kind = UnknownWidthError if channels is None else ValueError
     raise kind(
         f"'conv' must run on items and edges with at most one weight an edge "
-        f"({_name(conv)} takes {list(names)} and failed: {failure}); it may need edge features "
+        f"({name_of(conv)} takes {list(names)} and failed: {failure}); it may need edge features "
         f"of width 1 (edge_dim=1), or {_OWN_LAYER}"
     )
 
 
 def _needs_edge_attr(conv: nn.Module, channels: int | None) -> bool:
     """Whether a layer that has both names fails with ``edge_weight`` and uses ``edge_attr``."""
-    with _untouched(conv) as twin:
-        for width in [channels] if channels is not None else _widths(conv)[:_MOST_WIDTHS]:
+    with untouched(conv) as twin:
+        for width in [channels] if channels is not None else likely_widths(conv):
             found, _ = _tried(twin, ["edge_weight", "edge_attr"], width)
             if found is not None:
                 return found.use == "edge_attr"
@@ -116,13 +117,13 @@ def _needs_edge_attr(conv: nn.Module, channels: int | None) -> bool:
 def _takes_matrix(conv: nn.Module, channels: int | None) -> bool:
     """Whether a layer that says it takes a matrix runs on one, and gives the same."""
     # Filters are the process's: of two threads the second would put back what the first had set.
-    with _FILTERS, _untouched(conv) as twin, warnings.catch_warnings():
+    with _FILTERS, untouched(conv) as twin, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # CSR tensors are in beta
-        for width in [channels] if channels is not None else _widths(conv)[:_MOST_WIDTHS]:
+        for width in [channels] if channels is not None else likely_widths(conv):
             try:
-                x, edge_index = _graph(twin, width)
+                x, edge_index = small_graph(twin, width)
                 weight = x.new_full((edge_index.size(1),), 0.5)
-                adj_t = to_torch_csr_tensor(edge_index.flip(0), weight, (_NODES, _NODES))
+                adj_t = to_torch_csr_tensor(edge_index.flip(0), weight, (NODES, NODES))
                 expected = twin.forward(x, edge_index, edge_weight=weight)
                 return torch.allclose(twin.forward(x, adj_t), expected, rtol=1e-4, atol=1e-5)
             except Exception:  # another width may fit; a layer that fails on all takes edges
@@ -144,7 +145,7 @@ def _checked_parameters(conv: nn.Module) -> dict[str, inspect.Parameter]:
         )
     if extra:
         raise ValueError(
-            f"'conv' must not need more than items and weighted edges ({_name(conv)} needs "
+            f"'conv' must not need more than items and weighted edges ({name_of(conv)} needs "
             f"{extra}); {_OWN_LAYER}"
         )
     return names
@@ -159,17 +160,17 @@ def _tried(conv: nn.Module, candidates: list[str], width: int) -> tuple[EdgeInpu
                 return EdgeInputs(name), ""
             reason = reason or f"it leaves {name!r} unused; {_BUILD_FOR_ONE}"
         except Exception as error:  # whatever a layer may raise says that this is not its input
-            failure = _message(error)
+            failure = message_of(error)
             reason = f"it takes no {name!r} of one column ({failure}); {_BUILD_FOR_ONE}"
     try:
         _run(conv, width, {})
     except Exception as error:
-        return None, failure or _message(error)
+        return None, failure or message_of(error)
     other = _other_width(conv, candidates, width) if failure else None
     if other is not None:
         raise ValueError(
             f"'conv' must be built for edge features of width 1 (edge_dim=1 or None), one weight "
-            f"an edge (got {other} in {_name(conv)})"
+            f"an edge (got {other} in {name_of(conv)})"
         )
     return EdgeInputs("none", reason=reason or "its forward takes no weights"), ""
 
@@ -178,7 +179,7 @@ def _other_width(conv: nn.Module, candidates: list[str], width: int) -> int | No
     """Width of edge features other than 1 or the items' that the layer was built for."""
     if "edge_attr" not in candidates:
         return None
-    for columns in _widths(conv)[:_MOST_WIDTHS]:
+    for columns in likely_widths(conv):
         try:
             if columns not in (1, width) and _changes(conv, "edge_attr", width, columns):
                 return columns
@@ -189,9 +190,9 @@ def _other_width(conv: nn.Module, candidates: list[str], width: int) -> int | No
 
 def _changes(conv: nn.Module, name: str, width: int, columns: int) -> bool:
     """Whether the output depends on the weights: by its gradient, or by its values."""
-    size = (_NODES * (_NODES - 1), columns)
+    size = (NODES * (NODES - 1), columns)
     generator = torch.Generator().manual_seed(1)
-    device, dtype = _place(conv)
+    device, dtype = place_of(conv)
     weights = [torch.rand(size, generator=generator).to(device, dtype) for _ in range(2)]
     weights = [w[:, 0] if name == "edge_weight" else w for w in weights]
     first, second = (w.requires_grad_() for w in weights)
@@ -206,51 +207,9 @@ def _changes(conv: nn.Module, name: str, width: int, columns: int) -> bool:
 
 def _run(conv: nn.Module, width: int, weights: dict[str, Tensor]) -> Tensor:
     """The layer's output on a small graph."""
-    x, edge_index = _graph(conv, width)
+    x, edge_index = small_graph(conv, width)
     with torch.enable_grad():
         out = conv.forward(x, edge_index, **weights)
     if not isinstance(out, Tensor):
         raise TypeError(f"it returns {type(out).__name__}, not one tensor")
     return out
-
-
-def _graph(conv: nn.Module, width: int) -> tuple[Tensor, Tensor]:
-    """A complete graph of a few nodes, where no neighbor is alone, and their features."""
-    device, dtype = _place(conv)
-    x = torch.randn(_NODES, width, generator=torch.Generator().manual_seed(0)).to(device, dtype)
-    edge_index = (~torch.eye(_NODES, dtype=torch.bool)).nonzero().t().contiguous()
-    return x, edge_index.to(device)
-
-
-@contextmanager
-def _untouched(conv: nn.Module) -> Iterator[nn.Module]:
-    """A copy of the layer in evaluation mode; random states are put back."""
-    device, _ = _place(conv)
-    with drawn_apart(device=device):
-        yield copy.deepcopy(conv).eval()
-
-
-def _place(conv: nn.Module) -> tuple[torch.device, torch.dtype]:
-    for tensor in (*conv.parameters(), *conv.buffers()):
-        if tensor.is_floating_point():
-            return tensor.device, tensor.dtype
-    return torch.device("cpu"), torch.float32
-
-
-def _widths(conv: nn.Module) -> list[int]:
-    """Sizes that occur in the parameters, the most frequent first; any will do without."""
-    count: dict[int, int] = {}
-    for parameter in conv.parameters():
-        if not isinstance(parameter, UninitializedParameter):
-            for size in parameter.shape:
-                count[size] = count.get(size, 0) + 1
-    return sorted(count, key=lambda size: (-count[size], size)) or [4]
-
-
-def _name(conv: Any) -> str:
-    return " ".join(str(conv).split())[:100]
-
-
-def _message(error: Exception) -> str:
-    lines = str(error).splitlines()
-    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__

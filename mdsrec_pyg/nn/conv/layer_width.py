@@ -6,15 +6,8 @@ import warnings
 
 from torch import Tensor, nn
 
-from mdsrec_pyg.nn.conv.edge_inputs import (
-    _MOST_WIDTHS,
-    EdgeInputs,
-    _graph,
-    _message,
-    _name,
-    _untouched,
-    _widths,
-)
+from mdsrec_pyg.nn.conv._trial import likely_widths, message_of, name_of, small_graph, untouched
+from mdsrec_pyg.nn.conv.edge_inputs import EdgeInputs
 from mdsrec_pyg.nn.conv.graph_edges import layer_inputs
 
 __all__ = ["check_layer_width"]
@@ -37,7 +30,7 @@ def check_layer_width(conv: nn.Module, inputs: EdgeInputs, channels: int) -> Non
         out = getattr(conv, "out_channels", None)
         raise _other_width(conv, channels, f"it has in_channels={built_for}, out_channels={out}")
     failures: dict[int, Exception] = {}
-    for width in dict.fromkeys([channels, *_widths(conv)[:_MOST_WIDTHS]]):
+    for width in dict.fromkeys([channels, *likely_widths(conv)]):
         given = _try(conv, inputs, width)
         if not isinstance(given, Exception):
             break
@@ -46,12 +39,12 @@ def check_layer_width(conv: nn.Module, inputs: EdgeInputs, channels: int) -> Non
         first = failures[channels]
         if isinstance(first, (AttributeError, TypeError)):
             raise ValueError(
-                f"'conv' must run on items and {_said(inputs)} alone ({_name(conv)} failed: "
-                f"{_message(first)})"
+                f"'conv' must run on items and {_said(inputs)} alone ({name_of(conv)} failed: "
+                f"{message_of(first)})"
             ) from first
         return
     if width != channels:
-        why = f"it runs on items of width {width} and failed: {_message(failures[channels])}"
+        why = f"it runs on items of width {width} and failed: {message_of(failures[channels])}"
         raise _other_width(conv, channels, why)
     if given != channels:
         raise _other_width(conv, channels, f"it gives {given}")
@@ -71,10 +64,10 @@ def _other_width(conv: nn.Module, channels: int, why: str) -> ValueError:
 
 def _try(conv: nn.Module, inputs: EdgeInputs, width: int) -> int | str | Exception:
     """The width that a layer gives for items of a width, or what it raised."""
-    with _untouched(conv) as twin, warnings.catch_warnings():
+    with untouched(conv) as twin, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            x, edge_index = _graph(twin, width)
+            x, edge_index = small_graph(twin, width)
             weight = x.new_full((edge_index.size(1),), 0.5)
             edges, weights = layer_inputs(inputs, x, edge_index, weight)
             out = twin(x, edges, **weights)

@@ -2,10 +2,35 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
 Grads = list[Tensor | None]
+
+
+@dataclass
+class _Block:
+    """The scores of some positions, and what belongs to them.
+
+    Args:
+        part: Which of the P positions.
+        scores: Their scores, [p, N]; overwritten.
+        target: Their targets, [p, 1].
+        weight: What they count, [p, 1]; ``None``: one.
+        users: Their user vectors, [p, D].
+        items: Item vectors, [N, D].
+        history: Items with a bias, [p, H].
+    """
+
+    part: slice
+    scores: Tensor
+    target: Tensor
+    weight: Tensor | None
+    users: Tensor
+    items: Tensor
+    history: Tensor
 
 
 def loss_and_gradients(
@@ -49,37 +74,21 @@ def loss_and_gradients(
         product(users[part], items.t(), out=scores)  # [p, D] @ [D, N] -> [p, N]
         if history.size(1):
             scores.scatter_add_(1, history[part], bias[part].to(precision))
-        own = None if weight is None else weight[part, None].to(precision)
-        add_block(
-            loss, grads, part, scores, target[part, None], own, users[part], items, history[part]
-        )
+        counts = None if weight is None else weight[part, None].to(precision)
+        given = target[part, None], counts, users[part], items, history[part]
+        add_block(loss, grads, _Block(part, scores, *given))
     return loss, grads
 
 
-def _add_on_cpu(
-    loss: Tensor,
-    grads: Grads,
-    part: slice,
-    scores: Tensor,
-    own: Tensor,
-    weight: Tensor | None,
-    users: Tensor,
-    items: Tensor,
-    history: Tensor,
-) -> None:
+def _add_on_cpu(loss: Tensor, grads: Grads, block: _Block) -> None:
     """Adds a block's share, in place: the block of scores is the only memory.
 
     Args:
         loss: The sum so far, a scalar.
         grads: Gradients [P, D], [N, D] and [P, H]; None where none is wanted.
-        part: Which positions the block holds.
-        scores: Scores of the block, [p, N]; overwritten.
-        own: Targets of the block, [p, 1].
-        weight: What its positions count, [p, 1]; ``None``: one.
-        users: User vectors of the block, [p, D].
-        items: Item vectors, [N, D].
-        history: Items with a bias, [p, H].
+        block: The block.
     """
+    scores, own, weight, users = block.scores, block.target, block.weight, block.users
     own_score, top = scores.gather(1, own), scores.amax(1, keepdim=True)
     total = scores.sub_(top).exp_().sum(1, keepdim=True)  # [p, 1]
     losses = top + total.log() - own_score
@@ -91,34 +100,25 @@ def _add_on_cpu(
     total = total if weight is None else total / weight
     grad_users, grad_items, grad_bias = grads
     if grad_bias is not None:
-        grad_bias[part] = scores.gather(1, history) / total
+        grad_bias[block.part] = scores.gather(1, block.history) / total
     if users.dtype != scores.dtype:  # float16 could not hold the totals
         scores = scores.div_(total).to(users.dtype)
         total = torch.ones_like(total)
     if grad_users is not None:
-        product(scores, items, out=grad_users[part])  # [p, N] @ [N, D] -> [p, D]
-        grad_users[part] /= total
+        product(scores, block.items, out=grad_users[block.part])  # [p, N] @ [N, D] -> [p, D]
+        grad_users[block.part] /= total
     if grad_items is not None:
         _add_outer(grad_items, scores, (users / total).to(users.dtype))
 
 
-def _add_in_few_passes(
-    loss: Tensor,
-    grads: Grads,
-    part: slice,
-    scores: Tensor,
-    own: Tensor,
-    weight: Tensor | None,
-    users: Tensor,
-    items: Tensor,
-    history: Tensor,
-) -> None:
+def _add_in_few_passes(loss: Tensor, grads: Grads, block: _Block) -> None:
     """The same in half as many passes over the scores, and in the memory of two blocks.
 
     PyTorch's log-softmax is one kernel there; in the backward pass of its own form another block
     would be filled with zeros and one more read.
     """
-    log_p = torch.log_softmax(scores, 1)
+    own, weight, users = block.target, block.weight, block.users
+    log_p = torch.log_softmax(block.scores, 1)
     own_log_p = log_p.gather(1, own)
     loss -= own_log_p.sum() if weight is None else (own_log_p * weight).sum()
     if all(grad is None for grad in grads):
@@ -128,13 +128,13 @@ def _add_in_few_passes(
         users = (users * weight).to(users.dtype)
     grad_users, grad_items, grad_bias = grads
     if grad_bias is not None:
-        grad = grad_scores.gather(1, history)
-        grad_bias[part] = grad if weight is None else grad * weight
+        grad = grad_scores.gather(1, block.history)
+        grad_bias[block.part] = grad if weight is None else grad * weight
     grad_scores = grad_scores.to(users.dtype)
     if grad_users is not None:
-        product(grad_scores, items, out=grad_users[part])
+        product(grad_scores, block.items, out=grad_users[block.part])
         if weight is not None:
-            grad_users[part] *= weight
+            grad_users[block.part] *= weight
     if grad_items is not None:
         _add_outer(grad_items, grad_scores, users)
 

@@ -11,7 +11,6 @@ from mdsrec_pyg.data import Interactions, SequenceBatch
 from mdsrec_pyg.nn.history_bias import BIAS_LR, HistoryBias, taken_keys
 from mdsrec_pyg.nn.losses import (
     SampledCandidates,
-    count_positions,
     cross_entropy_sum,
     full_cross_entropy,
     inner_products,
@@ -253,8 +252,7 @@ class SequentialRecommender(Recommender):
     def _linear_loss(self, batch: SequenceBatch, items: Any) -> Tensor:
         found = loss_positions(batch)
         place, length = found.place, batch.item_id.size(1)
-        users = self.encode_users(batch, items, newest_only=False)
-        users = users.flatten(0, 1)[place]  # [B, L, C] -> [P, C]
+        users = self.encode_users(batch, items, newest_only=False).flatten(0, 1)[place]  # [P, C]
         target = targets(batch)[0].flatten()[place]
         history = bias = None
         if self.history_bias is not None:
@@ -266,9 +264,9 @@ class SequentialRecommender(Recommender):
 
     def _sampled_loss(self, batch: SequenceBatch, items: Any) -> Tensor:
         assert self.num_negatives is not None
-        target, found = masked_target(batch), batch.positions
-        distinct = None if found is None else found.distinct
-        sample = SampledCandidates(target, self.num_negatives, self.item_probability, distinct)
+        target, found = masked_target(batch), loss_positions(batch)
+        drawn = self.num_negatives, self.item_probability, found.distinct
+        sample = SampledCandidates(target, *drawn)
         users = self.encode_users(batch, items, newest_only=False)
         scores = inner_products(users, self.item_table(items)[sample.item_id])  # [B, L, C]
         if self.history_bias is not None:
@@ -277,7 +275,7 @@ class SequentialRecommender(Recommender):
             column = torch.where(column < 0, scores.size(2), column)
             scores = self.history_bias(nn.functional.pad(scores, (0, 1)), column, batch.mask)
             scores = scores[..., :-1]
-        return cross_entropy_sum(sample.correct(scores), sample.target) / count_positions(batch)
+        return cross_entropy_sum(sample.correct(scores), sample.target) / found.count
 
     def check_training(self, train: Interactions) -> None:
         """Raises a ValueError where the model cannot be trained on these interactions."""

@@ -25,23 +25,28 @@ class MDSRecConfig(Config):
         max_length: Largest number of history steps.
         num_layers, num_heads, dropout: Of the sequence encoders.
         num_conv_layers: Propagations; 0 leaves the item graphs out.
-        center_form: See :class:`~mdsrec_pyg.nn.CenterEncoder`.
+        center_form: What stands for an interest center: ``'mean'`` of its items' embeddings,
+            ``'projected'`` k-means centers, a ``'soft'`` mixture of these, or a free
+            ``'embedding'`` (:class:`~mdsrec_pyg.nn.CenterEncoder`).
         center_mode: Queries and keys see the centers ``'only'`` (the paper's) or ``'add'``-ed to
             the items.
-        add_id, add_features, add_centers: What is added to :math:`\mathbf{E}_m`; the paper's form
-            adds nothing.
+        add_id: An item's own learned vector is added to its vector in each modality.
+        add_features: So are its projected features.
+        add_centers: So is the embedding of its interest center. The paper's form adds nothing.
         num_components: Principal components of each modality's scaled features that take the place
             of the features where the model projects them; a modality that has no more features
             than that keeps its own. A training step takes less time: with thousands of features,
             most of it goes into their projection. Default: all features.
         temperature: Of the gate.
-        fusion: Mode of :class:`~mdsrec_pyg.nn.GumbelFusion`.
+        fusion: How modalities are weighed: ``'gumbel'`` is a gate with noise in training,
+            ``'softmax'`` without, ``'mean'`` equal (:class:`~mdsrec_pyg.nn.GumbelFusion`).
         vote_interests: False makes every vote plain.
         vote_dropout: Dropout of relation attention.
         vote_positions: Positions of a training sequence that the votes learn from: ``'newest'``,
             whose histories are as long as those at inference, or ``'all'``, as the vectors do.
         vector_weight: :math:`\beta`, beside votes only.
-        history_bias: Learn :class:`~mdsrec_pyg.nn.HistoryBias`.
+        history_bias: Learn what to add to the scores of items of the history
+            (:class:`~mdsrec_pyg.nn.HistoryBias`).
         num_negatives: Draw so many items for a sampled softmax with log-Q correction instead of
             full cross-entropy.
         max_scores: Most scores that full cross-entropy holds at once; ``None``: by the device.

@@ -173,7 +173,9 @@ def _units(
                 f"'features' must have one row an item (expected {train.num_items:,} of "
                 f"{name!r}, got {len(units[name]):,})"
             )
-        found = int((units[name].feature.mask & torch.from_numpy(train.item_counts() > 0)).sum())
+    known = torch.from_numpy(train.item_counts() > 0)
+    for name, unit in units.items():  # all of them have the right size by now
+        found = int((unit.feature.mask & known).sum())
         if num_centers > found:
             raise ValueError(
                 f"'num_centers' must not exceed the number of items with the modality in the "

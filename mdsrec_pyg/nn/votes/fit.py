@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Data
 
-from mdsrec_pyg.configs import check_at_least, configure
+from mdsrec_pyg.configs import check_at_least, check_device, configure
 from mdsrec_pyg.data import Interactions, ModalFeature
 from mdsrec_pyg.graphs.config import RidgeConfig
 from mdsrec_pyg.graphs.learned import exact_fits
@@ -92,6 +92,7 @@ def fit_relations(
     if not features:
         raise ValueError("'features' must hold at least one modality (got none)")
     chosen = configure(RelationsConfig(), config, **options)
+    check_device(chosen.device)
     units = {name: as_unit(feature) for name, feature in features.items()}
     needed = ridge_memory(interactions.num_items)
     needed += 4 * interactions.num_items**2 * len(units)

@@ -273,12 +273,12 @@ class RelationVotes(nn.Module):
         """
         item_id, user_id = batch.item_id, batch.user_id
         known = self._without_user().others(item_id, user_id) if new.size(1) == 1 else None
-        if known is not None and (
-            torch.equal(seen.sum(2)[:, 0].long() + new[:, 0], known[1])
-            if batch.positions is None
-            else batch.positions.whole
-        ):  # histories and targets are all that the users took: no pair needs a look
-            return known[0][:, :, None] + votes * new[:, None, :, None]
+        if known is not None:
+            whole = None if batch.positions is None else batch.positions.whole
+            if whole is None:
+                whole = torch.equal(seen.sum(2)[:, 0].long() + new[:, 0], known[1])
+            if whole:  # histories and targets are all that the users took: no pair needs a look
+                return known[0][:, :, None] + votes * new[:, None, :, None]
         totals = self._without_user().totals(item_id, user_id)[:, :, None]
         return totals - seen[:, None] @ self._without_user().pairs(item_id, item_id, user_id)
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch_geometric.nn import LGConv
 
-from mdsrec_pyg.nn.conv import LightGraphConv, _propagate
+from mdsrec_pyg.nn.conv import LightGraphConv, _adjacency
 
 from .conv_cases import D, N, dense, features, random_graph, to_csr
 
@@ -77,13 +77,13 @@ class TestCache:
 
     def test_two_graphs_are_kept_and_dropped(self, monkeypatch: pytest.MonkeyPatch) -> None:
         sorts: list[int] = []
-        build = _propagate.Adjacency.from_edges
+        build = _adjacency.Adjacency.from_edges
 
-        def spy(*args: Any) -> _propagate.Adjacency:
+        def spy(*args: Any) -> _adjacency.Adjacency:
             sorts.append(1)
             return build(*args)
 
-        monkeypatch.setattr(_propagate.Adjacency, "from_edges", spy)
+        monkeypatch.setattr(_adjacency.Adjacency, "from_edges", spy)
         conv, graphs = LightGraphConv(), [random_graph(0), random_graph(1, ordered=True)]
         adj = to_csr(*graphs[0])
         for _ in range(3):

@@ -151,8 +151,10 @@ def test_block_size_cuts_the_work_of(dataset: SyntheticDataset, monkeypatch, par
 
 @pytest.mark.filterwarnings("ignore:the exact ridge")
 def test_the_device_is_that_of_the_local_solves(dataset: SyntheticDataset) -> None:
-    with pytest.raises(RuntimeError, match=r"device.*nowhere"):
+    with pytest.raises(ValueError, match=r"'device' must be .*nowhere"):
         build(dataset, relations={**LOCAL, "device": "nowhere"})
+    with pytest.raises((RuntimeError, NotImplementedError), match="meta"):
+        build(dataset, relations={**LOCAL, "device": "meta"})
 
 
 @pytest.mark.parametrize("option", MODEL)
