@@ -99,6 +99,10 @@ def as_dense(x: Any, name: str = "'x'") -> Tensor:
             sparse matrix is too large as a dense one.
     """
     if isinstance(x, Tensor):
+        if x.is_meta or x.is_nested or x.is_quantized:
+            kinds = {"without values": x.is_meta, "nested": x.is_nested, "quantized": True}
+            kind = next(kind for kind, holds in kinds.items() if holds)
+            raise ValueError(f"{name} must be a tensor of numbers (got one that is {kind})")
         if x.layout != torch.strided:
             _check_dense_size(tuple(x.shape), name)
             x = x.to_dense()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 from typing import Any
 
 import numpy as np
@@ -22,8 +21,9 @@ def is_integer_id(value: Any) -> bool:
 def id_fault(value: Any) -> str | None:
     """Why a value cannot be a raw id; ``None`` if it can.
 
-    Raw ids are text that is not empty and can be written as UTF-8, integers of 64 bits, or dates:
-    what a file keeps as it is. A float is none: ``7`` that became ``7.0`` would be another id.
+    Raw ids are text that is not empty and can be written as UTF-8, or integers of 64 bits: what
+    every file keeps as it is, JSON too. A float is none: ``7`` that became ``7.0`` would be another
+    id. A date is none: it would be one in a table and text in a saved model.
     """
     if isinstance(value, str):
         if not value:
@@ -33,7 +33,7 @@ def id_fault(value: Any) -> str | None:
         except UnicodeEncodeError:
             return f"expected text that UTF-8 can hold, got {value[:60]!r}"
         return None
-    if isinstance(value, datetime.date) or is_integer_id(value):
+    if is_integer_id(value):
         return None
     shown = value.item() if isinstance(value, np.generic) else value
     return (
@@ -43,7 +43,7 @@ def id_fault(value: Any) -> str | None:
 
 
 def as_raw_ids(name: str, ids: ArrayLike, size: int) -> NDArray[Any]:
-    """Raw ids ``[size]`` as they are kept: int64, or an array of objects that are text or dates.
+    """Raw ids ``[size]`` as they are kept: int64, or an array of objects that are text.
 
     Args:
         name: What messages call them.
@@ -73,7 +73,7 @@ def as_raw_ids(name: str, ids: ArrayLike, size: int) -> NDArray[Any]:
 
 
 def one_type(where: str, column: str, ids: NDArray[Any]) -> NDArray[Any]:
-    """Ids in an array of objects, checked: integers become int64, text and dates stay.
+    """Ids in an array of objects, checked: integers become int64, text stays.
 
     Args:
         where: The table, for messages.

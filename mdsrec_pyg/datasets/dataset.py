@@ -27,8 +27,8 @@ class RecommendationDataset:
         name: Name of the data set.
         interactions: The interactions of *U* users with *N* items.
         features: Features of the items in each modality, each ``[N, F]``.
-        user_ids: Raw id of each user ``[U]``, all different and of one type: text, integers of 64
-            bits, or dates. Text stays as it is written. Default: ``0..U-1``.
+        user_ids: Raw id of each user ``[U]``, all different and of one type: text, or integers of
+            64 bits. Text stays as it is written. Default: ``0..U-1``.
         item_ids: Raw id of each item ``[N]``, likewise. Default: ``0..N-1``.
         item_text: Text of each item ``[N]``.
         image_urls: Address of one image of each item ``[N]``, ``''`` where there is none.

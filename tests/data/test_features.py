@@ -7,6 +7,7 @@ import scipy.sparse
 import torch
 
 from mdsrec_pyg.data import FeatureScaler, ModalFeature
+from mdsrec_pyg.datasets import from_dataframe
 
 
 def test_missing_rows_become_zero_whatever_they_held():
@@ -136,3 +137,14 @@ def test_numbers_too_small_in_a_missing_row_are_nobodys_loss():
     x: Any = np.array([[1.0], [1e-60]])
     mask: Any = [True, False]
     assert ModalFeature(x, mask).x.tolist() == [[1], [0]]
+
+
+def test_a_tensor_without_values_is_refused_at_every_entrance() -> None:
+    x = torch.empty(3, 2, device="meta")
+    with pytest.raises(ValueError, match=r"'x' must be a tensor of numbers .*without values"):
+        ModalFeature(x)
+    rows = pd.DataFrame({"user": [0, 0, 0], "item": [0, 1, 2]})
+    items = pd.DataFrame({"item": [0, 1, 2]})
+    features: Any = {"a": x}
+    with pytest.raises(ValueError, match=r"'features\['a'\]' must be a tensor .*without values"):
+        from_dataframe(rows, items, features, timestamp=None)

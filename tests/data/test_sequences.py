@@ -264,3 +264,10 @@ def test_a_packed_batch_is_the_same_in_one_block() -> None:
         packed.flat.zero_()  # its parts, not copies
         assert not packed.item_id.any()
         assert packed.map(torch.clone).flat is None
+
+
+def test_a_batch_is_whole_only_where_no_window_leaves_a_step_of_its_user_out() -> None:
+    short = Interactions.from_arrays([0, 0, 0, 1, 1], [0, 1, 2, 1, 0])
+    assert [batch.positions.whole for batch in SequenceLoader(short, 2)] == [True]
+    long = Interactions.from_arrays([0, 0, 0, 0, 1, 1], [0, 1, 2, 3, 1, 0])
+    assert [batch.positions.whole for batch in SequenceLoader(long, 2)] == [False]

@@ -1,4 +1,3 @@
-import datetime
 import os
 
 import numpy as np
@@ -55,7 +54,6 @@ def assert_same(a, b):
         np.arange(12) * 3 - 7,
         [str(i) for i in range(12, 0, -1)],  # text that looks like integers stays text
         ["tab\t", "line\n", '"', "ß", " ", *"abcdefg"],
-        [datetime.date(2020, 1, day) for day in range(1, 13)],
     ],
 )
 def test_save_round_trip(tmp_path, time, user_ids):

@@ -230,11 +230,12 @@ def integers(table: Table, column: str, expected: str) -> NDArray[np.int64]:
         raise table.error(int(pc.index(number, pc.max(number)).as_py()), column, expected) from None
 
 
-def _check_id_type(table: Table, column: str) -> None:
-    """Ids that are neither text nor integers: dates, as data sets of ours may have them."""
-    kind = table.columns[column].type
-    if not pa.types.is_temporal(kind) or pa.types.is_duration(kind) or pa.types.is_time(kind):
-        raise table.error(0, column, f"text or integers as ids, not {kind}")
+def _dates_as_text(table: Table, column: str) -> Any:
+    """Ids that are dates, as folders of before may have them: the text of ISO 8601."""
+    values = table.columns[column]
+    if not (pa.types.is_date(values.type) or pa.types.is_timestamp(values.type)):
+        raise table.error(0, column, f"text or integers as ids, not {values.type}")
+    return pa.array([value.isoformat() for value in values.to_pylist()], pa.large_string())
 
 
 def identifiers(
@@ -252,7 +253,7 @@ def identifiers(
     check_filled(table, column, "an id")
     values = table.columns[column]
     if not (is_coded(values) or is_string(values) or pa.types.is_integer(values.type)):
-        _check_id_type(table, column)
+        values = _dates_as_text(table, column)
     if is_coded(values):
         return number_coded(values, text_as_integers)
     if text_as_integers and is_string(values):
