@@ -42,6 +42,7 @@ from mdsrec_pyg.training import (
     plot_learning,
     preset_options,
     synthetic_settings,
+    write_texts,
 )
 
 # Options that stand in a run's name by themselves, or do not belong in it.
@@ -147,7 +148,7 @@ def run(directory: Path, args: Namespace, own: dict[str, Any], words: list[str])
     before = [evaluate(model, part) for part in (split.val, split.test)]
     write_json(held, settings)
     if dataset.item_text is not None:
-        write_json(directory / "texts.json", list(dataset.item_text))
+        write_texts(directory, dataset.item_text)
     names = ("lr", "epochs", "batch_size", "patience", "shuffle_ties", "seed")
     trainer = Trainer(model, directory=directory, **{name: vars(args)[name] for name in names})
     history = trainer.fit(split.train, split.val, resume=(directory / "last.pt").exists())

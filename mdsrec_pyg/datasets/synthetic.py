@@ -46,8 +46,8 @@ class SyntheticDataset(RecommendationDataset):
         num_users: Number of users *U*.
         num_items: Number of items *N*.
         modalities: Names of the modalities.
-        num_interests: Groups in each modality. Default: one for 31 items, 64 with the
-            defaults, for which the numbers above hold.
+        num_interests: Groups in each modality. Default: one for 31 items, and at least
+            two; 64 with the defaults, for which the numbers above hold.
         channels: Features of an item in each modality *F*.
         noise: Standard deviation of an item's features about its group's.
         mean_length: Mean interactions of a user, at least 5; none has fewer than 5.
@@ -91,7 +91,7 @@ class SyntheticDataset(RecommendationDataset):
         shuffle_modality: str | None = None,
         seed: int = 0,
     ) -> None:
-        num_interests = num_items // 31 if num_interests is None else num_interests
+        num_interests = max(2, num_items // 31) if num_interests is None else num_interests
         _check_modalities(modalities, shuffle_modality)
         _check_sizes(num_users, num_items, num_interests, channels)
         _check_shares(noise, mean_length, random_share)

@@ -14,6 +14,7 @@ from mdsrec_pyg.training.loggers import (
 from mdsrec_pyg.training.plots import plot_learning
 from mdsrec_pyg.training.run_config import RunConfig, preset_options, synthetic_settings
 from mdsrec_pyg.training.run_folder import History
+from mdsrec_pyg.training.run_texts import write_texts
 from mdsrec_pyg.training.runs import Run, TrainedRun, train_run
 from mdsrec_pyg.training.trainer import Trainer
 
@@ -37,4 +38,5 @@ __all__ = [
     "preset_options",
     "synthetic_settings",
     "train_run",
+    "write_texts",
 ]

@@ -24,11 +24,12 @@ from mdsrec_pyg.training.config import TrainerConfig
 from mdsrec_pyg.training.loggers import Logger
 from mdsrec_pyg.training.run_config import RunConfig
 from mdsrec_pyg.training.run_folder import History
+from mdsrec_pyg.training.run_texts import read_texts, write_texts
 from mdsrec_pyg.training.trainer import Trainer
 
 __all__ = ["Run", "TrainedRun", "train_run"]
 
-SETTINGS, TEXTS, MODEL = "settings.json", "texts.json", "model"
+SETTINGS, MODEL = "settings.json", "model"
 RESULT, RANKS = "result.json", "ranks.parquet"
 _NEEDED = ("data", "split", "preset", "seed", "options")
 
@@ -106,7 +107,7 @@ def train_run(
         model.item_ids = dataset.item_ids  # what recommendations take and give
         write_json(folder / SETTINGS, settings)
         if dataset.item_text is not None:
-            write_json(folder / TEXTS, list(dataset.item_text))
+            write_texts(folder, dataset.item_text)
         fitted = Trainer(
             model,
             training,
@@ -242,16 +243,7 @@ class Run:
     @property
     def item_text(self) -> list[str] | None:
         """Text of each item, if the data set had any."""
-        path = self.directory / TEXTS
-        if not path.is_file():
-            return None
-        texts: list[str] = read_json(path, list, "the text of each item")
-        if len(texts) != self.model.num_items or not all(isinstance(t, str) for t in texts):
-            raise ValueError(
-                f"{path}: expected a text of each of the {self.model.num_items:,} items (got "
-                f"{len(texts):,} entries)"
-            )
-        return texts
+        return read_texts(self.directory, self.model.num_items)
 
     def check_items(self) -> None:
         """Raises a ValueError unless the data set has the items of the model, in its order."""

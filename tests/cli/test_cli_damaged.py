@@ -81,6 +81,17 @@ def test_texts_of_other_items_are_named(call: Any, run: Path) -> None:
         one_line(call(*options), f"{run / 'texts.json'}: expected ")
 
 
+def test_texts_of_which_a_bit_was_flipped_are_not_shown(call: Any, run: Path) -> None:
+    path, options = run / "texts.json", ("recommend", run, "--user", "user-1")
+    whole = path.read_bytes()
+    assert call(*options).code == 0
+    for place in np.random.default_rng(0).integers(0, 8 * len(whole), 40):
+        data = bytearray(whole)
+        data[place // 8] ^= 1 << place % 8
+        path.write_bytes(data)
+        one_line(call(*options), f"{path}: expected ")
+
+
 def test_a_folder_that_is_a_file_is_refused_before_any_work(
     call: Any, shop: Path, tmp_path: Path
 ) -> None:

@@ -129,7 +129,7 @@ def test_options_have_their_effect():
         ({"num_users": 0}, "'num_users' and 'channels' must be positive"),
         ({"channels": 0}, "'num_users' and 'channels' must be positive"),
         ({"num_interests": 1}, "'num_interests' must be at least 2"),
-        ({"num_items": 10}, "'num_interests' must be at least 2"),
+        ({"num_items": 1}, "at most 'num_items'"),
         ({"num_items": 10, "num_interests": 11}, "at most 'num_items'"),
         ({"modalities": []}, "'modalities' must be one or more different names"),
         ({"modalities": ["a", "a"]}, "'modalities' must be one or more different names"),
@@ -147,3 +147,8 @@ def test_options_have_their_effect():
 def test_errors(kwargs, message):
     with pytest.raises(ValueError, match=message):
         SyntheticDataset(**kwargs)
+
+
+def test_a_catalog_of_any_size_has_two_interests_at_least():
+    assert SyntheticDataset(20, 40).item_interest.max() == 1
+    assert SyntheticDataset(20, 2_000).item_interest.max() == 2_000 // 31 - 1
