@@ -32,13 +32,13 @@ from mdsrec_pyg.cli.ending import run_script
 #: Seconds that a part may take at most; all together take what ``--minutes`` says at most. What
 #: says most stands first.
 PARTS: dict[str, int] = {
-    "propagation": 75,
-    "tests": 90,
-    "step": 80,
+    "propagation": 45,
+    "tests": 130,
+    "step": 70,
     "loss": 30,
     "evaluation": 25,
     "building": 35,
-    "training": 60,
+    "training": 90,
     "encoder": 30,
 }
 COLUMNS = ("part", "what", "value", "unit", "goal", "verdict")
