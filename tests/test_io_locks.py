@@ -161,6 +161,27 @@ def test_a_lock_never_empties_what_a_link_leads_to(tmp_path: Path) -> None:
         pass
 
 
+def test_a_lock_that_was_removed_between_opening_and_locking_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The one who had it removes it at its end: a lock on that file would keep nobody out."""
+    opened = []
+
+    def open_and_lose(path: Path) -> int:
+        opened.append(path)
+        descriptor = original(path)
+        if len(opened) == 1:
+            path.unlink()
+        return descriptor
+
+    original = locks._open
+    monkeypatch.setattr(locks, "_open", open_and_lose)
+    with claim(tmp_path):
+        assert len(opened) == 2
+        with open(opened[0]) as other, pytest.raises(BlockingIOError):
+            fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
 def test_a_link_among_the_leftovers_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / "kept").mkdir()
     (tmp_path / "kept" / "a").touch()

@@ -163,15 +163,18 @@ def check_settings(
     saved: dict[str, Any],
     now: dict[str, Any],
     may_grow: tuple[str, ...] = (),
+    goes_on: bool = True,
 ) -> None:
     """Raises an error that names the first setting in which a resumed run differs.
 
-    Those that only change how numbers are rounded (:data:`ROUNDING`) may: a warning says which.
+    Those that only change how numbers are rounded (:data:`ROUNDING`) may: a warning says which,
+    where the run has not ended.
 
     Args:
         saved: Settings of the checkpoint.
         now: Settings of the trainer that resumes it.
         may_grow: Settings that may be larger than before, as they only say when to stop.
+        goes_on: Whether an epoch is left to be trained.
     """
     other = [name for name in ROUNDING if name in now and saved.get(name) != now[name]]
     for name in now:
@@ -184,7 +187,7 @@ def check_settings(
             before, after = first_difference(before, after)
         rule = "must not be lowered" if name in may_grow else "must be as before"
         raise ValueError(f"to resume, {name!r} {rule} (it was {before!r}, got {after!r})")
-    if other:
+    if other and goes_on:
         parts = [f"{name} was {saved.get(name)!r}, is {now[name]!r}" for name in other]
         warnings.warn(
             f"the run is resumed on another footing ({'; '.join(parts)}): it goes on, but its "

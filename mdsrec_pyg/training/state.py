@@ -94,7 +94,10 @@ class RunState:
         check_weights(model, last["model"], self.files.last)
         # Before the settings: these name what differs in the model, the parameter groups do not.
         check_built_from(last.get("built_from", {}), self.built_from, repr(str(self.files.last)))
-        check_settings(last["settings"], self.settings, may_grow=("epochs", "patience"))
+        goes_on = last["epoch"] < self.settings["epochs"] and (
+            last["stale"] < self.settings["patience"]
+        )
+        check_settings(last["settings"], self.settings, ("epochs", "patience"), goes_on)
         self.best_weights = self.files.mend(last)
         model.load_state_dict(last["model"])
         self.schedule.optimizer.load_state_dict(last["optimizer"])

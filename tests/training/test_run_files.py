@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -183,6 +184,10 @@ def test_another_number_of_threads_is_said(
         with pytest.warns(
             UserWarning, match=rf"threads was {threads}, is {threads + 1}.*bit by bi"
         ):
+            fit(toy_model(), toy_split, tmp_path, resume=True)
+        torch.set_num_threads(threads + 2)
+        with warnings.catch_warnings():  # nothing is left to be trained
+            warnings.simplefilter("error")
             fit(toy_model(), toy_split, tmp_path, resume=True)
     finally:
         torch.set_num_threads(threads)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from torch._dynamo.testing import CompileCounter
 
 from mdsrec_pyg import Trainer
 from mdsrec_pyg.data import SequenceLoader, leave_last_out
@@ -137,6 +139,19 @@ def test_a_compiled_loss_is_one_graph_and_the_same(name: str, backend: str, monk
         results.append([loss, *(p.grad.clone() for p in model.parameters() if p.grad is not None)])
     for one, two in zip(*results, strict=True):
         torch.testing.assert_close(one, two, rtol=1e-4, atol=1e-6)
+
+
+def test_another_number_of_positions_compiles_nothing_anew(monkeypatch) -> None:
+    torch._dynamo.reset()
+    counter = CompileCounter()
+    monkeypatch.setattr(step_module, "BACKEND", counter)
+    model = make("SASRec")
+    step = make_step(model, make_optimizer(model, 1e-3, 0.0), TrainerConfig(compile=True), CPU)
+    batch = batches(model, fixed_shapes=True)[0]
+    assert batch.positions is not None
+    for number in (17, 23, 31):
+        step(replace(batch, positions=replace(batch.positions, number=number)))
+    assert counter.frame_count == 1
 
 
 def test_the_trainer_compiles(monkeypatch) -> None:
