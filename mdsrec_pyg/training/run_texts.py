@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from mdsrec_pyg.io import read_json, write_json
+from mdsrec_pyg.showing import json_text
 
 __all__ = ["TEXTS", "read_texts", "write_texts"]
 
@@ -57,4 +57,4 @@ def read_texts(folder: Path, num_items: int) -> list[str] | None:
 
 
 def _hash(texts: list[str]) -> str:
-    return hashlib.sha256(json.dumps(texts).encode()).hexdigest()
+    return hashlib.sha256(json_text(texts).encode()).hexdigest()

@@ -39,7 +39,7 @@ MISUSE = [
     ("prepare hm empty --out o", "(got none in empty)"),
     ("prepare amazon --out o", "must be given"),
     ("bench --seed -1", "--seed must not be negative (got -1)"),
-    ("bench --num-users 1 --num-items 3", "'num_interests' must"),
+    ("bench --num-users 1 --num-items 3", "'num_items' must be large enough"),
 ]
 
 
