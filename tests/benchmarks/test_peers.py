@@ -93,6 +93,7 @@ def stub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
         worker.close()
 
 
+@pytest.mark.slow
 def test_training(run: Run, folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "training.json"
     options = ["--short", "--threads", 1, "--ours", *OURS, "--peers", "none"]
@@ -121,6 +122,7 @@ def test_training_options_reach_the_models(run: Run, folder: Path, tmp_path: Pat
     assert result["accuracy"] == []
 
 
+@pytest.mark.slow
 def test_training_on_ids_only_and_another_split(run: Run, tmp_path: Path) -> None:
     data = SyntheticDataset(150, 124, seed=0)
     data.features.clear()
@@ -155,6 +157,7 @@ def test_training_with_a_peer(run: Run, folder: Path, tmp_path: Path, name: str)
     assert rows[THEIRS[name][0]]["versions"]["torch"] == torch.__version__
 
 
+@pytest.mark.slow
 def test_evaluation(run: Run, folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "evaluation.json"
     options = ["--short", "--threads", 1, "--peers", "none", "--queries", 40, "--items", 90]
@@ -180,6 +183,7 @@ def test_evaluation_equals_recbole(run: Run, folder: Path, tmp_path: Path) -> No
         assert row["metrics"] == pytest.approx(rows[0]["metrics"], abs=1e-6)
 
 
+@pytest.mark.slow
 def test_a_peer_that_cannot_be_installed_is_left_out(
     run: Run, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
