@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from mdsrec_pyg.retrieval.histories import Histories, show
+from mdsrec_pyg.retrieval.histories import Histories, plain_value, show
 from mdsrec_pyg.showing import counted
 
 __all__ = ["Request", "answerable", "check_item_counts"]
@@ -143,8 +143,7 @@ def check_item_counts(item_counts: ArrayLike | None, num_items: int) -> NDArray[
 
 def plain(users: pd.Index, row: int) -> Any:
     """A user's name as JSON can hold it: text or a number."""
-    value = users[row]
-    value = value.item() if isinstance(value, np.generic) else value
+    value = plain_value(users[row])
     return value if isinstance(value, (str, int, float)) else str(value)
 
 

@@ -79,10 +79,14 @@ def raw_ids(item_ids: ArrayLike | None, num_items: int) -> pd.Index | None:
     return raw
 
 
+def plain_value(value: Any) -> Any:
+    """A name or an id as the user wrote it, not as NumPy stores it."""
+    return value.item() if isinstance(value, np.generic) else value
+
+
 def show(index: pd.Index, place: int) -> str:
-    """An entry as the user wrote it, not as NumPy stores it."""
-    value = index[place]
-    return repr(value.item() if isinstance(value, np.generic) else value)
+    """An entry as messages name it."""
+    return repr(plain_value(index[place]))
 
 
 def read_histories(
@@ -172,9 +176,8 @@ def _sequence(user: Any, sequence: Any) -> Any:
         return sequence.tolist()
     wrong = (str, bytes, Mapping, Set, np.ndarray, Tensor)
     if isinstance(sequence, wrong) or not hasattr(sequence, "__len__"):
-        shown = repr(user.item() if isinstance(user, np.generic) else user)
         raise ValueError(
             f"'histories' must hold a sequence of items for each user (got {sequence!r} for "
-            f"user {shown})"
+            f"user {plain_value(user)!r})"
         )
     return sequence
