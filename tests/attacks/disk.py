@@ -24,6 +24,7 @@ from tests.attacks.harness import (
     end_of,
     files_in,
     forked,
+    made,
     scratch,
 )
 from tests.attacks.jobs import JOBS, Job, warm_up
@@ -121,9 +122,7 @@ def _limited(place: Path, need: int, largest: int, n: int, call: Callable[[], An
 
 def _attack(job: Job, name: str, place: Path, tries: int, starve: Starve) -> Count:
     count = Count(f"{name}: {job.name}")
-    before = place / "before"
-    before.mkdir()
-    job.make(before)
+    before = made(job.make, place / "before")
     whole = copy(before, place / "whole")
     reference = forked(job.finish, whole)
     if reference.kind != "value":

@@ -13,6 +13,7 @@ from tests.attacks.harness import (
     detail_of,
     end_of,
     forked,
+    made,
     scratch,
 )
 from tests.attacks.mutations import LENGTHS, mutate
@@ -37,9 +38,7 @@ def fuzz(
     """
     for reader in readers:
         with scratch() as place:
-            good = place / "good"
-            good.mkdir()
-            reader.make(good)
+            good = made(reader.make, place / "good")
             expected = forked(reader.read, copy(good, place / "reference"))
             if expected.kind != "value":
                 raise AssertionError(f"{reader.name}: {detail_of(expected)}")

@@ -208,6 +208,13 @@ def copy(source: Path, target: Path) -> Path:
     return target
 
 
+def made(make: Callable[[Path], object], folder: Path) -> Path:
+    """A new folder with what ``make`` writes into it."""
+    folder.mkdir()
+    make(folder)
+    return folder
+
+
 def digest(content: Any) -> str:
     """Short text that changes with bytes, arrays, tensors or plain values."""
     if hasattr(content, "numpy"):

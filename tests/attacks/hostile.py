@@ -27,6 +27,7 @@ from tests.attacks.harness import (
     end_of,
     files_in,
     forked,
+    made,
     scratch,
 )
 from tests.attacks.jobs import JOBS, Colors, Job, warm_up
@@ -89,9 +90,7 @@ def pickles(share: int = 1, readers: Iterable[Reader] = READERS) -> Iterator[Cou
     count, turn = Count("hostile: pickles"), itertools.count()
     for reader in readers:
         with scratch() as place:
-            good = place / "good"
-            good.mkdir()
-            reader.make(good)
+            good = made(reader.make, place / "good")
             for target in reader.targets(good):
                 for form, make in PICKLES.items():
                     if next(turn) % share:
@@ -123,9 +122,7 @@ def links(share: int = 1, jobs: Iterable[Job] = JOBS) -> Iterator[Count]:
     count, turn = Count("hostile: links"), itertools.count()
     for job in jobs:
         with scratch() as place:
-            before = place / "before"
-            before.mkdir()
-            job.make(before)
+            before = made(job.make, place / "before")
             whole = copy(before, place / "whole")
             forked(job.run, whole)
             # What is there before is read, and may be a link of its owner.

@@ -22,6 +22,7 @@ from tests.attacks.harness import (
     end_of,
     files_in,
     forked,
+    made,
     scratch,
 )
 from tests.attacks.jobs import JOBS, Job, warm_up
@@ -84,9 +85,7 @@ def kills(moments: int, steps: int, seed: int = 0, jobs: Iterable[Job] = JOBS) -
 
 
 def _attack(job: Job, place: Path, moments: int, steps: int, seed: int) -> Count:
-    count, before = Count(f"killed: {job.name}"), place / "before"
-    before.mkdir()
-    job.make(before)
+    count, before = Count(f"killed: {job.name}"), made(job.make, place / "before")
     whole = copy(before, place / "work")
     reference = forked(_counted, job, whole)
     if reference.kind != "value":

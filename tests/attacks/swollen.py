@@ -28,6 +28,7 @@ from tests.attacks.harness import (
     detail_of,
     end_of,
     forked,
+    made,
     scratch,
 )
 from tests.attacks.readers import Reader
@@ -89,9 +90,7 @@ def archives(share: int = 1, readers: Iterable[Reader] = READERS) -> Iterator[Co
     count, turn = Count("hostile: archives"), itertools.count()
     for reader in readers:
         with scratch() as place:
-            good = place / "good"
-            good.mkdir()
-            reader.make(good)
+            good = made(reader.make, place / "good")
             expected = forked(reader.read, copy(good, place / "r"))
             for target in reader.targets(good):
                 for name in SWOLLEN:

@@ -28,6 +28,7 @@ from tests.attacks.harness import (
     end_of,
     files_in,
     forked,
+    made,
     scratch,
 )
 from tests.attacks.jobs import JOBS, Job, warm_up
@@ -53,9 +54,7 @@ def processes(
     warm_up()
     for job in jobs:
         with scratch() as place:
-            before = place / "before"
-            before.mkdir()
-            job.make(before)
+            before = made(job.make, place / "before")
             whole = copy(before, place / "whole")
             reference = forked(_done, job, whole)
             if reference.kind != "value":
