@@ -202,6 +202,7 @@ def test_the_floats_above_are_there() -> None:
     [
         ("l2", lambda world, v: ridge_precision(world.interactions, l2=v)),
         ("feature_weight", lambda world, v: ridge_precision(world.interactions, feature_weight=v)),
+        ("denoising", lambda world, v: ridge_precision(world.interactions, denoising=v)),
         ("history_bias", lambda world, v: nn.EASE(world.interactions, history_bias=v)),
         ("history_bias", lambda world, v: nn.Popularity(world.interactions, history_bias=v)),
         ("scale", lambda _, v: nn.HistoryBias(5, v)),

@@ -98,6 +98,8 @@ class RidgeConfig(_Blockwise):
             item may vote for.
         feature_weight: Weight *a* of the affinity, not negative.
         l2: Ridge *l*, positive.
+        denoising: Dropout probability *p* of EDLAE (Steck 2020), in [0, 1): the ridge of an item
+            that *n* training users took is *l* + *n* *p* / (1 - *p*).
         memory_limit: Bytes that the exact form may take; beyond it the local form is solved, and
             a warning says so.
         num_candidates: Candidates *c* a target; local form only.
@@ -115,6 +117,7 @@ class RidgeConfig(_Blockwise):
     num_neighbors: int = 100
     feature_weight: float = 20.0
     l2: float = 100.0
+    denoising: float = 0.0
     memory_limit: int = 4 * 2**30
     num_candidates: int = 200
     device: str = "cpu"
@@ -126,3 +129,5 @@ class RidgeConfig(_Blockwise):
         check_at_least(self, 0, "feature_weight", "memory_limit")
         if not self.l2 > 0:
             raise ValueError(f"'l2' must be positive (got {self.l2})")
+        if not 0 <= self.denoising < 1:
+            raise ValueError(f"'denoising' must lie in [0, 1) (got {self.denoising})")

@@ -50,7 +50,8 @@ def learned_graph(
 
     .. math::
         S_{ij} = -P_{ij} / P_{jj}, \qquad
-        \mathbf{P} = (\mathbf{X}^{\top} \mathbf{X} + a \mathbf{K} + l \mathbf{I})^{-1}
+        \mathbf{P} = (\mathbf{X}^{\top} \mathbf{X} + a \mathbf{K} +
+        \mathrm{diag}(l + \tfrac{p}{1 - p} n_i))^{-1}
 
     See :func:`~mdsrec_pyg.graphs.ridge_precision`. The edge from an item *i* of the history to a
     candidate *j* weighs :math:`S_{ij}`. Exact where ``12 N^2`` bytes fit ``memory_limit``; beyond
@@ -87,6 +88,7 @@ def learned_graph(
             unit,
             feature_weight=chosen.feature_weight,
             l2=chosen.l2,
+            denoising=chosen.denoising,
             block_size=chosen.block_size,
             device=chosen.device,
         )

@@ -28,6 +28,7 @@ from mdsrec_pyg.graphs.neighbors import (
 )
 from mdsrec_pyg.graphs.pair_counts import count_parts, dense_counts, entries, rarer_first
 from mdsrec_pyg.graphs.parallel import map_blocks
+from mdsrec_pyg.graphs.ridge import ridge_diagonal
 
 __all__ = ["local_ridge_graph"]
 
@@ -52,8 +53,8 @@ def local_ridge_graph(
     A column of S is the ridge regression of a target *j* on all other items. Here it is regressed
     on its ``num_candidates`` best candidates *c* only, while the items left out still explain what
     they share with all: without them, the direction common to all features would count as affinity.
-    With :math:`\mathbf{D} = \mathrm{diag}(n_i + l)`, the number of users :math:`n_i` of an item and
-    :math:`\mathbf{C}` the co-occurrences,
+    With :math:`\mathbf{D} = \mathrm{diag}(n_i + l + n_i p / (1 - p))`, the number of users
+    :math:`n_i` of an item, *p* of ``denoising`` and :math:`\mathbf{C}` the co-occurrences,
 
     .. math::
         \mathbf{W} = \hat{\mathbf{F}} (\mathbf{I} + a \hat{\mathbf{F}}^{\top} \mathbf{D}^{-1}
@@ -158,7 +159,8 @@ class _LocalSolver:
         weight, device = config.feature_weight, torch.device(config.device)
         self.counts, self.weight, self.device = counts, weight, device
         users = interactions.to_csr().sum(axis=0, dtype=np.float64)
-        diagonal = torch.from_numpy(np.asarray(users).ravel()) + config.l2
+        ridge = ridge_diagonal(interactions, config.l2, config.denoising)
+        diagonal = torch.from_numpy(np.asarray(users).ravel() + ridge)
         self.diagonal = diagonal.to(device)
         self.scale = (diagonal + weight * unit.present).sqrt().float().to(device)
         # Rows whose inner products are W: a copy, as other graphs read the unit rows, too.

@@ -53,9 +53,8 @@ def fit_baselines(
         raise KeyboardInterrupt
     fitted: dict[str, EASE | Popularity] = {"popularity": Popularity(train)}
     if features and ridge_memory(train.num_items) <= ridge.memory_limit:
-        fitted["EASE with features"] = EASE(
-            train, [*features.values()], l2=ridge.l2, feature_weight=ridge.feature_weight
-        )
+        options = {name: getattr(ridge, name) for name in ("l2", "feature_weight", "denoising")}
+        fitted["EASE with features"] = EASE(train, [*features.values()], **options)
     elif features:
         log(f"EASE is left out: memory_limit={ridge.memory_limit:,} bytes are too few for it")
     for model in fitted.values():

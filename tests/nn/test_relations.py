@@ -53,7 +53,7 @@ def test_local_relations_leave_out_the_users_fold(world, dense_edges) -> None:
 
 @pytest.mark.parametrize(
     "option",
-    [{"num_neighbors": 2}, {"feature_weight": 9.0}, {"l2": 30.0}],
+    [{"num_neighbors": 2}, {"feature_weight": 9.0}, {"l2": 30.0}, {"denoising": 0.5}],
 )
 def test_every_option_of_the_exact_form_counts(world, dense_edges, option: dict) -> None:
     default: Any = {"num_neighbors": 5, **RIDGE}
@@ -86,6 +86,7 @@ def default_pairs(world) -> Tensor:
         {"num_neighbors": 2},
         {"feature_weight": 9.0},
         {"l2": 30.0},
+        {"denoising": 0.5},
         {"num_candidates": 3},
         {"num_folds": 2},
         {"seed": 1},

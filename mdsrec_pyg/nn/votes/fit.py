@@ -50,8 +50,9 @@ class RelationsConfig(RidgeConfig):
     Args:
         num_folds: Folds of users, local form only: it is fitted once for inference and once without
             each fold, so on a large catalog two folds take half the time of five.
-        num_neighbors, feature_weight, l2, memory_limit, num_candidates, max_sequence_length, \
-block_size, search, num_probes, device: See :class:`~mdsrec_pyg.graphs.RidgeConfig`.
+        num_neighbors, feature_weight, l2, denoising, memory_limit, num_candidates, \
+max_sequence_length, block_size, search, num_probes, device: See \
+:class:`~mdsrec_pyg.graphs.RidgeConfig`.
 
     Raises:
         ValueError: An option out of range.
@@ -111,7 +112,7 @@ def _fit_exact(
     units: Mapping[str, UnitRows], interactions: Interactions, config: RelationsConfig
 ) -> Relations:
     options: dict[str, Any] = {
-        **{"feature_weight": config.feature_weight, "l2": config.l2},
+        **{name: getattr(config, name) for name in ("feature_weight", "l2", "denoising")},
         **{"device": config.device, "block_size": config.block_size},
     }
     precisions = {

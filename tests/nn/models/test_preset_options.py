@@ -33,6 +33,7 @@ RELATIONS: dict[str, Any] = {
     "num_neighbors": 3,
     "feature_weight": 3.0,
     "l2": 20.0,
+    "denoising": 0.4,
     "memory_limit": 0,
     "num_candidates": 6,
     "max_sequence_length": 2,
