@@ -48,7 +48,7 @@ TRIALS: dict[str, list[dict[str, Any]]] = {
 }
 
 #: Models that cannot do without a modality.
-NEEDS_FEATURES = ("EASE+features", "SASRecF", "MDSRec-paper", "MDSRec")
+NEEDS_FEATURES = ("EASE+features", "SASRecF")
 
 #: Each part of MDSRec off in turn.
 ABLATIONS: dict[str, dict[str, Any]] = {
@@ -91,6 +91,8 @@ def make_model(
         known = train.item_counts() > 0
         scaled = [FeatureScaler().fit_transform(feature, known).x for feature in features.values()]
         return SASRec(num_items, scaled, **options)
+    if not features:
+        options.pop("feature_weight", None)  # a trial of votes; nothing is weighed by it here
     preset = "paper" if name == "MDSRec-paper" else "best"
     return build_mdsrec(features, train, preset, seed=seed, **nested(options))
 

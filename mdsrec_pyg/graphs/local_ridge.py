@@ -84,7 +84,7 @@ def local_ridge_graph(
 
     Args:
         interactions: Training interactions; repeated ones count once.
-        x: Features ``[N, F]`` or a ModalFeature.
+        x: Features ``[N, F]`` or a ModalFeature; ``None``: the plain ridge, without a kernel.
         mask: True where the item has the modality, bool ``[N]``. Default: all have it.
         config: The options, see :class:`~mdsrec_pyg.graphs.RidgeConfig`; features are kept,
             compared and solved on its ``device``, counts stay on the CPU.
@@ -100,7 +100,8 @@ def local_ridge_graph(
         ValueError: An option out of range, or shapes that do not fit.
     """
     chosen = configure(RidgeConfig(), config, **options)
-    unit, num_items = as_unit(x, mask), interactions.num_items
+    num_items = interactions.num_items
+    unit = as_unit(x, mask, num_items)
     if len(unit) != num_items:
         raise ValueError(f"'x' must have one row an item ({num_items}), got {len(unit)}")
     counts = count_parts(interactions, chosen.max_sequence_length)

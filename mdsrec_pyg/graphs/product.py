@@ -31,7 +31,7 @@ _BEHAVIOR: dict[str, Callable[[NDArray[Any]], NDArray[np.float64]]] = {
 
 
 def product_graph(
-    x: ModalFeature | UnitRows | Tensor | NDArray[Any],
+    x: ModalFeature | UnitRows | Tensor | NDArray[Any] | None,
     interactions: Interactions | sp.spmatrix,
     config: ProductConfig | None = None,
     *,
@@ -60,7 +60,7 @@ def product_graph(
     k-means cells.
 
     Args:
-        x: Features ``[N, F]``.
+        x: Features ``[N, F]``; ``None``: behavior alone, every affinity is 1 and nothing is filled.
         interactions: Training interactions, or counts ``[N, N]``, symmetric with zero diagonal.
         config: The options, see :class:`~mdsrec_pyg.graphs.ProductConfig`.
         device: Where the fill looks for the nearest items; the graph is on the CPU.
@@ -74,11 +74,12 @@ def product_graph(
     """
     chosen = configure(ProductConfig(), config, **options)
     counts = _counts(interactions, chosen)
-    if counts.shape != (len(x), len(x)):
-        raise ValueError(f"'x' must have one row an item ({counts.shape[0]}), got {len(x)}")
-    unit, behavior = as_unit(x), _BEHAVIOR[chosen.behavior]
+    unit = as_unit(x, None, counts.shape[0])
+    if counts.shape != (len(unit), len(unit)):
+        raise ValueError(f"'x' must have one row an item ({counts.shape[0]}), got {len(unit)}")
+    behavior = _BEHAVIOR[chosen.behavior]
     edges = behavior_edges(counts, unit.rows, unit.present, behavior, chosen.num_neighbors)
-    if chosen.fill is not None:
+    if chosen.fill is not None and x is not None:
         rows = unit.rows.to(device)
         edges = fill_edges(
             edges,
@@ -96,7 +97,7 @@ def product_graph(
     coo = _normalize(matrix, chosen.normalization).tocoo()
     target, source = (torch.from_numpy(index.astype(np.int64)) for index in (coo.row, coo.col))
     graph = sorted_graph(source, target, torch.from_numpy(coo.data), len(unit))
-    return with_features(graph, unit.feature, interactions)
+    return with_features(graph, None if x is None else unit.feature, interactions)
 
 
 def _counts(interactions: Any, config: ProductConfig) -> sp.csr_matrix:

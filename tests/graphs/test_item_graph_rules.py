@@ -82,6 +82,25 @@ def test_no_modality_at_all_is_behavior_alone() -> None:
     assert (dense(graph).numpy() == counts).all()
 
 
+@pytest.mark.parametrize("weighting", ["product", "ridge"])
+@pytest.mark.parametrize("memory_limit", [0, 2**30])
+@pytest.mark.filterwarnings("ignore:the ridge over")
+def test_without_features_the_graph_is_that_of_a_modality_no_item_has(
+    weighting: Any, memory_limit: int
+) -> None:
+    interactions, none = make_interactions(), np.zeros(NUM_ITEMS, bool)
+    options: dict[str, Any] = {"weighting": weighting, "num_neighbors": 3}
+    if weighting == "ridge":
+        options["memory_limit"] = memory_limit
+    expected = build_item_graph(np.ones((NUM_ITEMS, 2)), interactions, mask=none, **options)
+    graph = build_item_graph(None, interactions, **options)
+    assert torch.equal(dense(graph), dense(expected))
+    assert set(expected.keys()) - set(graph.keys()) == {"x", "mask"}
+    assert graph.num_nodes == NUM_ITEMS
+    with pytest.raises(ValueError, match="'mask' must be left out where there are no features"):
+        build_item_graph(None, interactions, mask=none, **options)
+
+
 def test_in_normalization_is_gcn_norm() -> None:
     args: tuple[Any, ...] = (make_feature(), make_interactions())
     raw = build_item_graph(*args, num_neighbors=3, normalization=None)
