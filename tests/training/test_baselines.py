@@ -32,6 +32,12 @@ def test_each_baseline_is_fitted_and_the_random_state_is_left_alone() -> None:
     assert torch.equal(fit["EASE with features"].get_buffer("weight"), same.weight)
 
 
+def test_without_features_it_is_plain_ease() -> None:
+    fit = fit_baselines({}, SPLIT, config=ONE_EPOCH, log=lambda line: None)
+    assert list(fit) == ["popularity", "SASRec", "EASE"]
+    assert torch.equal(fit["EASE"].get_buffer("weight"), EASE(SPLIT.train).weight)
+
+
 def test_seen_items_are_treated_as_validation_prefers() -> None:
     fit = fit_baselines(DATASET.features, SPLIT, config=ONE_EPOCH, log=lambda line: None)
     for name in ("popularity", "EASE with features"):
