@@ -5,7 +5,7 @@
     python -m benchmarks.accuracy DATA/shop --modalities audio --split temporal
     python -m benchmarks.accuracy_table
 
-Each model gets the same number of trials (``trials.py``), one seed, judged by NDCG@10 on validation
+Each model gets its trials (``trials.py``), one seed, judged by NDCG@10 on validation
 with seen items kept as candidates; the winner runs over all seeds. A data set without features gets
 the models of IDs. Rows are appended to ``benchmarks/results/accuracy.jsonl`` as they are finished,
 the ranks of every test query to a folder beside it; a job that has its row is skipped, so the

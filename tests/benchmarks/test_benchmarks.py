@@ -9,8 +9,9 @@ from typing import Any
 
 import pandas as pd
 import pytest
+import torch
 
-from mdsrec_pyg import FolderDataset, SyntheticDataset
+from mdsrec_pyg import EASE, FolderDataset, SyntheticDataset
 from mdsrec_pyg.nn import MDSRecConfig
 
 Run = Callable[..., str]
@@ -37,7 +38,7 @@ def test_accuracy_and_what_is_made_of_it(
     found = read(rows)
     for model in ("Popularity", "EASE+features", "MDSRec"):
         own = [row for row in found if row["model"] == model]
-        assert [row["kind"] for row in own].count("trial") == 4
+        assert [row["kind"] for row in own].count("trial") == len(trial_options()[model])
         assert [row["seed"] for row in own if row["kind"] == "final"] == [0, 1]
         best = max(row["val"]["kept"]["ndcg@10"] for row in own if row["kind"] == "trial")
         winner = next(row for row in own if row["kind"] == "final" and row["seed"] == 0)
@@ -166,12 +167,32 @@ def test_trials_and_ablations_reach_what_they_are_for(
         if relations is False:
             options["relations"], relations = False, {}
         assert set(graph) <= {"fill"}
-        assert set(relations) <= {"l2", "feature_weight"}
+        assert set(relations) <= {"l2", "feature_weight", "denoising"}
         assert set(options) <= {"num_centers", "relations", *MDSRecConfig.names()}
         assert {**options, **graph, **relations} == {
             name: value for name, value in trial.items() if name != "lr"
         }
     assert sum("fill" in trial for trial in every) == 1
+
+
+def test_trials_of_the_linear_models_reach_them(folder: Path) -> None:
+    from benchmarks.trials import TRIALS, make_model, weights_of
+
+    assert weights_of(["audio", "image"], {"image": 5.0, "other": 15.0}) == [15.0, 5.0]
+    dataset = FolderDataset(folder)
+    assert list(dataset.features) == ["image", "text"]
+    train, features = dataset.interactions, list(dataset.features.values())
+    for name in ("EASE", "EASE+features"):
+        for trial in TRIALS[name]:
+            given = make_model(name, dataset, train, 3, trial).hyperparameters()
+            weight = trial.get("feature_weight", given["feature_weight"])
+            weight = list(weight.values()) if isinstance(weight, dict) else weight
+            assert {**given, **trial, "feature_weight": weight} == given
+    *_, last = TRIALS["EASE+features"]
+    assert last["feature_weight"] == 0.0
+    options = {name: last[name] for name in ("l2", "denoising", "feature_weight")}
+    plain = EASE(train, **{**options, "feature_weight": 20.0})
+    assert torch.equal(EASE(train, features, **options).weight, plain.weight)
 
 
 def test_epoch(run_benchmark: Run, folder: Path, tmp_path: Path) -> None:
