@@ -35,7 +35,7 @@ TRIALS: dict[str, list[dict[str, Any]]] = {
     "EASE": [
         linear(l2=50.0, denoising=0.0, decay=1.0),
         linear(l2=30.0, denoising=0.0, decay=0.85),
-        linear(l2=30.0, denoising=0.0, decay=0.7),
+        linear(l2=60.0, denoising=0.0, decay=0.7),
         linear(l2=60.0, denoising=0.33, decay=1.0),
         linear(l2=60.0, denoising=0.5, decay=0.85),
         linear(l2=60.0, denoising=0.66, decay=0.85),
@@ -49,7 +49,7 @@ TRIALS: dict[str, list[dict[str, Any]]] = {
         linear({"image": 5.0, "other": 15.0}, l2=60.0, denoising=0.66, decay=0.85),
         linear({"image": 5.0, "other": 15.0}, l2=100.0, denoising=0.5, decay=0.85),
         linear({"image": 3.0, "other": 9.0}, l2=100.0, denoising=0.66, decay=0.85),
-        linear(2.0, l2=100.0, denoising=0.5, decay=0.85),
+        linear(5.0, l2=200.0, denoising=0.0, decay=0.7),
         linear(0.0, l2=60.0, denoising=0.5, decay=0.85),  # plain EASE
     ],
     "GRU4Rec": ENCODER_TRIALS,
