@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import xlogy
+
+from mdsrec_pyg.data.interactions import Interactions
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -84,6 +87,37 @@ class PlantedLaw:
                 taken = np.array([histories[row] for row in part], np.int64)
                 chances[part] = self._filter(taken.reshape(len(part), length), part)
         return chances
+
+    def with_learned_share(self, train: Interactions, user_modality: Integers) -> PlantedLaw:
+        r"""The law as counts show it: which item has which of its group's shares is not known.
+
+        .. math::
+            \hat{q}_{m,i} \propto \sum_k q_k \operatorname{Poisson}(n_{m,i} \mid \lambda_k),
+            \qquad \lambda_k = b + (n_{m,g} - b |g|) \, q_k, \qquad b = r n_m / N
+
+        with n the interactions of the users who follow *m* with an item, a group, or any item. The
+        posterior mean, but for the independence of items, and for long histories, in which all that
+        like an item have it.
+
+        Args:
+            train: The interactions that are counted.
+            user_modality: The modality that each user follows ``[U]``.
+        """
+        num_items = self.interest.shape[1]
+        share = np.empty_like(self.share)
+        for m, group in enumerate(self.interest):
+            rows = user_modality[train.user_id] == m
+            count = np.bincount(train.item_id[rows], minlength=num_items)
+            background = self.random_share * rows.sum() / num_items
+            for g in range(self.num_groups):
+                own = np.flatnonzero(group == g)
+                q, n = self.share[m, own], count[own]
+                rate = background + max(n.sum() - background * len(own), 0) * q
+                log_chance = xlogy(n[:, None], rate) - rate
+                chance = np.exp(log_chance - log_chance.max(1, keepdims=True))
+                mean = (chance * q).sum(1) / chance.sum(1)
+                share[m, own] = mean / mean.sum()
+        return replace(self, share=share)
 
     def _filter(self, taken: Integers, rows: Integers) -> Floats:
         """Chances ``[B, N]`` after histories of one length ``[B, T]``; rows are named in errors."""

@@ -135,7 +135,11 @@ class SyntheticDataset(RecommendationDataset):
         )
 
     def oracle_scores(
-        self, histories: Sequence[ArrayLike], user_id: ArrayLike | None = None
+        self,
+        histories: Sequence[ArrayLike],
+        user_id: ArrayLike | None = None,
+        *,
+        train: Interactions | None = None,
     ) -> NDArray[np.float64]:
         r"""Chances of each item to be taken next, by the planted law: no model can rank better.
 
@@ -148,6 +152,9 @@ class SyntheticDataset(RecommendationDataset):
             user_id: User of each query ``[Q]``, whose modality and favorites are then known; with
                 ``drift`` those in force at the interaction that follows a history of this length,
                 the user's last ones behind the end.
+            train: The popularity within the groups is then not known, but what these interactions
+                of the users tell: the posterior mean, nearly. What a recommender can reach that
+                knows every group and learns the rest.
 
         Returns:
             Chances ``[Q, N]``; 0 for items of the history, the others sum to one.
@@ -157,8 +164,11 @@ class SyntheticDataset(RecommendationDataset):
                 drawn by the law, or there are not as many users as histories.
         """
         items = _checked_histories(histories, self.num_items)
+        law = self._law
+        if train is not None:
+            law = law.with_learned_share(train, self.user_modality)
         if user_id is None:
-            return self._law.next_item(items)
+            return law.next_item(items)
         user = np.asarray(user_id, np.int64)
         if user.shape != (len(items),) or ((user < 0) | (user >= self.num_users)).any():
             raise ValueError(
@@ -168,7 +178,7 @@ class SyntheticDataset(RecommendationDataset):
         length = np.array([len(history) for history in items], np.int64)
         first, end = self.interactions.user_ptr[user], self.interactions.user_ptr[user + 1]
         favorites = self.interaction_interest[np.minimum(first + length, end - 1)]
-        chances = self._law.probability(self.user_modality[user], favorites)
+        chances = law.probability(self.user_modality[user], favorites)
         for row, history in zip(chances, items, strict=True):
             row[history] = 0.0
         return chances / chances.sum(1, keepdims=True)
