@@ -57,7 +57,7 @@ class PlantedLaw:
             favorites: The favorite groups in it ``[B, 2]``; -1 for none.
         """
         group = self.interest[modality]  # [B, N]
-        hit = (group[:, :, None] == favorites[:, None, :]).sum(2)
+        hit = (group == favorites[:, :1]) | (group == favorites[:, 1:])
         mean = hit * self.share[modality] / (favorites >= 0).sum(1, keepdims=True)
         return (1 - self.random_share) * mean + self.random_share / group.shape[1]
 
