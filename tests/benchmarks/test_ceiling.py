@@ -16,7 +16,9 @@ Run = Callable[..., str]
 
 def test_who_knows_more_ranks_better(run_benchmark: Run, tmp_path: Path) -> None:
     out = tmp_path / "ceiling.json"
-    printed = run_benchmark("ceiling.py", "--items", 620, "--seeds", 0, 1, "--out", out)
+    printed = run_benchmark(
+        "ceiling.py", "--items", 620, "--seeds", 0, 1, "--threads", 1, "--out", out
+    )
     result = json.loads(out.read_text())
     assert json.loads(printed.splitlines()[-1]) == result
     found = [row["ndcg@10"] for row in result["results"]]
