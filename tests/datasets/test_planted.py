@@ -124,6 +124,8 @@ def test_users_drift_only_where_they_are_asked_to() -> None:
         assert hit.mean() > 0.8
         two = interest[:, 1] >= 0
         assert (interest[two, 0] != interest[two, 1]).all()
+        for favorites in (interest[~two, 0], interest[two].ravel()):
+            assert np.bincount(favorites, minlength=10).min() > 0.04 * len(favorites)
         assert len(np.unique(x.user_id * x.num_items + x.item_id)) == len(x)
 
 
@@ -148,13 +150,15 @@ def test_known_favorites_are_those_of_the_interaction_that_follows() -> None:
         assert set(group[behind > 0]) <= set(last)
 
 
-def test_popularity_is_learned_from_the_training_part() -> None:
-    law = PlantedLaw(np.array([[0, 0, 1]]), np.array([[0.75, 0.25, 1.0]]), 0.0, 0.0)
-    item = [0, 1, 1, 1, 2]
-    train = Interactions.from_arrays(range(5), item, num_users=5, num_items=3)
+@pytest.mark.parametrize(("random_share", "rates"), [(0.0, (3, 1)), (0.3, (2.75, 1.25))])
+def test_popularity_is_learned_by_hand(random_share: float, rates: tuple[float, float]) -> None:
+    law = PlantedLaw(np.array([[0, 0, 1]]), np.array([[0.75, 0.25, 1.0]]), random_share, 0.0)
+    train = Interactions.from_arrays(range(5), [0, 1, 1, 1, 2], num_users=5, num_items=3)
     learned = law.with_learned_share(train, np.zeros(5, np.int64))
-    # Four in the group: rates 3 and 1. Item 0 was taken once, item 1 three times.
-    odds = np.array([3 * np.exp(-3) / np.exp(-1), 27 * np.exp(-3) / np.exp(-1)])
+    # Four in the group, of which .3 * 5 / 3 an item are random. Item 0 was taken once, item 1 three
+    # times.
+    high, low = rates
+    odds = (high / low) ** np.array([1, 3]) * np.exp(low - high)
     mean = (odds * 0.75 + 0.25) / (odds + 1)
     assert learned.share[0, :2] == pytest.approx(mean / mean.sum())
     assert learned.share[0, 2] == 1
