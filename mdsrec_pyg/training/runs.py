@@ -25,6 +25,7 @@ from mdsrec_pyg.training.loggers import Logger
 from mdsrec_pyg.training.run_config import RunConfig
 from mdsrec_pyg.training.run_folder import History
 from mdsrec_pyg.training.run_texts import read_texts, write_texts
+from mdsrec_pyg.training.settings import chosen_by
 from mdsrec_pyg.training.trainer import Trainer
 
 __all__ = ["Run", "TrainedRun", "train_run"]
@@ -126,6 +127,7 @@ def train_run(
             **settings,
             "best_epoch": fitted.best_epoch,
             "epochs": len(fitted),
+            "chosen_by": chosen_by(training, model),
             "seconds": round(sum(row["seconds"] for row in fitted.rows), 1),
             "val": val.to_dict(),
             "test": test.to_dict(),

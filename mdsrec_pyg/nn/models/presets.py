@@ -130,7 +130,10 @@ def build_mdsrec(
     chosen = choose(preset, graph, relations, num_centers, options, own)
     units = _units(features, train, chosen.num_centers)
     counts = count_cooccurrences(
-        train, window=chosen.graph.window, max_sequence_length=chosen.graph.max_sequence_length
+        train,
+        window=chosen.graph.window,
+        max_sequence_length=chosen.graph.max_sequence_length,
+        diagonal=chosen.graph.self_loops == "count",
     )
     graph_options = chosen.graph.replace(window=None)  # it has gone into the counts
     known = torch.from_numpy(train.item_counts() > 0)
