@@ -16,6 +16,14 @@ ENCODER_TRIALS: list[dict[str, Any]] = [
     {"channels": 192, "dropout": 0.5, "lr": 5e-4},
 ]
 
+# The paper's form with self-loops in its graphs, and without.
+PAPER_TRIALS: list[dict[str, Any]] = [
+    {"channels": 64, "dropout": 0.5, "self_loops": 1.0},
+    {"channels": 128, "dropout": 0.5, "self_loops": 1.0},
+    {"channels": 128, "dropout": 0.5, "self_loops": 0.0},
+    {"channels": 192, "dropout": 0.5, "self_loops": 1.0, "lr": 5e-4},
+]
+
 TRIALS: dict[str, list[dict[str, Any]]] = {
     "Popularity": [
         {"history_bias": 0.0},
@@ -38,7 +46,7 @@ TRIALS: dict[str, list[dict[str, Any]]] = {
     "GRU4Rec": ENCODER_TRIALS,
     "SASRec": ENCODER_TRIALS,
     "SASRecF": ENCODER_TRIALS,
-    "MDSRec-paper": ENCODER_TRIALS,
+    "MDSRec-paper": PAPER_TRIALS,
     "MDSRec": [
         {"dropout": 0.3, "vector_weight": 0.1, "feature_weight": 20.0, "l2": 100.0},
         {"dropout": 0.3, "vector_weight": 0.05, "feature_weight": 20.0, "l2": 100.0},
@@ -68,7 +76,10 @@ ABLATIONS: dict[str, dict[str, Any]] = {
 }
 
 #: Which options of a trial belong to the item graphs and to the learned relations.
-NESTED: dict[str, tuple[str, ...]] = {"graph": ("fill",), "relations": ("l2", "feature_weight")}
+NESTED: dict[str, tuple[str, ...]] = {
+    "graph": ("fill", "self_loops"),
+    "relations": ("l2", "feature_weight"),
+}
 
 
 def make_model(

@@ -53,11 +53,15 @@ class Preset(Config):
         check_at_least(self, 0, "num_centers")
 
 
-#: The named forms. ``'paper'`` is the paper's own: E_m alone, centers in queries and keys, gate;
-#: no history bias, no relation attention. ``'best'`` is what validation chose (docs/results.md).
+#: The named forms. ``'paper'`` is our reading of the paper's own: E_m alone, centers in queries and
+#: keys, gate; no history bias, no relation attention. The paper says that propagation enriches the
+#: items' embeddings, which we read as graphs with self-loops: an item is represented by itself and
+#: its neighbors. ``graph={"self_loops": 0}`` reads A_m without them, by its neighbors alone.
+#: ``'best'`` is what validation chose (docs/results.md).
 PRESETS: Mapping[str, Preset] = MappingProxyType(
     {
         "paper": Preset(
+            graph=ProductConfig(self_loops=1.0),
             relations=None,
             model=MDSRecConfig(
                 history_bias=False,
