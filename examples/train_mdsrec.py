@@ -181,7 +181,8 @@ def run(directory: Path, args: Namespace, own: dict[str, Any], words: list[str])
     write_json(directory / "result.json", result)
     command = shlex.join(["python", "examples/train_mdsrec.py", *words])
     rules: dict[str, Any] = {"data": dataset.name, "split": args.split, "seed": args.seed}
-    ModelCard(metrics=test.metrics, exclude_seen=False, command=command, **rules).write(
+    metrics = test.metrics_masked if masked else test.metrics
+    ModelCard(metrics=metrics, exclude_seen=masked, command=command, **rules).write(
         directory / "model"
     )
     ids = {"user_ids": dataset.user_ids, "item_ids": dataset.item_ids}

@@ -82,3 +82,6 @@ def test_the_result_of_a_run_says_what_chose_it(tmp_path: Path) -> None:
         train_run(config, trainer, tmp_path / rule, **quiet)
         result = json.loads((tmp_path / rule / "result.json").read_text())
         assert result["chosen_by"] == f"recall@20, seen items {rule}"
+        card = (tmp_path / rule / "model" / "README.md").read_text()
+        assert ("masked" in card) is (rule == "masked")
+        assert f"{result['test'][f'seen_{rule}']['recall@10']:.4f}" in card
