@@ -167,8 +167,7 @@ def run(directory: Path, args: Namespace, own: dict[str, Any], words: list[str])
     shown = {n: [p.metrics_masked if masked else p.metrics for p in ps] for n, ps in found.items()}
     table = pd.DataFrame({name: test for name, (_, test) in shown.items()}).T
     val, test = found.pop("MDSRec")
-    rule = "masked" if masked else "kept as candidates"
-    print(f"\n{test}\n\nBeside it, seen items {rule}:")
+    print(f"\n{test}\n\nBeside it, seen items {'masked' if masked else 'kept as candidates'}:")
     print(table.to_string(float_format="{:.4f}".format), end="\n\n")
     result = {
         **settings,
@@ -181,10 +180,8 @@ def run(directory: Path, args: Namespace, own: dict[str, Any], words: list[str])
     write_json(directory / "result.json", result)
     command = shlex.join(["python", "examples/train_mdsrec.py", *words])
     rules: dict[str, Any] = {"data": dataset.name, "split": args.split, "seed": args.seed}
-    metrics = test.metrics_masked if masked else test.metrics
-    ModelCard(metrics=metrics, exclude_seen=masked, command=command, **rules).write(
-        directory / "model"
-    )
+    rules["metrics"] = test.metrics_masked if masked else test.metrics
+    ModelCard(exclude_seen=masked, command=command, **rules).write(directory / "model")
     ids = {"user_ids": dataset.user_ids, "item_ids": dataset.item_ids}
     save_ranks(directory / "ranks.parquet", test, **ids)
     values = {name: shown[name][0]["ndcg@10"] for name in models}
