@@ -186,7 +186,7 @@ def test_trials_and_ablations_reach_what_they_are_for(
             name: value for name, value in trial.items() if name != "lr"
         }
     assert sum("fill" in trial for trial in every) == 1
-    assert {trial["self_loops"] for trial in TRIALS["MDSRec-paper"]} == {0.0, 1.0}
+    assert {trial["self_loops"] for trial in TRIALS["MDSRec-paper"]} == {0.0, 0.25, 1.0}
     assert len({len(trials) for trials in TRIALS.values()}) == 1  # as many for every model
 
 

@@ -56,12 +56,13 @@ class Preset(Config):
 #: The named forms. ``'paper'`` is our reading of the paper's own: E_m alone, centers in queries and
 #: keys, gate; no history bias, no relation attention. The paper says that propagation enriches the
 #: items' embeddings, which we read as graphs with self-loops: an item is represented by itself and
-#: its neighbors. ``graph={"self_loops": 0}`` reads A_m without them, by its neighbors alone.
+#: its neighbors. ``graph={"self_loops": 0}`` reads A_m without them, by its neighbors alone;
+#: the weight is what validation chose (benchmarks/README.md).
 #: ``'best'`` is what validation chose (docs/results.md).
 PRESETS: Mapping[str, Preset] = MappingProxyType(
     {
         "paper": Preset(
-            graph=ProductConfig(self_loops=1.0),
+            graph=ProductConfig(self_loops=0.25),
             relations=None,
             model=MDSRecConfig(
                 history_bias=False,
