@@ -17,6 +17,14 @@ ENCODER_TRIALS: list[dict[str, Any]] = [
     {"channels": 192, "dropout": 0.5, "lr": 5e-4},
 ]
 
+# The paper's form with self-loops in its graphs, and without.
+PAPER_TRIALS: list[dict[str, Any]] = [
+    {"channels": 128, "dropout": 0.5, "self_loops": 0.25},
+    {"channels": 128, "dropout": 0.5, "self_loops": 1.0},
+    {"channels": 128, "dropout": 0.5, "self_loops": 0.0},
+    {"channels": 192, "dropout": 0.5, "self_loops": 0.25, "lr": 5e-4},
+]
+
 
 def linear(feature_weight: float | dict[str, float] | None = None, **options: float) -> Any:
     """A trial of EASE, seen items last; its weight of features as :func:`weights_of` takes it."""
@@ -55,7 +63,7 @@ TRIALS: dict[str, list[dict[str, Any]]] = {
     "GRU4Rec": ENCODER_TRIALS,
     "SASRec": ENCODER_TRIALS,
     "SASRecF": ENCODER_TRIALS,
-    "MDSRec-paper": ENCODER_TRIALS,
+    "MDSRec-paper": PAPER_TRIALS,
     "MDSRec": [
         {"dropout": 0.3, "vector_weight": 0.1, "feature_weight": 20.0, "l2": 100.0},
         {"dropout": 0.3, "vector_weight": 0.05, "feature_weight": 20.0, "l2": 100.0},
@@ -86,7 +94,7 @@ ABLATIONS: dict[str, dict[str, Any]] = {
 
 #: Which options of a trial belong to the item graphs and to the learned relations.
 NESTED: dict[str, tuple[str, ...]] = {
-    "graph": ("fill",),
+    "graph": ("fill", "self_loops"),
     "relations": ("l2", "feature_weight", "denoising"),
 }
 

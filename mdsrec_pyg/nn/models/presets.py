@@ -54,11 +54,16 @@ class Preset(Config):
         check_at_least(self, 0, "num_centers")
 
 
-#: The named forms. ``'paper'`` is the paper's own: E_m alone, centers in queries and keys, gate;
-#: no history bias, no relation attention. ``'best'`` is what validation chose (docs/results.md).
+#: The named forms. ``'paper'`` is our reading of the paper's own: E_m alone, centers in queries and
+#: keys, gate; no history bias, no relation attention. The paper says that propagation enriches the
+#: items' embeddings, which we read as graphs with self-loops: an item is represented by itself and
+#: its neighbors. ``graph={"self_loops": 0}`` reads A_m without them, by its neighbors alone;
+#: the weight is what validation chose (benchmarks/README.md).
+#: ``'best'`` is what validation chose (docs/results.md).
 PRESETS: Mapping[str, Preset] = MappingProxyType(
     {
         "paper": Preset(
+            graph=ProductConfig(self_loops=0.25),
             relations=None,
             model=MDSRecConfig(
                 history_bias=False,
@@ -131,7 +136,10 @@ def build_mdsrec(
     chosen = choose(preset, graph, relations, num_centers, options, own, bool(features))
     units = _units(features, train, chosen.num_centers)
     counts = count_cooccurrences(
-        train, window=chosen.graph.window, max_sequence_length=chosen.graph.max_sequence_length
+        train,
+        window=chosen.graph.window,
+        max_sequence_length=chosen.graph.max_sequence_length,
+        diagonal=chosen.graph.self_loops == "count",
     )
     graph_options = chosen.graph.replace(window=None)  # it has gone into the counts
     known = torch.from_numpy(train.item_counts() > 0)

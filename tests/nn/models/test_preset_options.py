@@ -23,6 +23,7 @@ GRAPH: dict[str, Any] = {
     "fill_weight": 0.01,
     "max_sequence_length": 2,
     "symmetric": True,
+    "self_loops": "count",
     "window": 1,
     "normalization": "row",
     "search": "cells",
