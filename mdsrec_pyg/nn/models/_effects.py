@@ -15,9 +15,9 @@ ENCODER = ("num_layers", "num_heads", "dropout", "center_mode")
 VECTORS = (
     *ENCODER,
     *("num_conv_layers", "center_form", "add_id", "add_features", "add_centers"),
-    *("temperature", "fusion", "vector_weight", "num_negatives"),
+    *("temperature", "fusion", "vector_weight", "num_negatives", "num_components"),
 )
-VOTES = ("vote_interests", "vote_dropout", "vote_positions", "vector_weight")
+VOTES = ("vote_hidden", "vote_positions", "vector_weight")
 
 
 @dataclass(frozen=True)
@@ -51,20 +51,12 @@ class OwnParts:
 def without_effect(
     config: MDSRecConfig, own: OwnParts, centers: bool, relations: bool, features: bool = True
 ) -> dict[str, tuple[str, ...]]:
-    """The options of MDSRec that do nothing beside the others, by what switches them off.
-
-    Raises:
-        ValueError: Interests in the votes are asked for, and there are no features to see them in.
-    """
-    if relations and config.vote_interests and not features:
-        raise ValueError("'vote_interests' must be False without features (got True)")
+    """The options of MDSRec that do nothing beside the others, by what switches them off."""
     found: dict[str, tuple[str, ...]] = {}
     if not config.vectors:
         found["vectors=False"] = VECTORS
     if not relations:
         found["relations=None"] = VOTES
-    elif not config.vote_interests:
-        found["vote_interests=False"] = ("vote_dropout",)
     if not centers:
         found["centers=None"] = ("center_form", "center_mode", "add_centers")
     if not features:
@@ -75,8 +67,8 @@ def without_effect(
         found["a 'fusion' of your own"] = ("temperature", "fusion")
     elif config.fusion == "mean":
         found["fusion='mean'"] = ("temperature",)
-    if not (config.vectors and config.add_features) and not (relations and config.vote_interests):
-        found["add_features=False and plain votes"] = ("num_components",)
+    if not config.add_features:
+        found["add_features=False"] = ("num_components",)
     return found
 
 

@@ -41,7 +41,7 @@ def has_features(graphs: Mapping[str, Data]) -> bool:
 
 
 def read_features(
-    graphs: Mapping[str, Data], config: MDSRecConfig, votes: bool
+    graphs: Mapping[str, Data], config: MDSRecConfig
 ) -> tuple[list[Tensor], nn.ModuleList | None]:
     """Scaled features of each modality and their scaling, where they are read; else as they are.
 
@@ -50,25 +50,20 @@ def read_features(
     if not has_features(graphs):
         tables = [graph.edge_index.new_empty(num_nodes(graph), 0) for graph in graphs.values()]
         return [table.float() for table in tables], None
-    if not ((config.vectors and config.add_features) or (votes and config.vote_interests)):
+    if not (config.vectors and config.add_features):
         return [graph.x for graph in graphs.values()], None
     scaled = [scale_features(graph, config.num_components) for graph in graphs.values()]
     return [x for x, _ in scaled], nn.ModuleList(scaling for _, scaling in scaled)
 
 
-def make_votes(
-    relations: Relations | None, features: list[Tensor], labels: Tensor | None, config: MDSRecConfig
-) -> RelationVotes | None:
-    """Relation attention, with a history bias of its own; ``None`` without learned relations."""
+def make_votes(relations: Relations | None, config: MDSRecConfig) -> RelationVotes | None:
+    """The votes, with a history bias of their own; ``None`` without learned relations."""
     if relations is None:
         return None
-    return RelationVotes.from_relations(
-        relations,
-        features,
-        None if labels is None else list(labels),
-        history_bias=config.history_bias,
+    return RelationVotes(
+        list(relations.graphs.values()),
+        relations.training_votes,
         max_length=config.max_length,
-        channels=config.channels,
-        dropout=config.vote_dropout,
-        interests=config.vote_interests,
+        hidden=config.vote_hidden,
+        history_bias=config.history_bias,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -18,7 +18,7 @@ from mdsrec_pyg.nn.votes.fit import Relations
 def sizes_of(model: Any) -> dict[str, Any]:
     """Hyperparameters of an MDSRec, plain JSON.
 
-    The largest label of a modality decides how many center embeddings relation attention has.
+    The largest label of a modality decides how many center embeddings the items have.
     """
     sizes = {}
     for m, name in enumerate(model.modalities):
@@ -96,11 +96,8 @@ def describe_own_parts(model: Any, own: OwnParts) -> dict[str, dict[str, str]]:
 def describe_parts(model: Any) -> str:
     """Items, edges of each modality's graphs, and all options."""
 
-    def count(owner: Any) -> dict[str, int]:
-        edges: list[Tensor] = [
-            getattr(owner, f"edge_index_{m}") for m in range(len(model.modalities))
-        ]
-        return {name: index.size(-1) for name, index in zip(model.modalities, edges, strict=True)}
+    def count(edges: Callable[[int], tuple[Tensor, Tensor | None]]) -> dict[str, int]:
+        return {name: edges(m)[0].size(-1) for m, name in enumerate(model.modalities)}
 
-    votes = "" if model.votes is None else f", relation_edges={count(model.votes)}"
-    return f"num_items={model.num_items}, edges={count(model)}{votes},\n{model.config}"
+    votes = "" if model.votes is None else f", relation_edges={count(model.votes.edges)}"
+    return f"num_items={model.num_items}, edges={count(model._edges)}{votes},\n{model.config}"

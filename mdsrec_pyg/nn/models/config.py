@@ -20,7 +20,7 @@ class MDSRecConfig(Config):
     r"""Options of :class:`~mdsrec_pyg.nn.MDSRec`; the defaults are what validation chose.
 
     Args:
-        vectors: False leaves only relation attention.
+        vectors: False leaves only the votes.
         channels: D.
         max_length: Largest number of history steps.
         num_layers, num_heads, dropout: Of the sequence encoders.
@@ -40,10 +40,10 @@ class MDSRecConfig(Config):
         temperature: Of the gate.
         fusion: How modalities are weighed: ``'gumbel'`` is a gate with noise in training,
             ``'softmax'`` without, ``'mean'`` equal (:class:`~mdsrec_pyg.nn.GumbelFusion`).
-        vote_interests: False makes every vote plain.
-        vote_dropout: Dropout of relation attention.
-        vote_positions: Positions of a training sequence that the votes learn from: ``'newest'``,
-            whose histories are as long as those at inference, or ``'all'``, as the vectors do.
+        vote_hidden: Units of the network that weighs the votes candidate by candidate
+            (:class:`~mdsrec_pyg.nn.VoteFusion`); 0: the plain sum of the votes.
+        vote_positions: How many positions of a training sequence the votes learn from, the newest
+            ones: their histories are nearly as long as those at inference.
         vector_weight: :math:`\beta`, beside votes only.
         history_bias: Learn what to add to the scores of items of the history
             (:class:`~mdsrec_pyg.nn.HistoryBias`).
@@ -72,10 +72,9 @@ class MDSRecConfig(Config):
     num_components: int | None = None
     temperature: float = 1.0
     fusion: str = "gumbel"
-    vote_interests: bool = False
-    vote_dropout: float = DROPOUT
-    vote_positions: str = "newest"
-    vector_weight: float = 0.05
+    vote_hidden: int = 32
+    vote_positions: int = 4
+    vector_weight: float = 0.1
     history_bias: bool = True
     num_negatives: int | None = None
     max_scores: int | None = None
@@ -85,12 +84,11 @@ class MDSRecConfig(Config):
         """Checks the options."""
         super().__post_init__()
         ones = ("channels", "max_length", "num_layers", "num_heads", "num_components")
-        check_at_least(self, 1, *ones, "num_negatives", "max_scores")
-        check_at_least(self, 0, "num_conv_layers")
+        check_at_least(self, 1, *ones, "num_negatives", "max_scores", "vote_positions")
+        check_at_least(self, 0, "num_conv_layers", "vote_hidden")
         check_one_of(self, "center_form", *CENTER_FORMS)
         check_one_of(self, "center_mode", *CENTER_MODES)
         check_one_of(self, "fusion", *FUSION_MODES)
-        check_one_of(self, "vote_positions", "newest", "all")
         for name in ("temperature", "bias_lr"):
             if not 0 < getattr(self, name) < float("inf"):
                 raise ValueError(
@@ -100,9 +98,8 @@ class MDSRecConfig(Config):
             raise ValueError(
                 f"'vector_weight' must be finite and not negative (got {self.vector_weight})"
             )
-        for name in ("dropout", "vote_dropout"):
-            if not 0 <= getattr(self, name) < 1:
-                raise ValueError(f"{name!r} must lie in [0, 1) (got {getattr(self, name)})")
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"'dropout' must lie in [0, 1) (got {self.dropout})")
         if self.channels % self.num_heads:
             raise ValueError(
                 f"'num_heads' must divide 'channels' (got num_heads={self.num_heads}, "

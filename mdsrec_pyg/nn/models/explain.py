@@ -43,11 +43,12 @@ def explain_items(
 ) -> dict[str, list[list[Any]]]:
     r"""Explains scores of MDSRec by what each modality adds to them.
 
-    With :math:`v_m` the votes over modality m, :math:`v = \sum_m v_m` and
+    With :math:`v_m` the votes over modality m, :math:`v = \sum_m v_m`, :math:`s_{\text{votes}}`
+    the score that :class:`~mdsrec_pyg.nn.VoteFusion` makes of them and
     :math:`\bar{\mathbf{e}}_m` the mean item vector, modality m adds
 
     .. math::
-        \frac{v_m(u, j)}{v(u, j)} \log\Bigl(1 + \frac{v(u, j)}{b}\Bigr)
+        \frac{v_m(u, j)}{v(u, j)} s_{\text{votes}}(u, j)
         + \beta \, w_{u,m} \, \mathbf{h}_{u,m}^{\top} (\mathbf{e}_{m,j} - \bar{\mathbf{e}}_m),
 
     which sums over m to the score, up to the history bias and what is the same for all items.
@@ -73,8 +74,10 @@ def explain_items(
     """
     items = model.encode_items() if items is None else items
     seen = was_taken(batch, item_index)  # [B, k]
-    votes = single_votes(model, batch, items, item_index, seen)  # [B, M, k, L]
-    added = vote_parts(model, votes) + vector_parts(model, batch, items, item_index)
+    votes = single_votes(model, batch, item_index, seen)  # [B, M, k, L]
+    added = vote_parts(model, batch, item_index, votes) + vector_parts(
+        model, batch, items, item_index
+    )
     modality = added.argmax(1)  # [B, k]
     known = (votes.sum((1, 3)) > 0) | model.config.vectors
     names = [
@@ -107,30 +110,28 @@ def was_taken(batch: SequenceBatch, item_index: Tensor) -> Tensor:
 
 
 def single_votes(
-    model: ExplainableModel,
-    batch: SequenceBatch,
-    items: MDSRecItems,
-    item_index: Tensor,
-    seen: Tensor,
+    model: ExplainableModel, batch: SequenceBatch, item_index: Tensor, seen: Tensor
 ) -> Tensor:
     """Votes of each step over each modality that enter the scores: [B, M, k, L]."""
     if model.votes is None:
         size = len(batch), len(model.modalities), item_index.size(1), batch.item_id.size(1)
         return torch.zeros(size, device=item_index.device)
-    votes = model.votes.votes(batch, items.keys, item_index)
+    votes = model.votes.votes(batch, item_index)
     if model.votes.history_bias is None:
         return votes
     return votes.masked_fill(seen[:, None, :, None], 0.0)
 
 
-def vote_parts(model: ExplainableModel, votes: Tensor) -> Tensor:
-    """What the votes over each modality add to the scores: [B, M, k]."""
-    if model.votes is None:
-        return votes.sum(3)
+def vote_parts(
+    model: ExplainableModel, batch: SequenceBatch, item_index: Tensor, votes: Tensor
+) -> Tensor:
+    """What the votes over each modality add to the scores, by their shares: [B, M, k]."""
     by_modality = votes.sum(3)
+    if model.votes is None:
+        return by_modality
     total = by_modality.sum(1, keepdim=True)
     share = by_modality / total.clamp(min=torch.finfo(total.dtype).tiny)
-    return share * torch.log1p(total * torch.exp(-model.votes.log_base))
+    return share * model.votes(batch).gather(1, item_index)[:, None]
 
 
 def vector_parts(

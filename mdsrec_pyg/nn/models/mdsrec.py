@@ -47,7 +47,7 @@ class MDSRec(SequentialRecommender):
 
     with gate weights :math:`w_{u,m}` from :class:`~mdsrec_pyg.nn.GumbelFusion`. Ours, each with a
     switch: the ID embedding, projected features and center embeddings added to the items, a
-    history bias, and relation attention, whose votes over learned graphs are added to the scores:
+    history bias, and the history's votes over learned graphs, which are added to the scores:
     :math:`s(u, j) = s_{\text{votes}}(u, j) + \beta \, s_{\text{vectors}}(u, j)`. Each of the two
     answers for the target with a cross-entropy of its own: trained on their sum, the ID embeddings
     memorize targets and spoil the votes.
@@ -57,7 +57,7 @@ class MDSRec(SequentialRecommender):
             with its raw features ``x``, which are scaled here on the items of ``train_mask`` (all
             items without one). Without ``x``, the graph carries the ID embeddings alone.
         centers: Fitted interest centers a modality; None is plain self-attention. (default: None)
-        relations: Learned graphs for relation attention. (default: ``None``, without)
+        relations: Learned graphs for the votes. (default: ``None``, without)
         config: The options, see :class:`~mdsrec_pyg.nn.MDSRecConfig`.
         conv: A ``MessagePassing`` or a callable that makes one; LightGraphConv by default.
         encoder: Makes a sequence encoder for each modality: a module from items [B, L, D], their
@@ -109,12 +109,12 @@ class MDSRec(SequentialRecommender):
         self.config, self.modalities = chosen, list(graphs)
         self.num_features = [graph.x.size(1) if given else 0 for graph in graphs.values()]
         register_tables(self, graphs, centers)
-        features, scaling = read_features(graphs, chosen, relations is not None)
+        features, scaling = read_features(graphs, chosen)
         if scaling is not None:
             self.scaling = scaling
         if chosen.vectors:
             self._init_vectors(own, centers, features if given and chosen.add_features else ())
-        self.votes = make_votes(relations, features, self.labels, chosen)
+        self.votes = make_votes(relations, chosen)
         if not chosen.vectors:
             self.history_bias = None  # that of the votes is all
         self.own_parts = describe_own_parts(self, own)
@@ -124,8 +124,7 @@ class MDSRec(SequentialRecommender):
         """What the votes are trained by, too (N x N precisions, or the folds of the users)."""
         if self.votes is None:
             return super().training_only
-        sums = (f"votes.tables.{m}.total" for m in range(len(self.modalities)))
-        return ("item_probability", "votes.training_votes", *sums)
+        return ("item_probability", "votes.training_votes")
 
     def hyperparameters(self) -> dict[str, Any]:
         """The options, and the sizes of graphs, features and centers."""
@@ -177,11 +176,8 @@ class MDSRec(SequentialRecommender):
 
     def encode_items(self) -> MDSRecItems:
         r"""Item vectors of each modality: :math:`\mathbf{A}_m \mathbf{E}` and what is added."""
-        keys = None
-        if self.votes is not None and not self.training:  # training looks at a batch's items only
-            keys = self.votes.attention.item_keys()
         if not self.config.vectors:
-            return MDSRecItems(keys=keys)
+            return MDSRecItems()
         ids = self.ids()  # [N, D]
         embeddings, centers = [], []
         for m, propagate in enumerate(self.propagate):
@@ -196,9 +192,7 @@ class MDSRec(SequentialRecommender):
             embeddings.append(x)
             if self.center is not None:
                 centers.append(self.center[m](propagated))
-        return MDSRecItems(
-            side_by_side(embeddings), side_by_side(centers) if centers else None, keys
-        )
+        return MDSRecItems(side_by_side(embeddings), side_by_side(centers) if centers else None)
 
     def encode_modalities(
         self, batch: SequenceBatch, items: MDSRecItems, newest_only: bool = True
@@ -235,7 +229,7 @@ class MDSRec(SequentialRecommender):
         items = self.encode_items() if items is None else items
         if self.votes is None:
             return super().score(batch, items)
-        votes = self.votes(batch, items.keys)
+        votes = self.votes(batch)
         if not self.config.vectors:
             return votes
         add = torch.add if torch.is_grad_enabled() else Tensor.add_  # a third [B, N] in training
@@ -252,7 +246,7 @@ class MDSRec(SequentialRecommender):
         """Votes and history bias: keys ``row * N + item``, sorted, and their scores [P]."""
         if self.votes is None:
             return super().sparse_scores(batch, items)
-        place, score = self.votes.sparse_scores(batch, items.keys)
+        place, score = self.votes.sparse_scores(batch)
         if self.history_bias is not None:  # that of the vectors, beside the votes' own
             key, bias = super().sparse_scores(batch, items)
             score.index_add_(0, torch.searchsorted(place, key), self.config.vector_weight * bias)
@@ -265,11 +259,10 @@ class MDSRec(SequentialRecommender):
     def loss(self, batch: SequenceBatch) -> Tensor:
         """Cross-entropy of the votes plus that of the vectors, each the mean over its positions."""
         items = self.encode_items()
-        found, parts = loss_positions(batch), []
+        loss_positions(batch)  # an error where none counts
+        parts = []
         if self.votes is not None:
-            newest = self.config.vote_positions == "newest"
-            positions = found.newest if newest else found.count
-            parts.append(self.votes.loss_sum(batch, items.keys, newest) / positions)
+            parts.append(self.votes.loss(batch, self.config.vote_positions))
         if self.config.vectors:
             parts.append(self.cross_entropy(batch, items))
         return torch.stack(parts).sum()
@@ -294,6 +287,6 @@ class MDSRec(SequentialRecommender):
             self.votes.check_training(train)
 
     def fast_parameters(self) -> list[nn.Parameter]:
-        """The history biases, the weights of the plain votes, and their base."""
+        """The history biases, and all that weighs the votes."""
         fast = super().fast_parameters()
         return fast if self.votes is None else [*fast, *self.votes.fast_parameters()]

@@ -16,12 +16,10 @@ class MDSRecItems:
     Args:
         embedding: Item vectors of each modality, [M, N, D]; None without vectors.
         center: What the attention sees of the items' interest centers, [M, N, D]; None without.
-        keys: What relation attention sees of the items, [N, D] a modality; None in training.
     """
 
     embedding: Tensor | None = None
     center: Tensor | None = None
-    keys: list[Tensor] | None = None
 
     @property
     def table(self) -> Tensor:

@@ -6,13 +6,13 @@ import hashlib
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+import torch.nn.functional as F
+from torch import Tensor
 from torch_geometric.data import Data
 
 from mdsrec_pyg.data import Interactions
-from mdsrec_pyg.nn.votes.edge_table import EdgeTable, join, num_nodes
-from mdsrec_pyg.nn.votes.leave_one_user_out import distinct_items
-from mdsrec_pyg.nn.votes.training_votes import TrainingVotes
+from mdsrec_pyg.nn.votes.edge_table import EdgeTable, num_nodes
+from mdsrec_pyg.nn.votes.training_votes import TrainingVotes, distinct_items
 
 
 class CrossFittedVotes(TrainingVotes):
@@ -32,13 +32,14 @@ class CrossFittedVotes(TrainingVotes):
         user_fold: Tensor,
         interactions: Interactions,
     ) -> None:
-        super().__init__()
+        super().__init__([_joined([graphs[m] for graphs in folds]) for m in range(len(folds[0]))])
         self.fitted_on = _digest(interactions)
         self.num_items = num_nodes(folds[0][0])
-        self.edges = nn.ModuleList(
-            EdgeTable(join([graphs[m] for graphs in folds])) for m in range(len(folds[0]))
-        )
         self.register_buffer("user_fold", user_fold, persistent=False)
+
+    def voters(self, item_id: Tensor, user_id: Tensor) -> Tensor:
+        """Rows of the items [B, L] in the graphs that the users are not in."""
+        return item_id + self.user_fold[user_id][:, None] * self.num_items
 
     def check(self, train: Interactions) -> None:
         """Raises a ValueError where the folds were fitted on other interactions than these."""
@@ -54,21 +55,17 @@ class CrossFittedVotes(TrainingVotes):
                 "other pairs of user and item)"
             )
 
-    def _shifted(self, item_id: Tensor, user_id: Tensor) -> Tensor:
-        """The items as nodes of the graph that the users are not in."""
-        fold = self.user_fold[user_id].view(-1, *[1] * (item_id.dim() - 1))
-        return item_id + fold * self.num_items
 
-    def pairs(self, source: Tensor, target: Tensor, user_id: Tensor) -> Tensor:
-        """Votes of items [B, L] for items [B, T]: [B, M, T, L]."""
-        source_ = self._shifted(source, user_id)[:, None, :]
-        target_ = self._shifted(target, user_id)[:, :, None]
-        return torch.stack([edges(source_, target_) for edges in self.edges], dim=1)
-
-    def totals(self, source: Tensor, user_id: Tensor) -> Tensor:
-        """All votes of items [B, L] together: [B, M, L]."""
-        source = self._shifted(source, user_id)
-        return torch.stack([edges.get_buffer("total")[source] for edges in self.edges], dim=1)
+def _joined(graphs: Sequence[Data]) -> EdgeTable:
+    """The tables of the folds, one below the other."""
+    tables = [EdgeTable.from_graph(graph) for graph in graphs]
+    width = max(table.target.size(1) for table in tables)
+    parts = [
+        [F.pad(part, (0, width - part.size(1))) for part in (table.target, table.weight)]
+        for table in tables
+    ]
+    target, weight = (torch.cat(column) for column in zip(*parts, strict=True))
+    return EdgeTable(target, weight)
 
 
 def _digest(interactions: Interactions) -> str:

@@ -122,7 +122,12 @@ def _fit_exact(
         name: ridge_graph(precision, config.num_neighbors, block_size=config.block_size)
         for name, precision in precisions.items()
     }
-    votes = LeaveOneUserOut(list(precisions.values()), list(graphs.values()), interactions)
+    votes = LeaveOneUserOut(
+        list(precisions.values()),
+        interactions,
+        num_neighbors=config.num_neighbors,
+        denoising=config.denoising,
+    )
     return Relations({name: graph.cpu() for name, graph in graphs.items()}, votes.cpu(), "exact")
 
 
