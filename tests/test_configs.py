@@ -123,7 +123,7 @@ def test_a_trainer_takes_a_configuration_and_names_over_it() -> None:
     ("config", "callables"),
     [
         (MDSRecConfig, [nn.SASRec, nn.GRU4Rec, nn.EASE, nn.Popularity, nn.SequentialRecommender]),
-        (MDSRecConfig, [nn.InterestTransformer, nn.RelationAttention, SequenceLoader]),
+        (MDSRecConfig, [nn.InterestTransformer, SequenceLoader]),
         (TrainerConfig, [SequenceLoader]),
         (Preset, [InterestCenters]),
         (ProductConfig, [count_cooccurrences]),

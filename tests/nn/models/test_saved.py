@@ -125,7 +125,7 @@ torch.save(model(batch).detach(), sys.argv[2])
 def test_another_process_gives_the_same_bits(make_mdsrec: Make, tmp_path: Path) -> None:
     from mdsrec_pyg.data import SequenceBatch
 
-    model = make_mdsrec(vote_interests=True, num_components=3, center_form="soft")
+    model = make_mdsrec(num_components=3, center_form="soft")
     model.save(tmp_path / "model")
     command = [sys.executable, "-c", SCRIPT, str(tmp_path / "model"), str(tmp_path / "scores.pt")]
     subprocess.run(command, check=True, cwd=tmp_path)
