@@ -104,7 +104,6 @@ TEXTS = {
     "center_form": "soft",
     "center_mode": "only",
     "fusion": "mean",
-    "vote_positions": 9,
     "monitor": "mrr",
     "precision": "bfloat16",
     "grad_clip": 2.5,
