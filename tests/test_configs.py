@@ -85,7 +85,7 @@ def test_what_is_given_stands_over_the_default_and_names_over_both() -> None:
             "TrainerConfig has no option 'eval_evry': did you mean 'eval_every'?",
         ),
         (
-            lambda: product_graph(None, None, windw=2),  # type: ignore[arg-type]
+            lambda: product_graph(None, None, windw=2),
             "ProductConfig has no option 'windw': did you mean 'window'?",
         ),
     ],

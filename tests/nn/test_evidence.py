@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
 
-from mdsrec_pyg.nn.votes import evidence
 from mdsrec_pyg.nn.votes.edge_table import EdgeTable
 from mdsrec_pyg.nn.votes.evidence import (
     Queries,
@@ -29,9 +30,12 @@ def test_distinct_places(monkeypatch, size: int, full: bool) -> None:
     if full:
         key[[1, 6]] = size
     calls, unique = [], torch.unique
-    monkeypatch.setattr(
-        evidence.torch, "unique", lambda *a, **k: calls.append(1) or unique(*a, **k)
-    )
+
+    def counted(*args: Any, **options: Any) -> Any:
+        calls.append(1)
+        return unique(*args, **options)
+
+    monkeypatch.setattr(torch, "unique", counted)
     place, inverse = distinct_places(key, size)
     assert bool(calls) == (size > SMALL)
     assert place.tolist() == sorted(set(key.tolist()))

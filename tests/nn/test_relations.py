@@ -143,8 +143,8 @@ def test_without_a_modality_there_is_one_graph_of_behavior(
     x = np.zeros((20, 24))
     x[world.train.user_id, world.train.item_id] = 1
     p = np.linalg.inv(x.T @ x + np.diag(3 + x.sum(0) * 0.3 / 0.7))
-    want = (-p / p.diagonal()).clip(0)
-    want = torch.from_numpy(want - np.diag(want.diagonal())).float()
+    s = (-p / p.diagonal()).clip(0)
+    want = torch.from_numpy(s - np.diag(s.diagonal())).float()
     torch.testing.assert_close(dense_edges(found.graphs["behavior"]), want, rtol=1e-4, atol=1e-6)
     assert "x" not in found.graphs["behavior"]
     assert found.training_votes is not None
