@@ -102,7 +102,6 @@ def make_loader(
         stride=config.stride,
         shuffle_ties=config.shuffle_ties,
         seed=config.seed,
-        unique_targets=getattr(model, "num_negatives", None) is not None,
         fixed_shapes=config.compile,
     )
 
