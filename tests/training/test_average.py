@@ -89,9 +89,22 @@ def test_only_what_is_trained_is_averaged() -> None:
     own = model.weight.detach().clone()
     kept.values[0].fill_(7.0)
     place = model.weight.data_ptr()
-    with pytest.raises(RuntimeError, match="inside"), kept.applied():
+    with kept.applied():
         assert model.weight.tolist() == [[7.0, 7.0]]
         assert model.weight.data_ptr() == place
-        raise RuntimeError("inside")
     assert torch.equal(model.weight, own)
     assert model.weight.data_ptr() == place
+
+
+def test_an_error_leaves_the_weights_as_they_were() -> None:
+    model = nn.Linear(2, 1)
+    kept, own = AveragedWeights(model, 4.0), model.weight.detach().clone()
+    kept.values[0].fill_(7.0)
+
+    def fail() -> None:
+        with kept.applied():
+            raise RuntimeError("inside")
+
+    with pytest.raises(RuntimeError, match="inside"):
+        fail()
+    assert torch.equal(model.weight, own)
