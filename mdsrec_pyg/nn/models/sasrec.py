@@ -66,7 +66,7 @@ class SASRec(SequentialRecommender):
                     f"'features' must have shape [{num_items}, F] each (got {list(x.shape)} at {m})"
                 )
         self.num_features = [x.size(1) for x in features]
-        self.options = {
+        self.options: dict[str, Any] = {
             **{"channels": channels, "num_layers": num_layers},
             **{"num_heads": num_heads, "dropout": dropout, "block": block},
         }
