@@ -15,10 +15,16 @@ from mdsrec_pyg.nn.losses.linear import (
     linear_cross_entropy,
     most_scores,
 )
-from mdsrec_pyg.nn.losses.sampled import SampledCandidates, sampled_cross_entropy
+from mdsrec_pyg.nn.losses.sampled import (
+    SHARED_BY,
+    SampledCandidates,
+    num_groups,
+    sampled_cross_entropy,
+)
 
 __all__ = [
     "MAX_SCORES",
+    "SHARED_BY",
     "SampledCandidates",
     "block_rows",
     "count_positions",
@@ -29,6 +35,7 @@ __all__ = [
     "loss_positions",
     "masked_target",
     "most_scores",
+    "num_groups",
     "sampled_cross_entropy",
     "targets",
 ]

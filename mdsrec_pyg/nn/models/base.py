@@ -17,6 +17,7 @@ from mdsrec_pyg.nn.losses import (
     linear_cross_entropy,
     loss_positions,
     masked_target,
+    num_groups,
     sampled_cross_entropy,
     targets,
 )
@@ -106,8 +107,8 @@ class SequentialRecommender(Recommender):
         num_items: N.
         max_length: Largest number of history steps.
         history_bias: Learn :class:`~mdsrec_pyg.nn.HistoryBias`. (default: ``True``)
-        num_negatives: Draw so many items for a sampled softmax with log-Q correction instead of
-            full cross-entropy. (default: ``None``)
+        num_negatives: Draw so many items for each few positions, for a sampled softmax with log-Q
+            correction instead of full cross-entropy. (default: ``None``)
         max_scores: Most scores that full cross-entropy holds at once. Default: by the device, see
             :func:`~mdsrec_pyg.nn.losses.linear.most_scores`.
         bias_lr: Step of the history bias (and of other scalars), as a multiple of the trainer's
@@ -244,11 +245,8 @@ class SequentialRecommender(Recommender):
 
     def cross_entropy(self, batch: SequenceBatch, items: Any) -> Tensor:
         """Mean cross-entropy of :meth:`step_scores`: full, or over sampled items."""
-        form = self.loss_form
-        if form == "sampled":
-            return self._sampled_loss(batch, items)
-        if form == "linear":
-            return self._linear_loss(batch, items)
+        if self.loss_form != "scores":
+            return self._product_loss(batch, items)
         return full_cross_entropy(
             lambda part: self.loss_sum(part, items), batch, self.num_items, self.max_scores
         )
@@ -270,14 +268,12 @@ class SequentialRecommender(Recommender):
         target = targets(batch)[0].flatten()[place]
         return _Counted(users, self.item_table(items), target, history, bias)
 
-    def _linear_loss(self, batch: SequenceBatch, items: Any) -> Tensor:
+    def _product_loss(self, batch: SequenceBatch, items: Any) -> Tensor:
         found, counted = loss_positions(batch), self._counted(batch, items)
-        return linear_cross_entropy(*counted, self.max_scores, found.weight) / found.count
-
-    def _sampled_loss(self, batch: SequenceBatch, items: Any) -> Tensor:
-        assert self.num_negatives is not None
-        found, counted = loss_positions(batch), self._counted(batch, items)
-        sample = SampledCandidates(self.num_negatives, self.item_probability)
+        if self.num_negatives is None:
+            return linear_cross_entropy(*counted, self.max_scores, found.weight) / found.count
+        groups = num_groups(len(found.place))
+        sample = SampledCandidates(self.num_negatives, self.item_probability, groups)
         return sampled_cross_entropy(*counted, sample, found.weight) / found.count
 
     def check_training(self, train: Interactions) -> None:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from mdsrec_pyg.data import SequenceBatch
 from mdsrec_pyg.nn import GRU4Rec, MDSRec, SampledCandidates, SASRec, SequentialRecommender
+from mdsrec_pyg.nn.losses import SHARED_BY, num_groups
 from mdsrec_pyg.nn.models import base
 from mdsrec_pyg.nn.models.base import Recommender
 
@@ -156,15 +157,20 @@ class TestSampledSoftmax:
         model, batch = make("sasrec", num_negatives=5).eval(), world.batch
         scores = model.step_scores(batch, model.encode_items(), newest_only=False)
         scores, target = scores[batch.target_mask], batch.target[batch.target_mask]
-        own = scores.gather(1, target[:, None])[:, 0]
+        own, groups = scores.gather(1, target[:, None])[:, 0], num_groups(len(target))
         for seed in range(5):
             torch.manual_seed(seed)
             loss = model.loss(batch)
             torch.manual_seed(seed)
-            sample = SampledCandidates(5, model.item_probability)
-            corrected = sample.correct(scores[:, sample.item_id], own, target)
-            want = F.cross_entropy(corrected, torch.zeros_like(target))
-            torch.testing.assert_close(loss, want)
+            sample = SampledCandidates(5, model.item_probability, groups)
+            losses = []
+            for g, rows in enumerate(torch.arange(len(target)).split(SHARED_BY)):
+                alone = SampledCandidates(5, model.item_probability)
+                alone.item_id, alone.log_p = sample.item_id[g, None], sample.log_p[g, None]
+                drawn = scores[rows][:, sample.item_id[g]]
+                terms = alone.correct(drawn[None], own[None, rows], target[None, rows])[0]
+                losses.append(F.cross_entropy(terms, torch.zeros_like(rows), reduction="sum"))
+            torch.testing.assert_close(loss, torch.stack(losses).sum() / len(target))
 
     def test_the_history_bias_enters(self, make: Make, world) -> None:
         model = make("sasrec", num_negatives=5).eval()
