@@ -44,6 +44,7 @@ def commands(folder: Path, peers: str) -> dict[str, list[str]]:
         "recommend": short,
         "step": [data, *short],
         "epoch": [data, "--repeats", "1"],
+        "ceiling": ["--short"],
         "accuracy": [data, *rows, *epochs, "--seeds", "0", *models],
         "accuracy_table": rows,
         "compare": [data, *rows, *epochs],

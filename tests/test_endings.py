@@ -131,6 +131,11 @@ MISUSE: dict[str, list[tuple[str, int, str]]] = {
         ("--rows file", 1, "error: file, line 1: expected a JSON object"),
         ("--rows .", 1, "error: "),
     ],
+    "benchmarks/ceiling.py": [
+        ("--users 0", 2, "from 1"),
+        ("--seeds x", 2, "'x'"),
+        ("--drift 2", 1, "error: 'drift' must lie in 0..1"),
+    ],
     "benchmarks/compare.py": [
         ("nowhere", 1, NOWHERE),
         (". --metric best", 1, "error: .*metric"),

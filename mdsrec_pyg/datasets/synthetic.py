@@ -6,20 +6,23 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from mdsrec_pyg.data.features import ModalFeature
 from mdsrec_pyg.data.interactions import Interactions
+from mdsrec_pyg.datasets._planted import PlantedLaw
+from mdsrec_pyg.datasets._synthetic_draws import (
+    drifting_draws,
+    favorites,
+    first_distinct,
+    repeated_draws,
+    times,
+)
 from mdsrec_pyg.datasets.dataset import RecommendationDataset
 
 __all__ = ["SyntheticDataset"]
 
 MIN_LENGTH = 5
-DAY = 86_400
-START = 1_600_000_000  # September 2020
-# A steeper popularity makes the features needless: the few items that all of a group take are then
-# learned from IDs alone.
-SKEW = 0.3
 
 
 class SyntheticDataset(RecommendationDataset):
@@ -40,7 +43,15 @@ class SyntheticDataset(RecommendationDataset):
     again for each user. With the defaults a linear model (EASE; leave-last-out, test Recall@10 over
     the whole catalog, seen items masked, mean of seeds 0 and 1) finds .10 by IDs, .19 with both
     modalities in one kernel and .21 with the kernel of the modality that the user follows;
-    knowing the user's favorite groups gives .33, popularity .01.
+    popularity finds .01. What can be found at all follows from the law
+    (:meth:`oracle_scores`; mean of seeds 0 to 4, ``python -m benchmarks.ceiling``): test NDCG@10
+    .166 and Recall@10 .333 for who knows groups, popularity and the user's favorites, .161 and
+    .321 if the user is inferred from the history, .125 and .263 if popularity within the groups is
+    learned from the training part, too.
+
+    With ``drift`` the favorites change along the history. Long histories of many interests, in
+    which the newest items tell more than all of them together:
+    ``SyntheticDataset(1_000, num_interests=32, mean_length=100.0, drift=0.05)``.
 
     Args:
         num_users: Number of users *U*.
@@ -52,6 +63,9 @@ class SyntheticDataset(RecommendationDataset):
         noise: Standard deviation of an item's features about its group's.
         mean_length: Mean interactions of a user, at least 5; none has fewer than 5.
         random_share: Share of interactions with any item.
+        drift: Probability that before an interaction one of the user's favorites, each as likely,
+            is drawn anew among the groups that the other one is not. Above 0 the newest items tell
+            more than the oldest; at 0 order means nothing.
         shuffle_modality: Permutes this modality's feature rows over the items and leaves all else
             as it is: the ablation that shows what the modality is worth.
         seed: Seed of everything.
@@ -64,7 +78,9 @@ class SyntheticDataset(RecommendationDataset):
     Attributes:
         item_interest: The planted group of each item in each modality, int64 ``[M, N]``.
         user_modality: Index of the modality that each user follows, int64 ``[U]``.
-        user_interest: The favorite groups of each user in it, int64 ``[U, 2]``; -1 for none.
+        user_interest: The favorite groups of each user in it, int64 ``[U, 2]``; -1 for none. With
+            ``drift`` those at the first interaction.
+        interaction_interest: Those in force at each interaction, int64 ``[E, 2]``.
 
     Example:
         >>> from mdsrec_pyg.datasets import SyntheticDataset
@@ -76,6 +92,7 @@ class SyntheticDataset(RecommendationDataset):
     item_interest: NDArray[np.int64]
     user_modality: NDArray[np.int64]
     user_interest: NDArray[np.int64]
+    interaction_interest: NDArray[np.int64]
 
     def __init__(
         self,
@@ -88,13 +105,14 @@ class SyntheticDataset(RecommendationDataset):
         noise: float = 1.0,
         mean_length: float = 6.0,
         random_share: float = 0.1,
+        drift: float = 0.0,
         shuffle_modality: str | None = None,
         seed: int = 0,
     ) -> None:
         num_interests = max(2, num_items // 31) if num_interests is None else num_interests
         _check_modalities(modalities, shuffle_modality)
         _check_sizes(num_users, num_items, num_interests, channels)
-        _check_shares(noise, mean_length, random_share)
+        _check_shares(noise, mean_length, random_share, drift)
         modalities = list(modalities)
         rng = np.random.default_rng(seed)
         m = len(modalities)
@@ -104,17 +122,16 @@ class SyntheticDataset(RecommendationDataset):
         x = np.take_along_axis(prototypes, self.item_interest[:, :, None], axis=1)
         x += noise * rng.standard_normal(x.shape)
         self.user_modality = rng.integers(m, size=num_users)
-        self.user_interest = _favorites(rng, num_users, num_interests)
+        self.user_interest = favorites(rng, num_users, num_interests)
         length = MIN_LENGTH + rng.poisson(mean_length - MIN_LENGTH, num_users)
-        candidates = self._candidates(rng, 4 * int(length.max()), random_share)
-        user_id, item_id = _first_distinct(candidates, length, num_items)
+        user_id, item_id = self._interactions(rng, length, random_share, drift)
         if shuffle_modality is not None:
             row = modalities.index(shuffle_modality)
             x[row] = x[row, np.random.default_rng([seed, 1]).permutation(num_items)]
         super().__init__(
             name="synthetic",
             interactions=Interactions.from_arrays(
-                user_id, item_id, _times(rng, user_id), num_users=num_users, num_items=num_items
+                user_id, item_id, times(rng, user_id), num_users=num_users, num_items=num_items
             ),
             features={
                 name: ModalFeature(torch.from_numpy(x[i])) for i, name in enumerate(modalities)
@@ -125,65 +142,76 @@ class SyntheticDataset(RecommendationDataset):
             report=[] if shuffle_modality is None else [f"rows of {shuffle_modality} shuffled"],
         )
 
-    def _candidates(
-        self, rng: np.random.Generator, draws: int, random_share: float
-    ) -> NDArray[np.int64]:
-        """Items that each user would take one after the other, repetitions included ``[U, n]``."""
-        num_users = len(self.user_modality)
-        _, num_items = self.item_interest.shape
-        num_groups = int(self.item_interest.max()) + 1
-        choice = rng.integers(2, size=(num_users, draws))
-        group = np.take_along_axis(self.user_interest, choice, axis=1)
-        group = np.where(group < 0, self.user_interest[:, :1], group)
-        uniform = rng.random((num_users, draws))
-        item = np.empty((num_users, draws), np.int64)
-        for m, interest in enumerate(self.item_interest):
-            # Items by group, in random order of popularity within it.
-            order = np.lexsort((rng.random(num_items), interest))
-            size = np.bincount(interest, minlength=num_groups)
-            first = np.cumsum(size) - size
-            rank = np.arange(num_items) - np.repeat(first, size)
-            total = np.cumsum((1.0 + rank) ** -SKEW)
-            below = np.concatenate([[0.0], total])[first]
-            weight = np.concatenate([[0.0], total])[first + size] - below
-            users = self.user_modality == m
-            point = below[group[users]] + uniform[users] * weight[group[users]]
-            last = (first + size - 1)[group[users]]
-            item[users] = order[np.minimum(np.searchsorted(total, point, side="right"), last)]
-        is_random = rng.random((num_users, draws)) < random_share
-        return np.where(is_random, rng.integers(num_items, size=item.shape), item)
+    def oracle_scores(
+        self,
+        histories: Sequence[ArrayLike],
+        user_id: ArrayLike | None = None,
+        *,
+        train: Interactions | None = None,
+    ) -> NDArray[np.float64]:
+        r"""Chances of each item to be taken next, by the planted law: no model can rank better.
 
+        Without users the modality and the favorites are inferred from the history, with all of
+        their possible values weighed by their exact posterior: what a recommender can reach that
+        knows every group and every popularity. With users they are known.
 
-def _favorites(rng: np.random.Generator, num_users: int, num_interests: int) -> NDArray[np.int64]:
-    first = rng.integers(num_interests, size=num_users)
-    second = (first + rng.integers(1, num_interests, size=num_users)) % num_interests
-    return np.stack([first, np.where(rng.random(num_users) < 0.5, second, -1)], axis=1)
+        Args:
+            histories: Items of each query's history in order, each item once.
+            user_id: User of each query ``[Q]``, whose modality and favorites are then known; with
+                ``drift`` those in force at the interaction that follows a history of this length,
+                the user's last ones behind the end.
+            train: The popularity within the groups is then not known, but what these interactions
+                of the users tell: the posterior mean, nearly. What a recommender can reach that
+                knows every group and learns the rest.
 
+        Returns:
+            Chances ``[Q, N]``; 0 for items of the history, the others sum to one.
 
-def _first_distinct(
-    candidates: NDArray[np.int64], length: NDArray[np.int64], num_items: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Users and items of the first ``length`` different candidates of each user."""
-    user = np.broadcast_to(np.arange(len(candidates))[:, None], candidates.shape)
-    flat = np.zeros(candidates.size, bool)
-    flat[np.unique(user * num_items + candidates, return_index=True)[1]] = True
-    new = flat.reshape(candidates.shape)
-    keep = new & (np.cumsum(new, axis=1) <= length[:, None])
-    if (keep.sum(1) < MIN_LENGTH).any():
-        raise ValueError(
-            f"'num_items' must be large enough for {MIN_LENGTH} different items a user (got "
-            f"{num_items}; fewer interests make larger groups)"
+        Raises:
+            ValueError: An item or a user is out of range, a history repeats an item or cannot be
+                drawn by the law, or there are not as many users as histories.
+        """
+        items = _checked_histories(histories, self.num_items)
+        law = self._law
+        if train is not None:
+            law = law.with_learned_share(train, self.user_modality)
+        if user_id is None:
+            return law.next_item(items)
+        user = np.asarray(user_id, np.int64)
+        if user.shape != (len(items),) or ((user < 0) | (user >= self.num_users)).any():
+            raise ValueError(
+                f"'user_id' must hold a user of 0..{self.num_users - 1} for each of the "
+                f"{len(items)} histories (got {user.tolist()[:10]})"
+            )
+        length = np.array([len(history) for history in items], np.int64)
+        first, end = self.interactions.user_ptr[user], self.interactions.user_ptr[user + 1]
+        favorites = self.interaction_interest[np.minimum(first + length, end - 1)]
+        chances = law.probability(self.user_modality[user], favorites)
+        for row, history in zip(chances, items, strict=True):
+            row[history] = 0.0
+        return chances / chances.sum(1, keepdims=True)
+
+    def _interactions(
+        self, rng: np.random.Generator, length: NDArray[np.int64], random_share: float, drift: float
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Users and items, users in order; keeps the law and the favorites of each interaction."""
+        users = self.user_modality, self.user_interest
+        candidates, share = repeated_draws(
+            rng, self.item_interest, *users, 4 * int(length.max()), random_share
         )
-    return user[keep], candidates[keep]
-
-
-def _times(rng: np.random.Generator, user_id: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Seconds, strictly increasing within a user: a start in the first year, then gaps of days."""
-    gap = 1 + rng.exponential(10 * DAY, len(user_id)).astype(np.int64)
-    first = np.flatnonzero(np.diff(user_id, prepend=-1))
-    total = np.cumsum(gap)
-    elapsed = total - np.repeat(total[first], np.diff(first, append=len(user_id)))
-    return START + rng.integers(365 * DAY, size=int(user_id[-1]) + 1)[user_id] + elapsed
+        self._law = PlantedLaw(self.item_interest, share, random_share, drift)
+        if drift:
+            drawn = drifting_draws(rng, self._law, *users, length)
+            user_id, item_id, self.interaction_interest = drawn
+        else:
+            user_id, item_id = first_distinct(candidates, length)
+            self.interaction_interest = self.user_interest[user_id]
+        if np.bincount(user_id, minlength=len(length)).min() < MIN_LENGTH:
+            raise ValueError(
+                f"'num_items' must be large enough for {MIN_LENGTH} different items a user (got "
+                f"{share.shape[1]}; fewer interests make larger groups)"
+            )
+        return user_id, item_id
 
 
 def _text(modalities: Sequence[str], item_interest: NDArray[np.int64]) -> list[str]:
@@ -192,6 +220,22 @@ def _text(modalities: Sequence[str], item_interest: NDArray[np.int64]) -> list[s
         ", ".join(f"{name[0]} interest {group}" for name, group in zip(names, column, strict=True))
         for column in item_interest.T.tolist()
     ]
+
+
+def _checked_histories(histories: Sequence[ArrayLike], num_items: int) -> list[NDArray[np.int64]]:
+    items = [np.asarray(history, np.int64).reshape(-1) for history in histories]
+    for query, history in enumerate(items):
+        if ((history < 0) | (history >= num_items)).any():
+            raise ValueError(
+                f"'histories' must hold items of 0..{num_items - 1} (got {history.tolist()[:10]} "
+                f"as history {query})"
+            )
+        if len(np.unique(history)) < len(history):
+            raise ValueError(
+                "'histories' must hold each item once, as no user takes an item twice (got "
+                f"{history.tolist()[:10]} as history {query})"
+            )
+    return items
 
 
 def _check_modalities(modalities: Sequence[str], shuffled: str | None) -> None:
@@ -219,11 +263,13 @@ def _check_sizes(num_users: int, num_items: int, num_interests: int, channels: i
         )
 
 
-def _check_shares(noise: float, mean_length: float, random_share: float) -> None:
+def _check_shares(noise: float, mean_length: float, random_share: float, drift: float) -> None:
     if noise < 0 or not 0 <= random_share <= 1:
         raise ValueError(
             "'noise' must not be negative and 'random_share' must lie in 0..1 (got "
             f"{noise} and {random_share})"
         )
+    if not 0 <= drift <= 1:
+        raise ValueError(f"'drift' must lie in 0..1 (got {drift})")
     if mean_length < MIN_LENGTH:
         raise ValueError(f"'mean_length' must be at least {MIN_LENGTH} (got {mean_length})")

@@ -136,6 +136,7 @@ def test_options_have_their_effect():
         ({"modalities": "image"}, r"a sequence of names \(got the string 'image'\)"),
         ({"noise": -1.0}, "'noise' must not be negative"),
         ({"random_share": 1.5}, "'random_share' must lie in"),
+        ({"drift": 1.5}, r"'drift' must lie in 0..1 \(got 1.5\)"),
         ({"mean_length": 4.0}, "'mean_length' must be at least 5"),
         ({"shuffle_modality": "sound"}, "'shuffle_modality' must be among"),
         (
