@@ -221,8 +221,7 @@ def test_settings_come_first_then_a_line_an_epoch(toy_model, toy_split, capsys):
     options: dict[str, Any] = {
         **BASE,
         "monitor": "mrr",
-        "grad_clip": 2.0,
-        "average_epochs": 1.5,
+        **{"grad_clip": 2.0, "average_epochs": 1.5},
         "exclude_seen": True,
         "seed": 5,
     }
