@@ -11,8 +11,16 @@ from mdsrec_pyg.datasets import RecommendationDataset
 from mdsrec_pyg.showing import file_name, json_text
 
 RESULTS = Path(__file__).parent / "results" / "accuracy.jsonl"
+#: What trials and epochs were chosen by, and the figures of a row that say it. Rows chosen by the
+#: former rule stay in the file, and no cell mixes the two.
+RULES = {"ndcg@10, seen items masked": "masked", "ndcg@10, seen items kept": "kept"}
+RULE, FORMER_RULE = RULES
 #: Rows that say nothing of these are from before there was a choice.
-BEFORE: dict[str, Any] = {"split": "leave_last_out", "modalities": ["image", "text"]}
+BEFORE: dict[str, Any] = {
+    "split": "leave_last_out",
+    "modalities": ["image", "text"],
+    "chosen_by": FORMER_RULE,
+}
 
 Row = dict[str, Any]
 
@@ -50,22 +58,40 @@ def has(row: Row, key: Row) -> bool:
     return all(row.get(name) == value for name, value in key.items())
 
 
+def of_one_rule(rows: list[Row], rule: str | None = None) -> list[Row]:
+    """The rows that were chosen by a rule; by default the first of ``RULES`` that has any."""
+    if rule is None:
+        found = {row["chosen_by"] for row in rows}
+        rule = next((known for known in RULES if known in found), RULE)
+    return [row for row in rows if row["chosen_by"] == rule]
+
+
 def winner(
-    rows: list[Row], dataset: str, model: str, split: str = BEFORE["split"]
+    rows: list[Row], dataset: str, model: str, split: str = BEFORE["split"], rule: str = RULE
 ) -> dict[str, Any] | None:
-    """Options of the trial with the best validation NDCG@10; None until all trials are done."""
-    key = {"dataset": dataset, "model": model, "kind": "trial", "split": split}
+    """Options of the trial with the best validation NDCG@10; None until all trials are done.
+
+    Args:
+        rows: Finished runs.
+        dataset: Name of the data set.
+        model: Name of the model.
+        split: Name of the split.
+        rule: What judges; only trials whose epochs were chosen by the same take part. Trials of
+            a former rule are those that were run then.
+    """
+    key = {"dataset": dataset, "model": model, "kind": "trial", "split": split, "chosen_by": rule}
     trials = [row for row in rows if has(row, key)]
+    wanted = TRIALS[model] if rule == RULE else [row["options"] for row in trials]
     done = {json.dumps(row["options"], sort_keys=True) for row in trials}
-    if any(json.dumps(options, sort_keys=True) not in done for options in TRIALS[model]):
+    if not wanted or any(json.dumps(options, sort_keys=True) not in done for options in wanted):
         return None
-    current = [row for row in trials if row["options"] in TRIALS[model]]
-    best: Row = max(current, key=lambda row: row["val"]["kept"]["ndcg@10"] or 0.0)
+    current = [row for row in trials if row["options"] in wanted]
+    best: Row = max(current, key=lambda row: row["val"][RULES[rule]]["ndcg@10"] or 0.0)
     return best["options"]
 
 
 def chosen(path: Path, dataset: str, model: str, split: str, modalities: list[str]) -> Row:
-    """Options of the winning trial among the rows of a file.
+    """Options of the winning trial among the rows of a file, by today's rule.
 
     Trials over the same modalities count before others of that data set.
 
@@ -77,8 +103,8 @@ def chosen(path: Path, dataset: str, model: str, split: str, modalities: list[st
     options = winner(same, dataset, model, split) or winner(rows, dataset, model, split)
     if options is None:
         raise ValueError(
-            f"no finished trials of {model} on {dataset}, split {split}: run accuracy.py there "
-            "first"
+            f"no finished trials of {model} on {dataset}, split {split}, chosen by {RULE}: run "
+            "accuracy.py there first"
         )
     return options
 

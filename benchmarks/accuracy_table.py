@@ -3,7 +3,8 @@
     python -m benchmarks.accuracy_table --write
 
 ``--write`` puts them where people read them: one table of NDCG@10 into the README, all of them into
-``docs/results.md``.
+``docs/results.md``. All rows of the tables have had their trials and epochs chosen by one rule,
+which stands above them.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.accuracy_rows import BEFORE, RESULTS, read_rows, winner
+from benchmarks.accuracy_rows import BEFORE, RESULTS, RULES, of_one_rule, read_rows, winner
 from benchmarks.trials import TRIALS
 from mdsrec_pyg.cli.ending import run_script
 from mdsrec_pyg.datasets import SPLITS
@@ -35,16 +36,35 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--rows", type=Path, default=RESULTS)
     parser.add_argument("--split", choices=sorted(SPLITS), default=BEFORE["split"])
+    parser.add_argument(
+        "--chosen-by", choices=list(RULES), help="default: the first of these that has rows"
+    )
     parser.add_argument("--write", action="store_true", help="into README.md and docs/results.md")
     parser.add_argument("--trials-of", default="scientific_full", help="for sets without trials")
     return parser.parse_args()
 
 
+def rule_of(rows: Rows) -> str:
+    """By what the trials and epochs of all the rows were chosen.
+
+    Raises:
+        ValueError: By different rules: their figures belong to different tables.
+    """
+    rules = sorted({row["chosen_by"] for row in rows})
+    if len(rules) != 1:
+        raise ValueError(f"the rows of a table must be chosen by one rule (got {rules})")
+    return str(rules[0])
+
+
 def final_rows(rows: Rows, dataset: str, model: str, trials_of: str) -> Rows:
-    """The final runs of the winning trial; the trial itself while there are none."""
+    """The final runs of the winning trial; the trial itself while there are none.
+
+    Raises:
+        ValueError: The rows were chosen by different rules.
+    """
+    rule, split = rule_of(rows), rows[0]["split"]
     tuned = any(row["dataset"] == dataset and row["kind"] == "trial" for row in rows)
-    split = rows[0]["split"] if rows else BEFORE["split"]
-    options = winner(rows, dataset if tuned else trials_of, model, split)
+    options = winner(rows, dataset if tuned else trials_of, model, split, rule)
     wanted = (dataset, model, options)
     found = [row for row in rows if (row["dataset"], row["model"], row["options"]) == wanted]
     final = [row for row in found if row["kind"] == "final"]
@@ -92,7 +112,7 @@ def dataset_table(rows: Rows, dataset: str, trials_of: str) -> str:
         if not found:
             continue
         cells = [both_cells(found, metric) for metric in METRICS]
-        cells.append(cell(found, "kept", "ndcg@10", "val"))
+        cells.append(cell(found, RULES[rule_of(found)], "ndcg@10", "val"))
         lines.append([LABELS.get(model, model), *cells, str(len(found))])
     return markdown(lines) + tied_note(rows, dataset)
 
@@ -105,20 +125,21 @@ def ablation_table(rows: Rows) -> str:
     datasets = sorted({row["dataset"] for row in cut})
     kinds = list(dict.fromkeys(row["kind"] for row in cut))
     head = [f"{markdown_text(name)}, {part}" for name in datasets for part in ("val", "test")]
-    lines = [["NDCG@10, seen items kept", *head]]
+    seen = RULES[rule_of(rows)]
+    lines = [[f"NDCG@10, seen items {seen}", *head]]
     whole: list[str] = []
     for dataset in datasets:
         seed = next(row["seed"] for row in cut if row["dataset"] == dataset)
         found = final_rows(rows, dataset, "MDSRec", dataset)
         found = [row for row in found if row["seed"] == seed]
-        whole += [cell(found, "kept", "ndcg@10", part) if found else "" for part in ("val", "test")]
+        whole += [cell(found, seen, "ndcg@10", part) if found else "" for part in ("val", "test")]
     lines.append(["whole", *whole])
     for kind in kinds:
         cells = []
         for dataset in datasets:
             found = [row for row in cut if (row["kind"], row["dataset"]) == (kind, dataset)][-1:]
             for part in ("val", "test"):
-                cells.append(cell(found, "kept", "ndcg@10", part) if found else "")
+                cells.append(cell(found, seen, "ndcg@10", part) if found else "")
         lines.append([kind.removeprefix("ablation: "), *cells])
     return markdown(lines)
 
@@ -162,13 +183,18 @@ def labeled(rows: Rows) -> Rows:
 def main() -> None:
     """Prints the tables."""
     args = parse()
-    rows = labeled([row for row in read_rows(args.rows) if row["split"] == args.split])
+    rows = [row for row in read_rows(args.rows) if row["split"] == args.split]
+    rows = labeled(of_one_rule(rows, args.chosen_by))
     if not rows:
         raise ValueError(f"no rows of the split {args.split} in {args.rows}: run accuracy.py first")
+    rule = (
+        f"Trials and epochs were chosen on validation by {rule_of(rows).replace('ndcg', 'NDCG')}."
+    )
     datasets = list(dict.fromkeys(row["dataset"] for row in rows))
     summary = summary_table(rows, datasets, args.trials_of)
     tables = [dataset_table(rows, dataset, args.trials_of) for dataset in datasets]
-    text = "\n\n".join([*tables, ablation_table(rows)]).strip()
+    summary = f"{summary}\n\n{rule}"
+    text = "\n\n".join([rule, *tables, ablation_table(rows)]).strip()
     print(summary, text, sep="\n\n")
     if args.write:
         write_between(README, summary)

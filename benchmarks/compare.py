@@ -1,13 +1,15 @@
-"""Is MDSRec better than a baseline, and for which items? Paired tests on the queries of the test.
+"""Is MDSRec better than the baselines, and for which items? Paired tests on the test's queries.
 
-    python -m benchmarks.compare DATA/scientific_full
+    python -m benchmarks.compare DATA/scientific_full DATA/hm_week
     python -m benchmarks.compare DATA/shop --model EASE --models SASRec GRU4Rec --split temporal
 
-Reads the ranks that ``accuracy.py`` has kept of the winners chosen on validation, with one seed,
-and compares the metric of each query: bootstrap interval of the difference, permutation test, and
-the metrics by how often the target occurs in training. The whole catalog, seen items kept as
-candidates, ties at the mean rank. A winner whose ranks are not there is trained once more, and that
-is said.
+Reads the ranks that ``accuracy.py`` has kept of the winners chosen on validation. Each query's
+metric is averaged over the seeds first; then the models are compared query by query: bootstrap
+interval of the difference, permutation test, paired t-test. The p-values of the permutation test
+are corrected by Holm's method, over the data sets for each baseline (``p_holm_sets``) and over the
+baselines for each data set (``p_holm_models``). By how often the target occurs in training: means,
+differences and the standard error of each. The whole catalog, seen items masked, ties at the mean
+rank. A winner whose ranks are not there is trained once more, and that is said.
 """
 
 from __future__ import annotations
@@ -18,36 +20,56 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import NDArray
 
 from benchmarks.about import about
 from benchmarks.accuracy import TRAINER, figures, keep_ranks, key_of, train_model
-from benchmarks.accuracy_rows import BEFORE, RESULTS, chosen, models_for, ranks_path
+from benchmarks.accuracy_rows import (
+    BEFORE,
+    RESULTS,
+    RULE,
+    RULES,
+    chosen,
+    has,
+    models_for,
+    ranks_path,
+    read_rows,
+)
 from benchmarks.harness import positive
 from benchmarks.trials import TRIALS
 from mdsrec_pyg import FolderDataset
 from mdsrec_pyg.cli.ending import run_script
 from mdsrec_pyg.data import Split
 from mdsrec_pyg.datasets import SPLITS
-from mdsrec_pyg.evaluation import metrics_by_popularity, per_user_metric
-from mdsrec_pyg.evaluation.significance import compare_with_all
+from mdsrec_pyg.evaluation import (
+    compare_with_all,
+    difference_by_popularity,
+    holm,
+    per_user_metric,
+)
 from mdsrec_pyg.io import atomic_write
 from mdsrec_pyg.showing import json_text
+
+#: The ranks of a query under each rule for seen items.
+COLUMNS = {"masked": "rank_masked", "kept": "rank"}
 
 
 def parse() -> argparse.Namespace:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("folder", type=Path, help="data set (FolderDataset)")
+    parser.add_argument("folders", nargs="+", type=Path, help="data sets (FolderDataset)")
     parser.add_argument("--model", default="MDSRec", choices=list(TRIALS), help="(a)")
     parser.add_argument(
-        "--models", nargs="+", default=["EASE+features"], choices=list(TRIALS), help="(b)"
+        "--models", nargs="+", choices=list(TRIALS), help="(b); default: all that the data have"
     )
     parser.add_argument("--modalities", nargs="+", help="default: all in the folder")
     parser.add_argument("--split", choices=sorted(SPLITS), default=BEFORE["split"])
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--trials-of", help="take the winners of this data set")
+    parser.add_argument("--seeds", nargs="+", type=int, default=list(range(5)))
+    parser.add_argument("--seen", choices=list(COLUMNS), default=RULES[RULE], help="seen items")
+    parser.add_argument("--trials-of", help="whose winners data sets without trials take")
     parser.add_argument("--metric", default="ndcg@10")
     parser.add_argument("--rows", type=Path, default=RESULTS)
     parser.add_argument("--epochs", type=positive, default=TRAINER["epochs"])
@@ -57,20 +79,22 @@ def parse() -> argparse.Namespace:
 
 
 def ranks_of(
-    args: argparse.Namespace, dataset: FolderDataset, split: Split, model: str
+    args: argparse.Namespace, dataset: FolderDataset, split: Split, model: str, seed: int
 ) -> pd.DataFrame:
     """Ranks of a winner, in the order of the test queries: read, or made where there are none.
 
     Raises:
         ValueError: The file is of other queries.
     """
-    tuned_on = args.trials_of or dataset.name
+    own = {"dataset": dataset.name, "kind": "trial", "split": args.split, "chosen_by": RULE}
+    tuned = args.trials_of is None or any(has(row, own) for row in read_rows(args.rows))
+    tuned_on = dataset.name if tuned else args.trials_of
     options = chosen(args.rows, tuned_on, model, args.split, list(dataset.features))
-    key = key_of(args, dataset, model, args.seed, options)
+    key = key_of(args, dataset, model, seed, options)
     path = ranks_path(args.rows, key)
     if not path.exists():
-        print(f"{model}: no ranks in {path.parent.name}, trained once more")
-        trained, _ = train_model(dataset, split, model, args.seed, options, args.epochs)
+        print(f"{model}, seed {seed}: no ranks in {path.parent.name}, trained once more")
+        trained, _ = train_model(dataset, split, model, seed, options, args.epochs)
         keep_ranks(args.rows, key, figures(trained, split)[1], dataset)
     ranks = pd.read_parquet(path)
     expected = {
@@ -86,38 +110,74 @@ def ranks_of(
     return ranks
 
 
-def main() -> None:
-    """Prints the comparison and one line of JSON."""
-    args = parse()
-    torch.set_num_threads(args.threads)
-    per_user_metric([0.0], args.metric)  # a wrong name is an error before the work
-    dataset = FolderDataset(args.folder, modalities=args.modalities)
-    names = models_for(dataset, list(dict.fromkeys([args.model, *args.models])))
+def values_of(
+    args: argparse.Namespace, dataset: FolderDataset, split: Split, model: str
+) -> NDArray[np.float64]:
+    """The metric of each query, the mean over the seeds [Q]."""
+    column = COLUMNS[args.seen]
+    ranks = [ranks_of(args, dataset, split, model, seed)[column] for seed in args.seeds]
+    mean = np.mean([per_user_metric(rank, args.metric) for rank in ranks], axis=0)
+    return np.asarray(mean, np.float64)
+
+
+def compare(args: argparse.Namespace, folder: Path) -> tuple[str, pd.DataFrame, dict[str, Any]]:
+    """One data set: its name, the comparison with each baseline, and what the result says of it."""
+    dataset = FolderDataset(folder, modalities=args.modalities)
+    others = models_for(dataset, args.models)
+    names = models_for(dataset, list(dict.fromkeys([args.model, *others])))
     if len(names) < 2:
         raise ValueError(f"--models must name another model than {args.model}")
     split = SPLITS[args.split](dataset)
-    cutoff = args.metric.partition("@")[2]
-    k = [int(cutoff)] if cutoff else [10]
-    counts = split.train.item_counts()
-    values, buckets = {}, {}
-    for name in names:
-        ranks = ranks_of(args, dataset, split, name)["rank"].to_numpy()
-        values[name] = per_user_metric(ranks, args.metric)
-        buckets[name] = metrics_by_popularity(ranks, split.test.target, counts, k=k)
-        print(f"{name:16} {values[name].mean():.4f}")
-    table = compare_with_all(values, args.model, seed=args.seed)
-    print(f"\n{dataset.name}, test {args.metric}, {args.model} (a) against each other model (b):")
-    print(table.to_string(float_format="{:.4f}".format))
+    values = {name: values_of(args, dataset, split, name) for name in names}
+    table = compare_with_all(values, args.model).rename(columns={"p_holm": "p_holm_models"})
+    counts, target = split.train.item_counts(), split.test.target
+    ours = values[args.model]
+    buckets = {
+        name: difference_by_popularity(ours, values[name], target, counts)
+        for name in names
+        if name != args.model
+    }
+    return dataset.name, table, {"modalities": list(dataset.features), "buckets": buckets}
+
+
+def over_sets(tables: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
+    """The tables with each baseline's p-values corrected for the number of data sets."""
+    corrected = {name: table.assign(p_holm_sets=np.nan) for name, table in tables.items()}
+    for model in dict.fromkeys(model for table in tables.values() for model in table.index):
+        where = [name for name, table in tables.items() if model in table.index]
+        p_values = holm([tables[name].loc[model, "p_permutation"] for name in where])
+        for name, p_value in zip(where, p_values, strict=True):
+            corrected[name].loc[model, "p_holm_sets"] = p_value
+    return corrected
+
+
+def main() -> None:
+    """Prints the comparisons and one line of JSON."""
+    args = parse()
+    torch.set_num_threads(args.threads)
+    per_user_metric([0.0], args.metric)  # a wrong name is an error before the work
+    tables, found = {}, {}
+    for folder in args.folders:
+        name, table, about_it = compare(args, folder)
+        if name in tables:
+            raise ValueError(f"two of the folders hold the data set {name}: compare them apart")
+        tables[name], found[name] = table, about_it
+    for name, table in over_sets(tables).items():
+        print(f"\n{name}, test {args.metric}, {args.model} (a) against each other model (b):")
+        print(table.to_string(float_format="{:.4f}".format))
+        buckets = found[name].pop("buckets")
+        print_buckets(buckets, args.metric)
+        found[name]["comparison"] = as_json(table)
+        found[name]["by_training_count"] = {model: as_json(part) for model, part in buckets.items()}
     result = {
-        "dataset": dataset.name,
-        "modalities": list(dataset.features),
         "model": args.model,
         "metric": args.metric,
-        "seed": args.seed,
-        "rules": f"{args.split}, whole catalog, seen items kept, ties at the mean rank",
+        "seeds": args.seeds,
+        "rules": f"{args.split}, whole catalog, seen items {args.seen}, ties at the mean rank, "
+        "each query's mean over the seeds",
+        "chosen_by": RULE,
         **about(args.threads),
-        "comparison": json.loads(table.to_json(orient="index", double_precision=15)),
-        "by_training_count": by_count(buckets, args),
+        "datasets": found,
     }
     text = json_text(result)
     print(f"\n{text}")
@@ -126,20 +186,24 @@ def main() -> None:
             path.write_text(text + "\n", encoding="utf-8")
 
 
-def by_count(buckets: dict[str, pd.DataFrame], args: argparse.Namespace) -> dict[str, Any]:
-    """The metric by the target's training count, printed; a bucket without queries has none."""
-    columns = {name: bucket[args.metric] for name, bucket in buckets.items()}
-    queries = buckets[args.model]["queries"]
-    print(f"\n{args.metric} by the target's training count:")
-    found = {}
-    for label in queries.index:
-        cells = {name: float(column[label]) for name, column in columns.items()}
-        shown = "  ".join(
-            f"{name} {'-' if value != value else f'{value:.4f}'}" for name, value in cells.items()
-        )
-        print(f"{label:>8}  {queries[label]:>6,} queries  {shown}")
-        found[str(label)] = {"queries": int(queries[label]), **cells}
-    return found
+def as_json(table: pd.DataFrame) -> dict[str, Any]:
+    """A table row by row; what a bucket without queries has not is null."""
+    rows: dict[str, Any] = json.loads(table.to_json(orient="index", double_precision=15))
+    return rows
+
+
+def print_buckets(buckets: dict[str, pd.DataFrame], metric: str) -> None:
+    """The differences by the target's training count, with their standard errors."""
+    print(f"\nDifference of {metric} by the target's training count, its standard error:")
+    cells = {
+        model: [
+            f"{row.difference:+.4f} ({row.standard_error:.4f})" if row.queries else "-"
+            for row in part.itertuples()
+        ]
+        for model, part in buckets.items()
+    }
+    first = next(iter(buckets.values()))
+    print(pd.DataFrame({"queries": first["queries"].tolist(), **cells}, first.index).to_string())
 
 
 if __name__ == "__main__":

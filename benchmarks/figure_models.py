@@ -122,7 +122,8 @@ def train(model: Recommender, world: World, **options: Any) -> list[dict[str, fl
     """Trains a model that can be trained; loss and validation metrics of each epoch."""
     if not isinstance(model, SequentialRecommender):
         return []
-    settings = {"lr": 1e-3, "batch_size": 128, "patience": 100, "seed": SEED, **options}
+    settings: dict[str, Any] = {"lr": 1e-3, "batch_size": 128, "patience": 100, "seed": SEED}
+    settings |= {"exclude_seen": False, **options}
     trainer = Trainer(model, device="cpu", progress=False, log=lambda line: None, **settings)
     history = trainer.fit(world.split.train, world.split.val)
     kept = ("loss", "recall@", "ndcg@", "mrr")

@@ -25,6 +25,7 @@ GRAPH: dict[str, Any] = {
     "fill": "semantic",
     "fill_weight": 0.5,
     "symmetric": False,
+    "self_loops": 0.0,
     "normalization": "sym",
     "max_sequence_length": 200,
 }
@@ -175,6 +176,7 @@ ROWS: dict[str, Row] = {
 GRAPHS: dict[str, dict[str, Any]] = {
     "graph, product": {"weighting": "product", **GRAPH},
     "graph, product, other options": {"weighting": "product", **OTHER_GRAPH},
+    "graph, product, self-loops": {"weighting": "product", **GRAPH, "self_loops": "count"},
     "graph, product, in-degree": {"weighting": "product", **GRAPH, "normalization": "in"},
     "graph, product, window": {"weighting": "product", **GRAPH, "window": 1, "fill_weight": 0.9},
     "graph, product, cells": {"weighting": "product", **GRAPH, "search": "cells", "num_probes": 4},

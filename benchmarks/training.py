@@ -37,7 +37,6 @@ from benchmarks.peers.environments import (
     take_turns,
 )
 from benchmarks.peers.equal_time import equal_time
-from benchmarks.trials import NEEDS_FEATURES
 from mdsrec_pyg import FolderDataset
 from mdsrec_pyg.cli.ending import run_script
 from mdsrec_pyg.data import Split
@@ -75,9 +74,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument(
         "--split", choices=sorted(SPLITS), default=USUAL_SPLIT, help="another: with --peers none"
     )
-    parser.add_argument(
-        "--ours", nargs="+", choices=OURS, help="default: all that the data have features for"
-    )
+    parser.add_argument("--ours", nargs="+", choices=OURS, default=list(OURS), help="default: all")
     parser.add_argument("--peers", choices=CHOICES, default="all")
     parser.add_argument("--channels", type=positive, help="width (default: 64; 8 in short form)")
     parser.add_argument("--num-layers", type=int, default=1)
@@ -103,20 +100,6 @@ def parse() -> argparse.Namespace:
     args.steps = args.steps or (2 if args.short else None)
     args.repeats = args.repeats or (1 if args.short else 5)
     return args
-
-
-def systems(dataset: FolderDataset, asked: list[str] | None) -> list[str]:
-    """The systems of ours that a data set can be given.
-
-    Raises:
-        ValueError: One was asked for that needs features, and there are none.
-    """
-    needing = [name for name, (model, _) in OURS.items() if model in NEEDS_FEATURES]
-    if dataset.features:
-        return asked or list(OURS)
-    if found := set(asked or ()) & set(needing):
-        raise ValueError(f"{min(found)} needs features, and {dataset.name} has none: --ours ...")
-    return asked or [name for name in OURS if name not in needing]
 
 
 def common_spec(args: argparse.Namespace, folder: Path, split: Split) -> dict[str, Any]:
@@ -213,7 +196,6 @@ def main() -> None:
     dataset = FolderDataset(args.folder, modalities=args.modalities)
     if args.split != USUAL_SPLIT and args.peers != "none":
         raise ValueError(f"--split {args.split} needs --peers none: peers split by themselves")
-    args.ours = systems(dataset, args.ours)
     split = SPLITS[args.split](dataset)
     accuracy: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as scratch:

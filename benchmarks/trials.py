@@ -1,7 +1,8 @@
-"""The trials that each model of the accuracy benchmark gets: the same number for all."""
+"""The trials of each model of the accuracy benchmark: four, of the linear ones twice as many."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from mdsrec_pyg import EASE, FolderDataset, GRU4Rec, Interactions, Popularity, SASRec, build_mdsrec
@@ -16,6 +17,21 @@ ENCODER_TRIALS: list[dict[str, Any]] = [
     {"channels": 192, "dropout": 0.5, "lr": 5e-4},
 ]
 
+# The paper's form with self-loops in its graphs, and without.
+PAPER_TRIALS: list[dict[str, Any]] = [
+    {"channels": 128, "dropout": 0.5, "self_loops": 0.25},
+    {"channels": 128, "dropout": 0.5, "self_loops": 1.0},
+    {"channels": 128, "dropout": 0.5, "self_loops": 0.0},
+    {"channels": 192, "dropout": 0.5, "self_loops": 0.25, "lr": 5e-4},
+]
+
+
+def linear(feature_weight: float | dict[str, float] | None = None, **options: float) -> Any:
+    """A trial of EASE, seen items last; its weight of features as :func:`weights_of` takes it."""
+    weight = {} if feature_weight is None else {"feature_weight": feature_weight}
+    return {**weight, **options, "history_bias": -1.0}
+
+
 TRIALS: dict[str, list[dict[str, Any]]] = {
     "Popularity": [
         {"history_bias": 0.0},
@@ -23,22 +39,31 @@ TRIALS: dict[str, list[dict[str, Any]]] = {
         {"history_bias": -3.0},
         {"history_bias": -20.0},
     ],
+    # With denoising they are EDLAE.
     "EASE": [
-        {"l2": 100.0, "decay": 0.85, "history_bias": -1.0},
-        {"l2": 50.0, "decay": 1.0, "history_bias": -1.0},
-        {"l2": 30.0, "decay": 0.85, "history_bias": -1.0},
-        {"l2": 30.0, "decay": 1.0, "history_bias": -1.0},
+        linear(l2=50.0, denoising=0.0, decay=1.0),
+        linear(l2=30.0, denoising=0.0, decay=0.85),
+        linear(l2=60.0, denoising=0.0, decay=0.7),
+        linear(l2=60.0, denoising=0.33, decay=1.0),
+        linear(l2=60.0, denoising=0.5, decay=0.85),
+        linear(l2=60.0, denoising=0.66, decay=0.85),
+        linear(l2=90.0, denoising=0.66, decay=0.7),
+        linear(l2=30.0, denoising=0.33, decay=0.7),
     ],
     "EASE+features": [
-        {"feature_weight": 15.0, "l2": 75.0, "decay": 1.0, "history_bias": -1.0},
-        {"feature_weight": 15.0, "l2": 75.0, "decay": 0.85, "history_bias": -1.0},
-        {"feature_weight": 10.0, "l2": 100.0, "decay": 0.7, "history_bias": -1.0},
-        {"feature_weight": 7.5, "l2": 150.0, "decay": 0.7, "history_bias": -1.0},
+        linear({"image": 5.0, "other": 15.0}, l2=60.0, denoising=0.0, decay=0.85),
+        linear({"image": 8.0, "other": 24.0}, l2=60.0, denoising=0.0, decay=1.0),
+        linear({"image": 8.0, "other": 24.0}, l2=60.0, denoising=0.5, decay=1.0),
+        linear({"image": 5.0, "other": 15.0}, l2=60.0, denoising=0.66, decay=0.85),
+        linear({"image": 5.0, "other": 15.0}, l2=100.0, denoising=0.5, decay=0.85),
+        linear({"image": 3.0, "other": 9.0}, l2=100.0, denoising=0.66, decay=0.85),
+        linear(5.0, l2=200.0, denoising=0.0, decay=0.7),
+        linear(0.0, l2=60.0, denoising=0.5, decay=0.85),  # plain EASE
     ],
     "GRU4Rec": ENCODER_TRIALS,
     "SASRec": ENCODER_TRIALS,
     "SASRecF": ENCODER_TRIALS,
-    "MDSRec-paper": ENCODER_TRIALS,
+    "MDSRec-paper": PAPER_TRIALS,
     "MDSRec": [
         {"dropout": 0.3, "vector_weight": 0.1, "feature_weight": 20.0, "l2": 100.0},
         {"dropout": 0.3, "vector_weight": 0.05, "feature_weight": 20.0, "l2": 100.0},
@@ -48,7 +73,7 @@ TRIALS: dict[str, list[dict[str, Any]]] = {
 }
 
 #: Models that cannot do without a modality.
-NEEDS_FEATURES = ("EASE+features", "SASRecF", "MDSRec-paper", "MDSRec")
+NEEDS_FEATURES = ("EASE+features", "SASRecF")
 
 #: Each part of MDSRec off in turn.
 ABLATIONS: dict[str, dict[str, Any]] = {
@@ -68,7 +93,10 @@ ABLATIONS: dict[str, dict[str, Any]] = {
 }
 
 #: Which options of a trial belong to the item graphs and to the learned relations.
-NESTED: dict[str, tuple[str, ...]] = {"graph": ("fill",), "relations": ("l2", "feature_weight")}
+NESTED: dict[str, tuple[str, ...]] = {
+    "graph": ("fill", "self_loops"),
+    "relations": ("l2", "feature_weight", "denoising"),
+}
 
 
 def make_model(
@@ -82,6 +110,7 @@ def make_model(
     if name == "EASE":
         return EASE(train, **options)
     if name == "EASE+features":
+        options["feature_weight"] = weights_of(features, options["feature_weight"])
         return EASE(train, list(features.values()), **options)
     if name == "GRU4Rec":
         return GRU4Rec(num_items, **options)
@@ -91,8 +120,22 @@ def make_model(
         known = train.item_counts() > 0
         scaled = [FeatureScaler().fit_transform(feature, known).x for feature in features.values()]
         return SASRec(num_items, scaled, **options)
+    if not features:
+        options.pop("feature_weight", None)  # a trial of votes; nothing is weighed by it here
     preset = "paper" if name == "MDSRec-paper" else "best"
     return build_mdsrec(features, train, preset, seed=seed, **nested(options))
+
+
+def weights_of(modalities: Iterable[str], given: float | dict[str, float]) -> Any:
+    """A trial's feature weight for each modality of a data set.
+
+    Args:
+        modalities: Names of the modalities.
+        given: One weight for all, or weights by name with that of any other under ``"other"``.
+    """
+    if not isinstance(given, dict):
+        return given
+    return [given.get(name, given["other"]) for name in modalities]
 
 
 def nested(options: dict[str, Any]) -> dict[str, Any]:

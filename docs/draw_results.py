@@ -3,8 +3,8 @@
     python docs/draw_results.py
 
 Needs matplotlib (the extra ``plot``). Writes ``docs/results.svg``: one panel a data set, mean over
-the seeds of the winning trial, seen items kept as candidates; the line at the end of each bar is
-the range of the seeds.
+the seeds of the winning trial, seen items kept as candidates or masked, as the trials were chosen;
+the line at the end of each bar is the range of the seeds.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from matplotlib import pyplot as plt
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.accuracy_rows import RESULTS, read_rows  # noqa: E402
-from benchmarks.accuracy_table import final_rows  # noqa: E402
+from benchmarks.accuracy_rows import RESULTS, RULES, of_one_rule, read_rows  # noqa: E402
+from benchmarks.accuracy_table import final_rows, rule_of  # noqa: E402
 from benchmarks.trials import TRIALS  # noqa: E402
 from mdsrec_pyg.io import atomic_write  # noqa: E402
 
@@ -44,11 +44,11 @@ def parse() -> argparse.Namespace:
 
 def panel(ax: Any, rows: list[dict[str, Any]], dataset: str, trials_of: str) -> None:
     """One bar a model, from the weakest to the best."""
-    values = {}
+    values, seen = {}, RULES[rule_of(rows)]
     for model in TRIALS:
         found = final_rows(rows, dataset, model, trials_of)
         if found:
-            values[model] = [row["test"]["kept"]["ndcg@10"] for row in found]
+            values[model] = [row["test"][seen]["ndcg@10"] for row in found]
     order = sorted(values, key=lambda model: sum(values[model]) / len(values[model]))
     for place, model in enumerate(order):
         mean = sum(values[model]) / len(values[model])
@@ -59,7 +59,7 @@ def panel(ax: Any, rows: list[dict[str, Any]], dataset: str, trials_of: str) -> 
     ax.set_yticks(range(len(order)), [NAMES.get(model, model) for model in order])
     ax.set_title(dataset, fontsize=11, fontweight="bold", parse_math=False)
     ax.set_xlim(0, 0.155)
-    ax.set_xlabel("test NDCG@10, whole catalog, seen items kept", fontsize=9)
+    ax.set_xlabel(f"test NDCG@10, whole catalog, seen items {seen}", fontsize=9)
     ax.spines[["top", "right"]].set_visible(False)
 
 
@@ -67,7 +67,7 @@ def main() -> None:
     """Draws and writes the picture."""
     args = parse()
     matplotlib.rcParams["svg.hashsalt"] = "mdsrec_pyg"  # the same rows, the same file
-    rows = read_rows(args.rows)
+    rows = of_one_rule(read_rows(args.rows))
     datasets = list(dict.fromkeys(row["dataset"] for row in rows))
     if not datasets:
         raise SystemExit(f"no rows in {args.rows}: run benchmarks/accuracy.py first")

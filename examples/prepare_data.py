@@ -104,7 +104,7 @@ def print_next(dataset: RecommendationDataset, folder: Path) -> None:
     if dataset.features:
         print(f"  python examples/train_mdsrec.py --data {folder}")
         return
-    # The model needs a modality.
+    # Without features, the model is one of IDs.
     if dataset.item_text is not None:
         model = "sentence-transformers/all-MiniLM-L6-v2"
         print(f"  python examples/encode_features.py {folder} --text {model}")

@@ -163,9 +163,11 @@ def run(directory: Path, args: Namespace, own: dict[str, Any], words: list[str])
     found = {n: [evaluate(m, part) for part in (split.val, split.test)] for n, m in models.items()}
     found["MDSRec before training"] = before
     found["MDSRec"] = [evaluate(model, part) for part in (split.val, split.test)]
-    table = pd.DataFrame({name: test.metrics for name, (_, test) in found.items()}).T
+    masked = history.rows[0]["exclude_seen"]  # as on validation: not without a history bias
+    shown = {n: [p.metrics_masked if masked else p.metrics for p in ps] for n, ps in found.items()}
+    table = pd.DataFrame({name: test for name, (_, test) in shown.items()}).T
     val, test = found.pop("MDSRec")
-    print(f"\n{test}\n\nBeside it, seen items kept as candidates:")
+    print(f"\n{test}\n\nBeside it, seen items {'masked' if masked else 'kept as candidates'}:")
     print(table.to_string(float_format="{:.4f}".format), end="\n\n")
     result = {
         **settings,
@@ -178,13 +180,12 @@ def run(directory: Path, args: Namespace, own: dict[str, Any], words: list[str])
     write_json(directory / "result.json", result)
     command = shlex.join(["python", "examples/train_mdsrec.py", *words])
     rules: dict[str, Any] = {"data": dataset.name, "split": args.split, "seed": args.seed}
-    ModelCard(metrics=test.metrics, exclude_seen=False, command=command, **rules).write(
-        directory / "model"
-    )
+    rules["metrics"] = test.metrics_masked if masked else test.metrics
+    ModelCard(exclude_seen=masked, command=command, **rules).write(directory / "model")
     ids = {"user_ids": dataset.user_ids, "item_ids": dataset.item_ids}
     save_ranks(directory / "ranks.parquet", test, **ids)
-    values = {name: found[name][0].metrics["ndcg@10"] for name in models}
-    start, path = before[0].metrics["ndcg@10"], directory / "learning.svg"
+    values = {name: shown[name][0]["ndcg@10"] for name in models}
+    start, path = shown["MDSRec before training"][0]["ndcg@10"], directory / "learning.svg"
     try:
         picture = str(plot_learning(history.rows, values, path, start=start, title=directory.name))
     except ImportError as error:

@@ -106,6 +106,8 @@ def _choices(hint: Any) -> list[str]:
         return [choice for part in get_args(hint) for choice in _choices(part)]
     if get_origin(hint) is Literal:
         return [repr(value) for value in get_args(hint)]
+    if hint is bool:
+        return ["True", "False"]
     return [_PLAIN[hint][0] if hint in _PLAIN else f"a {getattr(hint, '__name__', hint)}"]
 
 

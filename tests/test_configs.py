@@ -148,7 +148,7 @@ def test_an_option_has_the_same_default_at_every_entrance(config: Any, callables
         (TrainerConfig, {"epochs": True}, "'epochs' must be a whole number (got True)"),
         (TrainerConfig, {"epochs": "3"}, "'epochs' must be a whole number (got '3')"),
         (TrainerConfig, {"lr": "0.1"}, "'lr' must be a number (got '0.1')"),
-        (TrainerConfig, {"exclude_seen": "yes"}, "'exclude_seen' must be True or False (got"),
+        (TrainerConfig, {"exclude_seen": "yes"}, "'exclude_seen' must be True, False or None (got"),
         (TrainerConfig, {"grad_clip": "1"}, "'grad_clip' must be a number or None (got '1')"),
         (MDSRecConfig, {"fusion": None}, "'fusion' must be text (got None)"),
         (RidgeConfig, {"l2": None}, "'l2' must be a number (got None)"),
@@ -202,6 +202,7 @@ def test_the_floats_above_are_there() -> None:
     [
         ("l2", lambda world, v: ridge_precision(world.interactions, l2=v)),
         ("feature_weight", lambda world, v: ridge_precision(world.interactions, feature_weight=v)),
+        ("denoising", lambda world, v: ridge_precision(world.interactions, denoising=v)),
         ("history_bias", lambda world, v: nn.EASE(world.interactions, history_bias=v)),
         ("history_bias", lambda world, v: nn.Popularity(world.interactions, history_bias=v)),
         ("scale", lambda _, v: nn.HistoryBias(5, v)),

@@ -120,13 +120,13 @@ def _say_what_next(dataset: RecommendationDataset, args: Namespace) -> None:
         print("  mdsrec train\n  mdsrec inspect FOLDER")
         return
     folder, train = shlex.quote(args.folder), ["mdsrec", "train", "--data", args.folder]
-    if not dataset.features:  # the model needs a modality
+    if not dataset.features:  # without, the model is one of IDs
         if dataset.item_text is not None:
             print(f"  mdsrec encode {folder} --text MODEL")
         if dataset.image_urls is not None:
             print(f"  mdsrec encode {folder} --download --image-model MODEL")
         if dataset.item_text is None and dataset.image_urls is None:
-            print(f"  put features [N, F] into {folder}, such as text.npy: MDSRec needs a modality")
+            print(f"  features [N, F] put into {folder}, such as text.npy, would be read")
     if args.modalities is not None:
         train += ["--modalities", *args.modalities]
     for option, usual in (("duplicates", "keep"), ("split", "leave_last_out")):

@@ -29,8 +29,10 @@ _SAID = {
     r"Expected an? <class 'int'>": "expected a whole number",
     r"Expected an? <class 'float'>": "expected a number",
     r"Expected an? <class 'bool'>": "expected true or false",
+    r"Expected an? <class 'NoneType'>": "expected null",
     r"\. Got value: (.*)$": r" (got \1)",
 }
+_UNION = r"Does not validate against any .* Errors: - (.*) Given value type: .* Given value: (.*)$"
 
 
 class _Formatter(jsonargparse.DefaultHelpFormatter):
@@ -125,6 +127,7 @@ class Parser(jsonargparse.ArgumentParser):
         message = re.sub(r'^Parser key "([^"]+)": ', r"--\1: ", message)
         for found, said in _SAID.items():
             message = re.sub(found, said, message)
+        message = re.sub(_UNION, _either, message)
         message = showable(message)
         meant, files = self._meant(message), ", ".join(map(showable, self.files))
         # Who wrote an option, the command line or the file, is not known here.
@@ -176,6 +179,12 @@ def add_config(
         )
 
 
+def _either(found: re.Match[str]) -> str:
+    """What an option that takes values of several types expects."""
+    parts = [part.removeprefix("expected ") for part in found[1].split(" - ")]
+    return f"expected {' or '.join(parts)} (got {found[2]})"
+
+
 def metavar_of(hint: Any) -> str | None:
     """How a value is written; ``None`` where jsonargparse shows the choices itself."""
     choices = _choices(hint)
@@ -183,7 +192,9 @@ def metavar_of(hint: Any) -> str | None:
         return "{" + ",".join(choices) + "}"
     optional = type(None) in get_args(hint)
     names = {int: "INT", float: "FLOAT", str: "TEXT"}
-    found = [names[part] for part in (get_args(hint) or (hint,)) if part in names]
+    found: list[str] = []
+    for part in get_args(hint) or (hint,):
+        found += [names[part]] if part in names else _choices(part) or []
     return "|".join(found + ["null"] * optional) if found else None
 
 

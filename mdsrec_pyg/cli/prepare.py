@@ -142,7 +142,7 @@ def _prepare(args: Namespace) -> int:
 def _print_next(dataset: RecommendationDataset, folder: Path) -> None:
     """The commands that come next."""
     print(f"\nNext:\n  mdsrec inspect {folder}")
-    if not dataset.features:  # the model needs a modality
+    if not dataset.features:  # without, the model is one of IDs
         if dataset.item_text is not None:
             model = "sentence-transformers/all-MiniLM-L6-v2"
             print(f"  mdsrec encode {folder} --text {model}")

@@ -6,6 +6,7 @@ from mdsrec_pyg.evaluation.significance import (
     PairedComparison,
     compare_paired,
     compare_with_all,
+    difference_by_popularity,
     holm,
 )
 
@@ -14,6 +15,7 @@ __all__ = [
     "PairedComparison",
     "compare_paired",
     "compare_with_all",
+    "difference_by_popularity",
     "evaluate",
     "holm",
     "metrics_by_popularity",

@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -91,20 +92,30 @@ def metrics_by_popularity(
         ValueError: ``bounds`` do not rise from 0, ``ranks`` and ``targets`` differ in length, or
             ``k`` holds other than whole numbers from 1.
     """
-    edges = list(bounds)
-    if not edges or edges[0] != 0 or any(a >= b for a, b in pairwise(edges)):
-        raise ValueError(f"'bounds' must rise from 0 (got {edges})")
     rank, target = np.asarray(ranks, dtype=np.float64), np.asarray(targets)
     if rank.shape != target.shape:
         raise ValueError(
             f"'ranks' and 'targets' must have the same length (got {rank.shape}, {target.shape})"
         )
-    labels = [str(a) if a == b - 1 else f"{a}-{b - 1}" for a, b in pairwise(edges)]
-    labels.append(f"{edges[-1]}+")
-    bucket = pd.cut(np.asarray(item_counts)[target], [*edges, math.inf], right=False, labels=labels)
+    bucket = popularity_buckets(target, item_counts, bounds)
     names = list(ranking_metrics(rank, k))
     table = pd.DataFrame({name: per_user_metric(rank, name) for name in names})
     groups = table.groupby(bucket, observed=False)
     return pd.concat([groups.size().rename("queries"), groups.mean()], axis=1).rename_axis(
         "training count"
     )
+
+
+def popularity_buckets(targets: ArrayLike, item_counts: ArrayLike, bounds: Sequence[int]) -> Any:
+    """The range of training counts (``'3-5'``) that each target falls into.
+
+    Raises:
+        ValueError: ``bounds`` do not rise from 0.
+    """
+    edges = list(bounds)
+    if not edges or edges[0] != 0 or any(a >= b for a, b in pairwise(edges)):
+        raise ValueError(f"'bounds' must rise from 0 (got {edges})")
+    labels = [str(a) if a == b - 1 else f"{a}-{b - 1}" for a, b in pairwise(edges)]
+    labels.append(f"{edges[-1]}+")
+    counts = np.asarray(item_counts)[np.asarray(targets)]
+    return pd.cut(counts, [*edges, math.inf], right=False, labels=labels)

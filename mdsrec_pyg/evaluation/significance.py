@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
+
+from mdsrec_pyg.evaluation.metrics import POPULARITY_BOUNDS, popularity_buckets
 
 _BATCH = 100  # resamples at a time: [100, Q] doubles in memory
 
@@ -132,6 +134,46 @@ def compare_with_all(
     table = pd.DataFrame([asdict(row) for row in rows], index=pd.Index(others, name="model"))
     table["p_holm"] = holm(table["p_permutation"])
     return table
+
+
+def difference_by_popularity(
+    a: ArrayLike,
+    b: ArrayLike,
+    targets: ArrayLike,
+    item_counts: ArrayLike,
+    bounds: Sequence[int] = POPULARITY_BOUNDS,
+) -> pd.DataFrame:
+    r"""For which targets a model is better, by how often they occur in training.
+
+    The standard error is that of the mean of the paired differences :math:`d` of the *n* queries
+    of a bucket, :math:`\mathrm{sd}(d) / \sqrt n` with *n* - 1 degrees of freedom.
+
+    Args:
+        a: Metric of the first model for each query ``[Q]``.
+        b: The same of the second model ``[Q]``.
+        targets: The items to be found ``[Q]``.
+        item_counts: Training interactions of each item ``[N]``.
+        bounds: Lower bounds of the buckets, rising from 0; the last has no upper bound.
+
+    Returns:
+        One row a bucket, indexed by its range of counts: ``queries``, ``mean_a``, ``mean_b``,
+        ``difference`` and ``standard_error``; NaN where a bucket has no queries, the error also
+        where it has one.
+
+    Raises:
+        ValueError: ``bounds`` do not rise from 0, the lengths differ, or a value is not finite.
+    """
+    first, second, target = _vector("a", a), _vector("b", b), np.asarray(targets)
+    if not first.shape == second.shape == target.shape:
+        raise ValueError(
+            "'a', 'b' and 'targets' must have the same length (got "
+            f"{len(first)}, {len(second)} and {target.shape})"
+        )
+    table = pd.DataFrame({"mean_a": first, "mean_b": second, "difference": first - second})
+    groups = table.groupby(popularity_buckets(target, item_counts, bounds), observed=False)
+    found = pd.concat([groups.size().rename("queries"), groups.mean()], axis=1)
+    found["standard_error"] = groups["difference"].sem()
+    return found.rename_axis("training count")
 
 
 def holm(p_values: ArrayLike) -> NDArray[np.float64]:

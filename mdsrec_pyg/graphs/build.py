@@ -42,7 +42,8 @@ def build_item_graph(
 
     Args:
         x: Features of the modality, an array ``[N, F]`` or a
-            :class:`~mdsrec_pyg.data.ModalFeature`.
+            :class:`~mdsrec_pyg.data.ModalFeature`; ``None``: the graph of behavior alone, without
+            ``x`` and ``mask``.
         interactions: *Training* interactions. The product also takes the counts of
             :func:`~mdsrec_pyg.graphs.count_cooccurrences`, computed once for all modalities.
         config: The options; its kind decides which graph is built.
@@ -66,7 +67,9 @@ def build_item_graph(
     """
     chosen = graph_config(config, weighting, options)
     _, build = next(pair for pair in _WEIGHTING.values() if isinstance(chosen, pair[0]))
-    return build(as_unit(x, mask), interactions, chosen)
+    if x is None and mask is not None:
+        raise ValueError("'mask' must be left out where there are no features 'x'")
+    return build(None if x is None else as_unit(x, mask), interactions, chosen)
 
 
 def graph_config(

@@ -49,7 +49,7 @@ def cached_item_graph(
 
     Args:
         directory: Folder of the graphs; made if missing.
-        x: Features ``[N, F]`` or a ModalFeature.
+        x: Features ``[N, F]`` or a ModalFeature; ``None``: behavior alone.
         interactions: Training interactions, or counts for the product.
         config: The options; its kind decides which graph is built.
         weighting: ``'product'`` or ``'ridge'``, where there is no ``config``.
@@ -62,7 +62,7 @@ def cached_item_graph(
     Raises:
         ValueError: As :func:`~mdsrec_pyg.graphs.build_item_graph`.
     """
-    feature = as_feature(x, mask)
+    feature = None if x is None and mask is None else as_feature(x, mask)
     chosen = graph_config(config, weighting, options)
     kind = "ridge" if isinstance(chosen, RidgeConfig) else "product"
     key = _digest(feature, interactions, chosen.to_dict())
@@ -94,8 +94,10 @@ def _load(path: Path, key: str) -> dict[str, Any] | None:
     return graph
 
 
-def _digest(feature: ModalFeature, interactions: Any, options: dict[str, Any]) -> str:
-    inputs = {"x": feature.x.numpy(), "mask": feature.mask.numpy()}
+def _digest(feature: ModalFeature | None, interactions: Any, options: dict[str, Any]) -> str:
+    inputs: dict[str, Any] = {}
+    if feature is not None:
+        inputs = {"x": feature.x.numpy(), "mask": feature.mask.numpy()}
     if isinstance(interactions, Interactions):
         inputs["user_id"], inputs["item_id"] = interactions.user_id, interactions.item_id
         options = options | {"num_items": interactions.num_items}

@@ -52,6 +52,13 @@ class ProductConfig(_Blockwise):
         fill_weight: Strongest fill edge relative to the weakest behavior edge, between 0 and 1.
         symmetric: Makes :math:`A = \max(A, A^{\top})` before it is normalized; rows may then hold
             more than *H* edges.
+        self_loops: Weight *w* of the edge of each item to itself (ours; the paper's propagation
+            "enriches" an item). A number from 0, which writes no edge, to 1 is added to the
+            normalized graph, :math:`A + w I`: with 1 an item is represented by itself and its
+            neighbors in about equal parts. ``'count'`` takes the diagonal of the product before it
+            is normalized, :math:`A_{ii} = b(C_{ii})` with :math:`C_{ii}` the users who took *i*:
+            it enters the degrees, and an item that nobody took gets none. Neither is one of the
+            *H* neighbors, and neither asks for the modality.
         window: Most steps between co-occurring items. Default: anywhere in the sequence.
         normalization: ``'sym'`` :math:`A_{ij} / \sqrt{r_i c_j}` with row sums *r* of the target and
             column sums *c* of the source: :math:`D^{-1/2} A D^{-1/2}` where A is symmetric, and on
@@ -72,6 +79,7 @@ class ProductConfig(_Blockwise):
     fill: Literal["semantic"] | None = "semantic"
     fill_weight: float = 0.5
     symmetric: bool = False
+    self_loops: float | Literal["count"] = 0.0
     window: int | None = None
     normalization: Literal["sym", "in", "row"] | None = "sym"
 
@@ -84,6 +92,10 @@ class ProductConfig(_Blockwise):
         check_one_of(self, "normalization", "sym", "in", "row", None)
         if not 0 < self.fill_weight < 1:
             raise ValueError(f"'fill_weight' must lie between 0 and 1 (got {self.fill_weight})")
+        if self.self_loops != "count" and not 0 <= self.self_loops <= 1:
+            raise ValueError(
+                f"'self_loops' must be from 0 to 1, or 'count' (got {self.self_loops})"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,6 +110,8 @@ class RidgeConfig(_Blockwise):
             item may vote for.
         feature_weight: Weight *a* of the affinity, not negative.
         l2: Ridge *l*, positive.
+        denoising: Dropout probability *p* of EDLAE (Steck 2020), in [0, 1): the ridge of an item
+            that *n* training users took is *l* + *n* *p* / (1 - *p*).
         memory_limit: Bytes that the exact form may take; beyond it the local form is solved, and
             a warning says so.
         num_candidates: Candidates *c* a target; local form only.
@@ -115,6 +129,7 @@ class RidgeConfig(_Blockwise):
     num_neighbors: int = 100
     feature_weight: float = 20.0
     l2: float = 100.0
+    denoising: float = 0.0
     memory_limit: int = 4 * 2**30
     num_candidates: int = 200
     device: str = "cpu"
@@ -126,3 +141,5 @@ class RidgeConfig(_Blockwise):
         check_at_least(self, 0, "feature_weight", "memory_limit")
         if not self.l2 > 0:
             raise ValueError(f"'l2' must be positive (got {self.l2})")
+        if not 0 <= self.denoising < 1:
+            raise ValueError(f"'denoising' must lie in [0, 1) (got {self.denoising})")

@@ -25,6 +25,7 @@ def count_cooccurrences(
     window: int | None = None,
     *,
     max_sequence_length: int = MAX_SEQUENCE_LENGTH,
+    diagonal: bool = False,
 ) -> sp.csr_matrix:
     r"""Counts :math:`C_{ij}`, the sequences in which items *i* and *j* occur within a window.
 
@@ -39,9 +40,10 @@ def count_cooccurrences(
             anywhere in the sequence.
         max_sequence_length: Longest sequence that is counted whole where ``window`` is ``None``.
             With a window it has no effect.
+        diagonal: Counts :math:`C_{ii}`, too: the users who took *i*. Default: zeros.
 
     Returns:
-        int32 ``[N, N]``, symmetric, zero diagonal, sorted indices.
+        int32 ``[N, N]``, symmetric, sorted indices.
 
     Raises:
         ValueError: ``window`` or ``max_sequence_length`` is below 1.
@@ -60,8 +62,22 @@ def count_cooccurrences(
             windows = _count_window(interactions.select(long), max_sequence_length)
             counts = counts + _both(windows)
     counts = sp.csr_matrix(counts, shape=(num_items, num_items), dtype=np.int32)
+    if diagonal:
+        counts = sp.csr_matrix(counts + on_diagonal(_users_of(interactions)))
     counts.sort_indices()
     return counts
+
+
+def _users_of(interactions: Interactions) -> NDArray[np.int32]:
+    """Users who took each item, however often [N]."""
+    matrix: Any = interactions.to_csr()
+    return np.bincount(matrix.indices, minlength=interactions.num_items).astype(np.int32)
+
+
+def on_diagonal(values: NDArray[Any]) -> sp.csr_matrix:
+    """The diagonal matrix of some values, of their type; SciPy's own may make them floats."""
+    place = np.arange(len(values))
+    return sp.csr_matrix((values, (place, place)), shape=(len(values), len(values)))
 
 
 def entry_blocks(matrix: sp.csr_matrix, num_entries: int = 2**20) -> Iterator[slice]:

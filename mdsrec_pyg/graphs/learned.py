@@ -41,7 +41,7 @@ def exact_fits(needed: int, memory_limit: int, what: str, instead: str) -> bool:
 
 
 def learned_graph(
-    x: ModalFeature | UnitRows | Tensor | Any,
+    x: ModalFeature | UnitRows | Tensor | Any | None,
     interactions: Interactions,
     config: RidgeConfig | None = None,
     **options: Any,
@@ -50,14 +50,15 @@ def learned_graph(
 
     .. math::
         S_{ij} = -P_{ij} / P_{jj}, \qquad
-        \mathbf{P} = (\mathbf{X}^{\top} \mathbf{X} + a \mathbf{K} + l \mathbf{I})^{-1}
+        \mathbf{P} = (\mathbf{X}^{\top} \mathbf{X} + a \mathbf{K} +
+        \mathrm{diag}(l + \tfrac{p}{1 - p} n_i))^{-1}
 
     See :func:`~mdsrec_pyg.graphs.ridge_precision`. The edge from an item *i* of the history to a
     candidate *j* weighs :math:`S_{ij}`. Exact where ``12 N^2`` bytes fit ``memory_limit``; beyond
     that :func:`~mdsrec_pyg.graphs.local_ridge_graph`, and a warning says so.
 
     Args:
-        x: Features ``[N, F]`` or a ModalFeature.
+        x: Features ``[N, F]`` or a ModalFeature; ``None``: the plain ridge, without a kernel.
         interactions: Training interactions.
         config: The options, see :class:`~mdsrec_pyg.graphs.RidgeConfig`; its default
             ``memory_limit`` of 4 GiB allows 18,918 items.
@@ -80,13 +81,14 @@ def learned_graph(
     instead = f"each target over its {chosen.num_candidates} best candidates"
     needed = ridge_memory(interactions.num_items)
     exact = exact_fits(needed, chosen.memory_limit, what, instead)
-    unit = as_unit(x)
+    unit = as_unit(x, None, interactions.num_items)
     if exact:
         precision = ridge_precision(
             interactions,
             unit,
             feature_weight=chosen.feature_weight,
             l2=chosen.l2,
+            denoising=chosen.denoising,
             block_size=chosen.block_size,
             device=chosen.device,
         )
@@ -94,4 +96,4 @@ def learned_graph(
     else:
         graph = local_ridge_graph(interactions, unit, config=chosen)
     graph.solver = "exact" if exact else "local"
-    return with_features(graph, unit.feature, interactions)
+    return with_features(graph, None if x is None else unit.feature, interactions)

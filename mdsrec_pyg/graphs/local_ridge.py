@@ -28,6 +28,7 @@ from mdsrec_pyg.graphs.neighbors import (
 )
 from mdsrec_pyg.graphs.pair_counts import count_parts, dense_counts, entries, rarer_first
 from mdsrec_pyg.graphs.parallel import map_blocks
+from mdsrec_pyg.graphs.ridge import ridge_diagonal
 
 __all__ = ["local_ridge_graph"]
 
@@ -52,8 +53,8 @@ def local_ridge_graph(
     A column of S is the ridge regression of a target *j* on all other items. Here it is regressed
     on its ``num_candidates`` best candidates *c* only, while the items left out still explain what
     they share with all: without them, the direction common to all features would count as affinity.
-    With :math:`\mathbf{D} = \mathrm{diag}(n_i + l)`, the number of users :math:`n_i` of an item and
-    :math:`\mathbf{C}` the co-occurrences,
+    With :math:`\mathbf{D} = \mathrm{diag}(n_i + l + n_i p / (1 - p))`, the number of users
+    :math:`n_i` of an item, *p* of ``denoising`` and :math:`\mathbf{C}` the co-occurrences,
 
     .. math::
         \mathbf{W} = \hat{\mathbf{F}} (\mathbf{I} + a \hat{\mathbf{F}}^{\top} \mathbf{D}^{-1}
@@ -83,7 +84,7 @@ def local_ridge_graph(
 
     Args:
         interactions: Training interactions; repeated ones count once.
-        x: Features ``[N, F]`` or a ModalFeature.
+        x: Features ``[N, F]`` or a ModalFeature; ``None``: the plain ridge, without a kernel.
         mask: True where the item has the modality, bool ``[N]``. Default: all have it.
         config: The options, see :class:`~mdsrec_pyg.graphs.RidgeConfig`; features are kept,
             compared and solved on its ``device``, counts stay on the CPU.
@@ -99,7 +100,8 @@ def local_ridge_graph(
         ValueError: An option out of range, or shapes that do not fit.
     """
     chosen = configure(RidgeConfig(), config, **options)
-    unit, num_items = as_unit(x, mask), interactions.num_items
+    num_items = interactions.num_items
+    unit = as_unit(x, mask, num_items)
     if len(unit) != num_items:
         raise ValueError(f"'x' must have one row an item ({num_items}), got {len(unit)}")
     counts = count_parts(interactions, chosen.max_sequence_length)
@@ -158,7 +160,8 @@ class _LocalSolver:
         weight, device = config.feature_weight, torch.device(config.device)
         self.counts, self.weight, self.device = counts, weight, device
         users = interactions.to_csr().sum(axis=0, dtype=np.float64)
-        diagonal = torch.from_numpy(np.asarray(users).ravel()) + config.l2
+        ridge = ridge_diagonal(interactions, config.l2, config.denoising)
+        diagonal = torch.from_numpy(np.asarray(users).ravel() + ridge)
         self.diagonal = diagonal.to(device)
         self.scale = (diagonal + weight * unit.present).sqrt().float().to(device)
         # Rows whose inner products are W: a copy, as other graphs read the unit rows, too.

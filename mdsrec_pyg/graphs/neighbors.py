@@ -16,6 +16,7 @@ from mdsrec_pyg.data.features import ModalFeature, as_dense
 from mdsrec_pyg.data.interactions import Interactions
 
 __all__ = [
+    "BEHAVIOR",
     "MARGIN",
     "UnitRows",
     "affinity",
@@ -32,6 +33,9 @@ __all__ = [
     "unit_rows",
     "with_features",
 ]
+
+#: Name of the one graph where there is no modality.
+BEHAVIOR = "behavior"
 
 # Rounding of a float32 inner product of unit vectors stays well below this.
 MARGIN = 1e-5
@@ -95,10 +99,17 @@ class UnitRows:
         return len(self.feature)
 
 
-def as_unit(x: Any, mask: Any = None) -> UnitRows:
-    """Unit rows of whatever :func:`as_feature` takes; unit rows pass through."""
+def as_unit(x: Any, mask: Any = None, num_items: int | None = None) -> UnitRows:
+    """Unit rows of whatever :func:`as_feature` takes; unit rows pass through.
+
+    Where ``x`` is ``None``, those of a modality that none of ``num_items`` items has.
+    """
     if isinstance(x, UnitRows) and mask is None:
         return x
+    if x is None and num_items is not None:
+        if mask is not None:
+            raise ValueError("'mask' must be left out where there are no features 'x'")
+        x, mask = torch.zeros(num_items, 1), torch.zeros(num_items, dtype=torch.bool)
     return UnitRows(as_feature(x, mask))
 
 
@@ -226,16 +237,18 @@ def sorted_graph(source: Tensor, target: Tensor, weight: Tensor, num_nodes: int)
     )
 
 
-def with_features(graph: Data, feature: ModalFeature, interactions: Any) -> Data:
+def with_features(graph: Data, feature: ModalFeature | None, interactions: Any) -> Data:
     """Adds what every item graph carries beside its edges: ``x``, ``mask`` and ``train_mask``.
 
     Args:
         graph: The edges.
         feature: Features as they are; a model scales them itself, on the items of ``train_mask``.
+            ``None``: the graph gets no ``x`` and no ``mask``.
         interactions: Training interactions. From counts it cannot be told which items occur in
             training: the graph gets no ``train_mask`` then.
     """
-    graph.x, graph.mask = feature.x, feature.mask
+    if feature is not None:
+        graph.x, graph.mask = feature.x, feature.mask
     if isinstance(interactions, Interactions):
         graph.train_mask = torch.from_numpy(interactions.item_counts() > 0)
     return graph

@@ -17,7 +17,7 @@ from mdsrec_pyg.data.features import ModalFeature
 from mdsrec_pyg.data.interactions import Interactions
 from mdsrec_pyg.graphs.cells import make_cells
 from mdsrec_pyg.graphs.config import ProductConfig
-from mdsrec_pyg.graphs.cooccurrence import count_cooccurrences, entry_blocks
+from mdsrec_pyg.graphs.cooccurrence import count_cooccurrences, entry_blocks, on_diagonal
 from mdsrec_pyg.graphs.neighbors import UnitRows, as_unit, sorted_graph, with_features
 from mdsrec_pyg.graphs.product_edges import behavior_edges, fill_edges
 
@@ -31,7 +31,7 @@ _BEHAVIOR: dict[str, Callable[[NDArray[Any]], NDArray[np.float64]]] = {
 
 
 def product_graph(
-    x: ModalFeature | UnitRows | Tensor | NDArray[Any],
+    x: ModalFeature | UnitRows | Tensor | NDArray[Any] | None,
     interactions: Interactions | sp.spmatrix,
     config: ProductConfig | None = None,
     *,
@@ -60,8 +60,9 @@ def product_graph(
     k-means cells.
 
     Args:
-        x: Features ``[N, F]``.
-        interactions: Training interactions, or counts ``[N, N]``, symmetric with zero diagonal.
+        x: Features ``[N, F]``; ``None``: behavior alone, every affinity is 1 and nothing is filled.
+        interactions: Training interactions, or counts ``[N, N]``, symmetric with zero diagonal;
+            with ``self_loops='count'``, those with their ``diagonal``.
         config: The options, see :class:`~mdsrec_pyg.graphs.ProductConfig`.
         device: Where the fill looks for the nearest items; the graph is on the CPU.
         **options: Some of them by name, such as ``num_neighbors=20``.
@@ -73,12 +74,13 @@ def product_graph(
         ValueError: An option out of range, or shapes that do not fit.
     """
     chosen = configure(ProductConfig(), config, **options)
-    counts = _counts(interactions, chosen)
-    if counts.shape != (len(x), len(x)):
-        raise ValueError(f"'x' must have one row an item ({counts.shape[0]}), got {len(x)}")
-    unit, behavior = as_unit(x), _BEHAVIOR[chosen.behavior]
+    counts, taken = _counts(interactions, chosen)
+    unit = as_unit(x, None, counts.shape[0])
+    if counts.shape != (len(unit), len(unit)):
+        raise ValueError(f"'x' must have one row an item ({counts.shape[0]}), got {len(unit)}")
+    behavior = _BEHAVIOR[chosen.behavior]
     edges = behavior_edges(counts, unit.rows, unit.present, behavior, chosen.num_neighbors)
-    if chosen.fill is not None:
+    if chosen.fill is not None and x is not None:
         rows = unit.rows.to(device)
         edges = fill_edges(
             edges,
@@ -93,30 +95,61 @@ def product_graph(
     matrix = sp.csr_matrix((edges[2], (edges[0], edges[1])), shape=counts.shape)
     if chosen.symmetric:
         matrix = matrix.maximum(matrix.T)
-    coo = _normalize(matrix, chosen.normalization).tocoo()
+    if taken is not None:
+        matrix = sp.csr_matrix(matrix + on_diagonal(behavior(taken)))
+    matrix = _normalize(matrix, chosen.normalization)
+    if taken is None and chosen.self_loops:
+        matrix = sp.csr_matrix(matrix + on_diagonal(np.full(len(unit), float(chosen.self_loops))))
+    coo = matrix.tocoo()
     target, source = (torch.from_numpy(index.astype(np.int64)) for index in (coo.row, coo.col))
     graph = sorted_graph(source, target, torch.from_numpy(coo.data), len(unit))
-    return with_features(graph, unit.feature, interactions)
+    return with_features(graph, None if x is None else unit.feature, interactions)
 
 
-def _counts(interactions: Any, config: ProductConfig) -> sp.csr_matrix:
+def _counts(
+    interactions: Any, config: ProductConfig
+) -> tuple[sp.csr_matrix, NDArray[np.int32] | None]:
+    """Counts with zero diagonal, and the diagonal [N] where the graph needs it."""
+    loops = config.self_loops == "count"
     if isinstance(interactions, Interactions):
-        return count_cooccurrences(
-            interactions, window=config.window, max_sequence_length=config.max_sequence_length
+        window, longest = config.window, config.max_sequence_length
+        counts = count_cooccurrences(
+            interactions, window=window, max_sequence_length=longest, diagonal=loops
         )
-    if not sp.issparse(interactions):
+    elif sp.issparse(interactions):
+        counts = _checked_counts(interactions, config)
+    else:
         raise ValueError(
             "'interactions' must be the training Interactions or a sparse matrix of counts "
             f"(got {type(interactions).__name__})"
         )
+    if not loops:
+        return counts, None
+    diagonal: Any = counts.diagonal()
+    return sp.csr_matrix(counts - on_diagonal(diagonal)), diagonal
+
+
+def _checked_counts(matrix: Any, config: ProductConfig) -> sp.csr_matrix:
+    """Counts that were made before.
+
+    Raises:
+        ValueError: They are not symmetric, have a diagonal that the graph has no use for, lack one
+            that it needs, or a ``window`` comes too late.
+    """
     if config.window is not None:
         raise ValueError("'window' has no effect on counts that were made before: pass it there")
-    matrix: Any = interactions
     counts: Any = sp.csr_matrix(matrix)
-    if counts.shape[0] != counts.shape[1] or counts.diagonal().any() or not _symmetric(counts):
+    loops = config.self_loops == "count"
+    fits = counts.shape[0] == counts.shape[1] and _symmetric(counts)
+    if not fits or (counts.diagonal().any() and not loops):
         raise ValueError(
-            "'interactions' must be symmetric counts [N, N] with zero diagonal "
-            f"(got a matrix of shape {counts.shape} that is not)"
+            f"'interactions' must be symmetric counts [N, N] with {'their' if loops else 'zero'} "
+            f"diagonal (got a matrix of shape {counts.shape} that is not)"
+        )
+    if loops and (np.diff(counts.indptr) > 0)[counts.diagonal() == 0].any():
+        raise ValueError(
+            "self_loops='count' needs counts with their diagonal, the users of each item: "
+            "count_cooccurrences(..., diagonal=True)"
         )
     return counts
 

@@ -5,12 +5,18 @@ With :math:`\mathbf{X}` the binary user x item matrix of the training part and
 (zero rows where it is missing),
 
 .. math::
-    \mathbf{A} = \mathbf{X}^{\top} \mathbf{X} + a \mathbf{K} + l \mathbf{I}, \qquad
+    \mathbf{A} = \mathbf{X}^{\top} \mathbf{X} + a \mathbf{K} + \mathrm{diag}(r), \qquad
+    r_i = l + \tfrac{p}{1 - p} n_i, \qquad
     \mathbf{P} = \mathbf{A}^{-1}, \qquad
     S_{ij} = -P_{ij} / P_{jj}, \qquad S_{jj} = 0.
 
-This is EASE (`Steck 2019 <https://arxiv.org/abs/1905.03375>`_) with the features as further rows of
-:math:`\mathbf{X}`: co-occurrence and affinity add up and are explained away against each other.
+With :math:`p = 0` this is EASE (`Steck 2019 <https://arxiv.org/abs/1905.03375>`_) with the features
+as further rows of :math:`\mathbf{X}`: co-occurrence and affinity add up and are explained away
+against each other. With :math:`p > 0` the ridge of an item grows with its number of training users
+:math:`n_i`, which is EDLAE (Steck 2020, `Autoencoders that don't overfit towards the Identity
+<https://papers.neurips.cc/paper/2020/hash/e33d974aae13e4d877477d51d8bafdc4-Abstract.html>`_): what
+is learned by reproducing each item of a user from the others while each of these is dropped with
+probability *p*. Rows of features are not dropped.
 """
 
 from __future__ import annotations
@@ -58,13 +64,14 @@ def ridge_precision(
     interactions: Interactions,
     x: Any = None,
     mask: Any = None,
-    feature_weight: float = RidgeConfig.feature_weight,
+    feature_weight: float | Sequence[float] = RidgeConfig.feature_weight,
     l2: float = RidgeConfig.l2,
     *,
+    denoising: float = RidgeConfig.denoising,
     block_size: int | None = None,
     device: str | torch.device = "cpu",
 ) -> Tensor:
-    r"""Inverts :math:`\mathbf{X}^{\top} \mathbf{X} + a \mathbf{K} + l \mathbf{I}` exactly.
+    r"""Inverts :math:`\mathbf{X}^{\top} \mathbf{X} + a \mathbf{K} + \mathrm{diag}(r)` exactly.
 
     A Cholesky factorization in float64, in place: time :math:`O(N^3)`, memory
     :func:`ridge_memory`.
@@ -72,11 +79,14 @@ def ridge_precision(
     Args:
         interactions: Training interactions; repeated ones count once.
         x: Features ``[N, F]``, a ModalFeature, or a list of either, whose kernels add up:
-            :math:`\mathbf{K} = \sum_m \mathbf{K}_m`. Default: no kernel, which is EASE.
+            :math:`a \mathbf{K} = \sum_m a_m \mathbf{K}_m`. Default: no kernel, which is EASE.
         mask: True where the item has the modality, bool ``[N]``; one a modality where ``x`` is a
             list. Default: all have it.
-        feature_weight: Weight *a* of the affinity, not negative.
+        feature_weight: Weight *a* of the affinity, not negative: one for all modalities, or one a
+            modality. A modality of weight 0 is not looked at.
         l2: Ridge *l*, positive.
+        denoising: Dropout probability *p* of EDLAE, in [0, 1): adds :math:`n_i p / (1 - p)` to the
+            ridge of item *i*, :math:`n_i` its number of training users.
         block_size: Rows of the kernel computed at once; changes memory, not the result.
         device: Where it is computed and returned. On another than the CPU the kernel is summed in
             another order: entries differ by some 1e-6 of the largest.
@@ -87,22 +97,26 @@ def ridge_precision(
     Raises:
         ValueError: A weight out of range, or shapes that do not fit.
     """
-    check_ridge(feature_weight, l2)
+    modalities = _modalities(x, mask)
+    check_ridge(l2, denoising)
+    weights = feature_weights(feature_weight, len(modalities))
     num_items = interactions.num_items
-    device = torch.device(device)
+    device, ridge = torch.device(device), ridge_diagonal(interactions, l2, denoising)
     if device.type != "cpu":
-        return _precision_on(device, interactions, _modalities(x, mask), feature_weight, l2)
+        return _precision_on(device, interactions, modalities, weights, ridge)
     matrix = np.zeros((num_items, num_items))
-    for feature, present in _modalities(x, mask):
+    for (feature, present), weight in zip(modalities, weights, strict=True):
         unit = as_unit(feature, present).rows.numpy()
         _check_rows(len(unit), num_items)
+        if weight == 0:
+            continue
         for rows in row_blocks(num_items, num_items, block_size):
             product = unit[rows] @ unit.T
-            product *= feature_weight
+            product *= weight
             matrix[rows] += product
             del product
     _add_counts(matrix, interactions, block_size)
-    matrix.flat[:: num_items + 1] += l2
+    matrix.flat[:: num_items + 1] += ridge
     return _invert(matrix, block_size)
 
 
@@ -110,23 +124,23 @@ def _precision_on(
     device: torch.device,
     interactions: Interactions,
     modalities: list[tuple[Any, Any]],
-    feature_weight: float,
-    l2: float,
+    weights: Sequence[float],
+    ridge: NDArray[np.float64],
 ) -> Tensor:
     """The same on a GPU: a Cholesky factorization and its inverse in float64."""
     num_items = interactions.num_items
     matrix = torch.zeros(num_items, num_items, dtype=torch.float64, device=device)
-    for feature, present in modalities:
+    for (feature, present), weight in zip(modalities, weights, strict=True):
         unit = as_unit(feature, present).rows.to(device)
         _check_rows(len(unit), num_items)
         for rows in row_blocks(num_items, num_items, None):
-            matrix[rows] += feature_weight * (unit[rows] @ unit.T)
+            matrix[rows] += weight * (unit[rows] @ unit.T)
     users = interactions.to_csr()
     counts = (users.T @ users).tocoo()
     place = torch.from_numpy(counts.row.astype(np.int64) * num_items + counts.col).to(device)
     count = torch.from_numpy(counts.data.astype(np.float64)).to(device)
     matrix.view(-1)[place] += count  # a pair stands there once
-    matrix.diagonal().add_(l2)
+    matrix.diagonal().add_(torch.from_numpy(ridge).to(device))
     factor, info = torch.linalg.cholesky_ex(matrix)
     del matrix
     _check_factor(int(info))
@@ -155,12 +169,37 @@ def _add_counts(
         matrix[row, counts.indices] += counts.data
 
 
-def check_ridge(feature_weight: float, l2: float) -> None:
-    """Raises a ValueError where the ridge matrix need not be positive definite."""
+def feature_weights(feature_weight: float | Sequence[float], num_modalities: int) -> list[float]:
+    """One weight a modality.
+
+    Raises:
+        ValueError: A weight out of range, or another number of them than of modalities.
+    """
+    several = isinstance(feature_weight, Sequence)
+    given = [*feature_weight] if isinstance(feature_weight, Sequence) else [feature_weight]
+    for weight in given:
+        if not 0 <= weight < math.inf:
+            raise ValueError(f"'feature_weight' must be finite and not negative (got {weight})")
+    if several and len(given) != num_modalities:
+        raise ValueError(
+            f"'feature_weight' must be one number, or one a modality ({num_modalities}), got "
+            f"{len(given)}"
+        )
+    return given if several else given * num_modalities
+
+
+def ridge_diagonal(interactions: Interactions, l2: float, denoising: float) -> NDArray[np.float64]:
+    """The ridge :math:`l + n_i p / (1 - p)` of each item, float64 ``[N]``."""
+    users = interactions.to_csr().sum(axis=0, dtype=np.float64)
+    return l2 + np.asarray(users).ravel() * (denoising / (1 - denoising))
+
+
+def check_ridge(l2: float, denoising: float) -> None:
+    """Raises a ValueError where the ridge need not make the matrix positive definite."""
     if not 0 < l2 < math.inf:
         raise ValueError(f"'l2' must be positive and finite (got {l2})")
-    if not 0 <= feature_weight < math.inf:
-        raise ValueError(f"'feature_weight' must be finite and not negative (got {feature_weight})")
+    if not 0 <= denoising < 1:
+        raise ValueError(f"'denoising' must lie in [0, 1) (got {denoising})")
 
 
 def _modalities(x: Any, mask: Any) -> list[tuple[Any, Any]]:

@@ -184,3 +184,8 @@ class HistoryBias(nn.Module):
     def extra_repr(self) -> str:
         """Shows the settings."""
         return f"max_length={self.max_length}, scale={self.scale}"
+
+
+def learns_history_bias(model: nn.Module) -> bool:
+    """Whether a model has a :class:`HistoryBias`, in the votes or beside the vectors."""
+    return any(isinstance(module, HistoryBias) for module in model.modules())

@@ -95,7 +95,8 @@ def explain_row(row: Mapping[Any, Any]) -> str:
         row: A row of :func:`~mdsrec_pyg.recommend` with ``explain=True``.
     """
     if not len(row["voter_items"]):
-        return f"{showable(row['modality'])}, interest {row['center']}"
+        interest = "" if pd.isna(row["center"]) else f", interest {row['center']}"
+        return f"{showable(row['modality'])}{interest}"
     votes = zip(row["voter_items"], row["voter_modalities"], row["voter_shares"], strict=True)
     return ", ".join(
         f"{showable(item)} by {showable(name)} {share:.0%}" for item, name, share in votes

@@ -27,6 +27,8 @@ def fit_baselines(
 ) -> dict[str, Recommender]:
     """Popularity, SASRec, and EASE with the features: what a new model is to be held against.
 
+    Without features, it is plain EASE.
+
     Popularity and EASE get a history bias, as the trained models learn one: seen items stay as they
     are or come last, whichever validation NDCG@10 prefers. EASE is left out where its N x N matrix
     exceeds ``ridge.memory_limit``, and ``log`` says so.
@@ -52,11 +54,11 @@ def fit_baselines(
     if Trainer(sasrec, config, log=lambda line: None).fit(train, split.val).interrupted:
         raise KeyboardInterrupt
     fitted: dict[str, EASE | Popularity] = {"popularity": Popularity(train)}
-    if features and ridge_memory(train.num_items) <= ridge.memory_limit:
-        fitted["EASE with features"] = EASE(
-            train, [*features.values()], l2=ridge.l2, feature_weight=ridge.feature_weight
-        )
-    elif features:
+    if ridge_memory(train.num_items) <= ridge.memory_limit:
+        options = {name: getattr(ridge, name) for name in ("l2", "feature_weight", "denoising")}
+        name = "EASE with features" if features else "EASE"
+        fitted[name] = EASE(train, [*features.values()], **options)
+    else:
         log(f"EASE is left out: memory_limit={ridge.memory_limit:,} bytes are too few for it")
     for model in fitted.values():
         values = {}

@@ -37,7 +37,11 @@ class TrainerConfig(Config):
         shuffle_ties: Shuffles interactions of a user with equal timestamps in each epoch.
         stride: New positions of each further window of a long history; ``None``: ``max_length``
             of the model.
-        exclude_seen: Whether seen items are masked when the monitored metric is computed.
+        exclude_seen: Whether seen items are masked when the monitored metric is computed. ``None``
+            asks the model: kept as candidates where it learns what to add to the scores of items
+            of the history (:class:`~mdsrec_pyg.nn.HistoryBias`), masked where it does not, as the
+            metric would mostly say how well it avoids repeating the history then. Log, settings
+            and rows of a run hold the answer.
         eval_every: Epochs between two evaluations; must divide ``epochs``.
         eval_batch_size: Queries scored at a time.
         seed: Of dropout, the order of the batches and everything else random in training.
@@ -60,7 +64,7 @@ class TrainerConfig(Config):
     compile: bool = False
     shuffle_ties: bool = False
     stride: int | None = None
-    exclude_seen: bool = False
+    exclude_seen: bool | None = None
     eval_every: int = 1
     eval_batch_size: int = 512
     seed: int = 0

@@ -22,6 +22,7 @@ from mdsrec_pyg.nn.models.base import SequentialRecommender
 from mdsrec_pyg.training.average import AveragedWeights
 from mdsrec_pyg.training.config import TrainerConfig
 from mdsrec_pyg.training.schedule import Schedule
+from mdsrec_pyg.training.settings import masks_seen
 from mdsrec_pyg.training.step import Step
 
 CHECK_EVERY = 50  # steps between looks at the loss
@@ -184,7 +185,7 @@ def validate(
     ranks = target_ranks(
         model,
         val,
-        exclude_seen=config.exclude_seen,
+        exclude_seen=masks_seen(config, model),
         batch_size=config.eval_batch_size,
         progress=progress,
     )

@@ -59,7 +59,7 @@ class RunConfig(Config):
         """The data set.
 
         Raises:
-            ValueError: There is no folder ``data``, it has no features, or a file in it is wrong.
+            ValueError: There is no folder ``data``, or a file in it is wrong.
         """
         if self.data is None:
             return SyntheticDataset(seed=0)
@@ -68,13 +68,7 @@ class RunConfig(Config):
                 f"'data' must be the folder of a data set (got {self.data}); mdsrec prepare or "
                 "mdsrec_pyg.datasets.from_csv makes one"
             )
-        dataset = FolderDataset(self.data, self.modalities, duplicates=self.duplicates)
-        if not dataset.features:
-            raise ValueError(
-                "'data' must hold features of at least one modality, <modality>.npy (got none in "
-                f"{self.data}); mdsrec encode makes them of texts and images"
-            )
-        return dataset
+        return FolderDataset(self.data, self.modalities, duplicates=self.duplicates)
 
     def build(
         self,

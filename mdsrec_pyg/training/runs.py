@@ -25,6 +25,7 @@ from mdsrec_pyg.training.loggers import Logger
 from mdsrec_pyg.training.run_config import RunConfig
 from mdsrec_pyg.training.run_folder import History
 from mdsrec_pyg.training.run_texts import read_texts, write_texts
+from mdsrec_pyg.training.settings import chosen_by, masks_seen
 from mdsrec_pyg.training.trainer import Trainer
 
 __all__ = ["Run", "TrainedRun", "train_run"]
@@ -126,6 +127,7 @@ def train_run(
             **settings,
             "best_epoch": fitted.best_epoch,
             "epochs": len(fitted),
+            "chosen_by": chosen_by(training, model),
             "seconds": round(sum(row["seconds"] for row in fitted.rows), 1),
             "val": val.to_dict(),
             "test": test.to_dict(),
@@ -136,7 +138,8 @@ def train_run(
         save_ranks(folder / RANKS, test, **ids)
         if (folder / MODEL).is_dir():
             made = command or f"train_run({config}, {training})"
-            card_of(config, dataset.name, test, made).write(folder / MODEL)
+            masked = masks_seen(training, model)
+            card_of(config, dataset.name, test, made, masked).write(folder / MODEL)
         return TrainedRun(folder, fitted, val, test, result, user)
 
 
@@ -152,14 +155,16 @@ class _Outdated(Callback):
             (self.folder / name).unlink(missing_ok=True)
 
 
-def card_of(config: RunConfig, data: str, test: Evaluation, command: str) -> ModelCard:
-    """What the model of a run says of itself to people."""
+def card_of(
+    config: RunConfig, data: str, test: Evaluation, command: str, masked: bool
+) -> ModelCard:
+    """What the model of a run says of itself to people, by the rule that chose it."""
     return ModelCard(
         data=data,
         split=config.split,
-        metrics=test.metrics,
+        metrics=test.metrics_masked if masked else test.metrics,
         seed=config.seed,
-        exclude_seen=False,
+        exclude_seen=masked,
         command=command,
     )
 

@@ -6,15 +6,29 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
+from torch import nn
 
 from mdsrec_pyg.data.interactions import Interactions
 from mdsrec_pyg.data.splits import EvaluationSplit
+from mdsrec_pyg.nn.history_bias import learns_history_bias
 from mdsrec_pyg.nn.models.base import SequentialRecommender
 from mdsrec_pyg.showing import counted, showable
 from mdsrec_pyg.training.config import TrainerConfig
 from mdsrec_pyg.training.optimizer import describe_groups
 from mdsrec_pyg.training.run_folder import fingerprint
 from mdsrec_pyg.training.schedule import Schedule
+
+
+def masks_seen(config: TrainerConfig, model: nn.Module) -> bool:
+    """Whether validation masks seen items; where the options leave it open, the model decides."""
+    if config.exclude_seen is not None:
+        return config.exclude_seen
+    return not learns_history_bias(model)
+
+
+def chosen_by(config: TrainerConfig, model: nn.Module) -> str:
+    """By which figure on validation the weights of a run are chosen."""
+    return f"{config.monitor}, seen items {'masked' if masks_seen(config, model) else 'kept'}"
 
 
 def check_data(model: SequentialRecommender, train: Interactions, val: EvaluationSplit) -> None:
@@ -43,6 +57,7 @@ def training_settings(
     del options["eval_batch_size"]  # changes memory, not the course
     return {
         **options,
+        "exclude_seen": masks_seen(config, model),
         "device": device.type,
         "model": type(model).__name__,  # its options and tables are compared apart
         "max_length": model.max_length,
@@ -71,6 +86,8 @@ def describe_training(
     clip = "" if config.grad_clip is None else f", gradient norm at most {config.grad_clip:g}"
     mean = config.average_epochs
     average = "" if mean is None else f", weights averaged over {mean:g} epochs"
+    seen = "masked" if masks_seen(config, model) else "kept as candidates"
+    bias = "a" if learns_history_bias(model) else "no"
     tied = f" ({val.tied.mean():.1%} with the time of their history)" if val.tied.any() else ""
     return {
         "model": f"{type(model).__name__}, {weights:,} trainable parameters",
@@ -87,7 +104,7 @@ def describe_training(
         f"{counted(config.patience, 'evaluation')} without a gain",
         "monitor": f"{config.monitor} on {val.name}: {counted(len(val), 'query')}{tied}, every "
         f"{counted(config.eval_every, 'epoch')}, mean rank for ties",
-        "seen items": "masked" if config.exclude_seen else "kept as candidates",
+        "seen items": f"{seen}; the model learns {bias} history bias",
     }
 
 

@@ -31,7 +31,12 @@ from mdsrec_pyg.training.loop import make_loader, train_epoch, validate
 from mdsrec_pyg.training.optimizer import make_optimizer
 from mdsrec_pyg.training.run_folder import History, RunFiles
 from mdsrec_pyg.training.schedule import MakeScheduler, Schedule, check_scheduler_options
-from mdsrec_pyg.training.settings import check_data, describe_training, training_settings
+from mdsrec_pyg.training.settings import (
+    check_data,
+    describe_training,
+    masks_seen,
+    training_settings,
+)
 from mdsrec_pyg.training.signature import built_from
 from mdsrec_pyg.training.state import RunState
 from mdsrec_pyg.training.step import make_step, tensor_float_32
@@ -267,7 +272,7 @@ class Trainer:
         metrics = validate(self.model, val, self.config, self.progress) if evaluated else {}
         row["seconds"] = round(time.perf_counter() - start, 3)
         if evaluated:
-            row |= {"exclude_seen": self.config.exclude_seen, **metrics}
+            row |= {"exclude_seen": masks_seen(self.config, self.model), **metrics}
         value = metrics.get(self.config.monitor)
         run.schedule.end_epoch(value)
         history.rows.append(row)

@@ -9,8 +9,9 @@ from typing import Any
 
 import pandas as pd
 import pytest
+import torch
 
-from mdsrec_pyg import FolderDataset, SyntheticDataset
+from mdsrec_pyg import EASE, FolderDataset, SyntheticDataset
 from mdsrec_pyg.nn import MDSRecConfig
 
 Run = Callable[..., str]
@@ -37,11 +38,13 @@ def test_accuracy_and_what_is_made_of_it(
     found = read(rows)
     for model in ("Popularity", "EASE+features", "MDSRec"):
         own = [row for row in found if row["model"] == model]
-        assert [row["kind"] for row in own].count("trial") == 4
+        assert [row["kind"] for row in own].count("trial") == len(trial_options()[model])
         assert [row["seed"] for row in own if row["kind"] == "final"] == [0, 1]
-        best = max(row["val"]["kept"]["ndcg@10"] for row in own if row["kind"] == "trial")
+        best = max(row["val"]["masked"]["ndcg@10"] for row in own if row["kind"] == "trial")
         winner = next(row for row in own if row["kind"] == "final" and row["seed"] == 0)
-        assert winner["val"]["kept"]["ndcg@10"] == best
+        assert winner["val"]["masked"]["ndcg@10"] == best
+        assert {row["chosen_by"] for row in own} == {"ndcg@10, seen items masked"}
+        assert {row["trainer"]["exclude_seen"] for row in own} == {True}
     assert all(str(folder.parent) not in json.dumps(row) for row in found)
 
     run_benchmark("accuracy.py", *options)
@@ -63,16 +66,26 @@ def test_accuracy_and_what_is_made_of_it(
         assert f"| {mean:.4f}".replace("0.", ".", 1) in line
         assert len({len(line) for line in part.splitlines()}) == 1  # it lines up
     out = tmp_path / "compare.json"
-    words = [folder, "--rows", rows, "--epochs", 1, "--out", out]
+    words = [folder, "--rows", rows, "--epochs", 1, "--seeds", 0, 1, "--out", out]
+    words += ["--models", "Popularity", "EASE+features"]
     monkeypatch.setattr("benchmarks.accuracy.train_model", None)  # nothing is trained anew
     monkeypatch.setattr("benchmarks.compare.train_model", None, raising=False)
     printed = run_benchmark("compare.py", *words)
     assert "trained once more" not in printed
     result = json.loads(out.read_text())
     assert json.loads(printed.splitlines()[-1]) == result
-    compared = result["comparison"]["EASE+features"]
-    assert compared["difference"] == pytest.approx(compared["mean_a"] - compared["mean_b"])
-    assert sum(part["queries"] for part in result["by_training_count"].values()) == 150
+    mean = sum(row["test"]["masked"]["ndcg@10"] for row in final) / 2
+    shop = result["datasets"]["shop"]
+    assert set(shop["comparison"]) == {"Popularity", "EASE+features"}
+    for compared in shop["comparison"].values():
+        assert compared["mean_a"] == pytest.approx(mean)  # over both seeds
+        assert compared["difference"] == pytest.approx(compared["mean_a"] - compared["mean_b"])
+        assert compared["p_holm_sets"] == compared["p_permutation"]  # one data set
+    buckets = shop["by_training_count"]["EASE+features"].values()
+    assert sum(part["queries"] for part in buckets) == 150
+    total = sum(part["queries"] * part["difference"] for part in buckets if part["queries"])
+    difference = shop["comparison"]["EASE+features"]["difference"]
+    assert total / 150 == pytest.approx(difference)
 
 
 def kept(rows: Path) -> list[Path]:
@@ -104,20 +117,22 @@ def test_any_modalities_any_split_and_ids_only(
 
     run_benchmark("accuracy.py", tmp_path / "ids", *usual)
     found = {row["model"] for row in read(rows) if row["dataset"] == "ids"}
-    assert found == {"Popularity", "EASE", "GRU4Rec", "SASRec"}
-    with pytest.raises(SystemExit, match="error: MDSRec needs features, and ids has none"):
-        run_benchmark("accuracy.py", tmp_path / "ids", *usual, "--models", "MDSRec")
+    assert found == {"Popularity", "EASE", "GRU4Rec", "SASRec", "MDSRec-paper", "MDSRec"}
+    with pytest.raises(SystemExit, match="error: SASRecF needs features, and ids has none"):
+        run_benchmark("accuracy.py", tmp_path / "ids", *usual, "--models", "SASRecF")
 
-    words = [tmp_path / "ids", "--rows", rows, "--epochs", 1, "--split", "temporal"]
+    words = [tmp_path / "ids", "--rows", rows, "--epochs", 1, "--split", "temporal", "--seeds", 0]
     words += ["--model", "EASE", "--models", "Popularity", "--metric", "recall@5", "--out", out]
     run_benchmark("compare.py", *words)
     first = json.loads(out.read_text(), parse_constant=pytest.fail)  # no NaN
-    assert None in [part["EASE"] for part in first["by_training_count"].values()]
+    compared = first["datasets"]["ids"]
+    buckets = compared["by_training_count"]["Popularity"].values()
+    assert None in [part["standard_error"] for part in buckets]
     for path in kept(rows):
         path.unlink()  # as after rows that came with the repository
     again = run_benchmark("compare.py", *words)
     assert again.count("trained once more") == 2
-    assert json.loads(out.read_text())["comparison"] == first["comparison"]
+    assert json.loads(out.read_text())["datasets"]["ids"] == compared
     pd.read_parquet(kept(rows)[0]).iloc[::-1].to_parquet(kept(rows)[0])
     with pytest.raises(SystemExit, match=r"error: .* must hold the queries of ids, split temporal"):
         run_benchmark("compare.py", *words)
@@ -142,7 +157,7 @@ def test_without_trials_there_is_no_winner(
 ) -> None:
     rows = tmp_path / "rows.jsonl"
     for script in ("accuracy.py", "compare.py"):
-        options = ["--models", "EASE", "--rows", rows, "--trials-of", "other"]
+        options = ["--models", "EASE", "--rows", rows, "--trials-of", "other", "--seeds", 0]
         with pytest.raises(SystemExit, match="no finished trials of"):
             run_benchmark(script, folder, *options)
 
@@ -165,13 +180,37 @@ def test_trials_and_ablations_reach_what_they_are_for(
         graph, relations = options.pop("graph", {}), options.pop("relations", {})
         if relations is False:
             options["relations"], relations = False, {}
-        assert set(graph) <= {"fill"}
-        assert set(relations) <= {"l2", "feature_weight"}
+        assert set(graph) <= {"fill", "self_loops"}
+        assert set(relations) <= {"l2", "feature_weight", "denoising"}
         assert set(options) <= {"num_centers", "relations", *MDSRecConfig.names()}
         assert {**options, **graph, **relations} == {
             name: value for name, value in trial.items() if name != "lr"
         }
     assert sum("fill" in trial for trial in every) == 1
+    assert {trial["self_loops"] for trial in TRIALS["MDSRec-paper"]} == {0.0, 0.25, 1.0}
+    closed = ("EASE", "EASE+features")  # seconds each
+    assert {len(TRIALS[name]) for name in closed} == {8}
+    assert {len(trials) for name, trials in TRIALS.items() if name not in closed} == {4}
+
+
+def test_trials_of_the_linear_models_reach_them(folder: Path) -> None:
+    from benchmarks.trials import TRIALS, make_model, weights_of
+
+    assert weights_of(["audio", "image"], {"image": 5.0, "other": 15.0}) == [15.0, 5.0]
+    dataset = FolderDataset(folder)
+    assert list(dataset.features) == ["image", "text"]
+    train, features = dataset.interactions, list(dataset.features.values())
+    for name in ("EASE", "EASE+features"):
+        for trial in TRIALS[name]:
+            given = make_model(name, dataset, train, 3, trial).hyperparameters()
+            weight = trial.get("feature_weight", given["feature_weight"])
+            weight = list(weight.values()) if isinstance(weight, dict) else weight
+            assert {**given, **trial, "feature_weight": weight} == given
+    *_, last = TRIALS["EASE+features"]
+    assert last["feature_weight"] == 0.0
+    options = {name: last[name] for name in ("l2", "denoising", "feature_weight")}
+    plain = EASE(train, **{**options, "feature_weight": 20.0})
+    assert torch.equal(EASE(train, features, **options).weight, plain.weight)
 
 
 def test_epoch(run_benchmark: Run, folder: Path, tmp_path: Path) -> None:

@@ -73,6 +73,34 @@ def test_from_raw_files_to_recommendations(call: Any, raw: Path, tmp_path: Path)
     assert all("Card" in line for line in lines[2:])
 
 
+def test_from_ids_alone_to_recommendations(call: Any, tmp_path: Path) -> None:
+    """RecBole's interactions, and nothing else: votes and one graph of behavior."""
+    folder = tmp_path / "atomic"
+    folder.mkdir()
+    rows = [f"u{u}\ti{(u + i) % 8}\t{10 * u + i}" for u in range(12) for i in range(5)]
+    head = "user_id:token\titem_id:token\ttimestamp:float"
+    (folder / "atomic.inter").write_text("\n".join([head, *rows, ""]), encoding="utf-8")
+    done = call("prepare", "recbole", folder, "--out", "ids")
+    assert done.code == 0, done.err
+    assert "mdsrec train --data ids" in done.out
+    done = call("inspect", "ids")
+    assert "mdsrec train --data ids" in done.out, done.err
+    done = call("train", "--data", "ids", "--directory", "run", *SMALL[2:])
+    assert done.code == 0, done.err
+    assert "have no effect" not in done.err
+    trained = json.loads((tmp_path / "run" / "result.json").read_text())
+    done = call("evaluate", "run", "--json")
+    assert json.loads(done.out)["seen_kept"] == pytest.approx(trained["test"]["seen_kept"])
+    done = call("recommend", "run", "--history", "i1,i2", "--explain", "-k", 3)
+    assert done.code == 0, done.err
+    assert "by behavior" in done.out
+    assert "None" not in done.out
+    done = call("train", "--data", "ids", "--preset", "paper", "--directory", "paper", *SMALL[2:])
+    assert done.code == 0, done.err
+    done = call("recommend", "paper", "--history", "i1,i2", "--explain", "-k", 3)
+    assert "None" not in done.out, done.err
+
+
 def test_prepare_writes_json_and_every_option_arrives(call: Any, raw: Path) -> None:
     source = ("amazon", "--root", raw, "--category", "Gift_Cards", "--generation", 2018)
     options = ("--repeats", "last", "--require", "text", "--max-text-length", 3, "--name", "gift")

@@ -109,6 +109,7 @@ TEXTS = {
     "monitor": "mrr",
     "precision": "bfloat16",
     "grad_clip": 2.5,
+    "exclude_seen": True,
 }
 
 
@@ -210,6 +211,9 @@ def test_a_yaml_file_gives_options(call: Any, tmp_path: Path) -> None:
         (["train", "--trainer.stride", "0"], 1, "'stride' must be at least 1"),
         (["train", "--graph.behavior", "lgo"], 2, "expected one of 'binary', 'count', 'log'"),
         (["train", "--trainer.epochs", "x"], 2, "expected a whole number (got x)"),
+        (["train", "--trainer.stride", "x"], 2, "expected a whole number or null (got x)"),
+        (["train", "--trainer.exclude_seen", "7"], 2, "expected true or false or null (got 7)"),
+        (["train", "--graph.self_loops", "x"], 2, "expected a number or one of 'count' (got x)"),
         (["train", "--trainer.epochs", "0"], 1, "'epochs' must be at least 1 (got 0)"),
         (["train", "--relations.l2", "-1"], 1, "'l2' must be positive"),
         (["train", "--votes", "false", "--relations.l2", "3"], 1, "no effect without --votes"),

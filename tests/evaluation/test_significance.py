@@ -8,7 +8,12 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from mdsrec_pyg.evaluation.significance import compare_paired, compare_with_all, holm
+from mdsrec_pyg.evaluation.significance import (
+    compare_paired,
+    compare_with_all,
+    difference_by_popularity,
+    holm,
+)
 
 RNG = np.random.default_rng(0)
 A, B = RNG.random(60) + 0.1, RNG.random(60)
@@ -110,3 +115,21 @@ def test_compare_with_all():
 def test_bad_input_is_an_error(a, b, options, message):
     with pytest.raises(ValueError, match=message):
         compare_paired(a, b, **options)
+
+
+def test_differences_by_popularity_by_hand():
+    counts, targets = [0, 1, 2, 40], [1, 2, 2, 3]
+    table = difference_by_popularity([1, 0.5, 0, 1], [0, 0.2, 0.1, 0], targets, counts, (0, 1, 3))
+    assert table.index.tolist() == ["0", "1-2", "3+"]
+    assert table["queries"].tolist() == [0, 3, 1]
+    middle = table.loc["1-2"]
+    assert (middle["mean_a"], middle["mean_b"]) == pytest.approx((0.5, 0.1))
+    assert middle["difference"] == pytest.approx(0.4)  # of 1, .3 and -.1
+    variance = (0.6**2 + 0.1**2 + 0.5**2) / 2
+    assert middle["standard_error"] == pytest.approx((variance / 3) ** 0.5)
+    assert table["difference"].isna().tolist() == [True, False, False]
+    assert table["standard_error"].isna().tolist() == [True, False, True]
+    with pytest.raises(ValueError, match="'a', 'b' and 'targets' must have the same length"):
+        difference_by_popularity([1, 0], [1, 0], [1], counts)
+    with pytest.raises(ValueError, match="'bounds' must rise"):
+        difference_by_popularity([1, 0], [1, 0], [1, 2], counts, (1, 3))

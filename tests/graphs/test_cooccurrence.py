@@ -40,6 +40,9 @@ def test_by_hand() -> None:
         [1, 1, 0, 0],
         [0, 0, 0, 0],
     ]
+    whole = count_cooccurrences(interactions, diagonal=True).toarray()
+    assert whole.diagonal().tolist() == [2, 2, 1, 0]  # users, however often
+    assert whole[0, 1] == 2
     near = count_cooccurrences(interactions, window=1).toarray()
     assert near[0, 1] == near[1, 0] == 1
     assert near[0, 2] == 1

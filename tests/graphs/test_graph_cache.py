@@ -57,6 +57,20 @@ def test_second_call_loads_the_same(tmp_path: Path, weighting: Any, builds: list
     assert len(list((tmp_path / "new").iterdir())) == 1
 
 
+@pytest.mark.parametrize("weighting", ["product", "ridge"])
+def test_a_graph_without_features_is_cached_too(
+    tmp_path: Path, weighting: Any, builds: list[int]
+) -> None:
+    feature, interactions = make_inputs()
+    cached_item_graph(tmp_path, feature, interactions, weighting=weighting)
+    first = cached_item_graph(tmp_path, None, interactions, weighting=weighting)
+    again = cached_item_graph(tmp_path, None, interactions, weighting=weighting)
+    assert len(builds) == 2
+    assert torch.equal(first.edge_weight, again.edge_weight)
+    assert "x" not in first
+    assert "x" not in again
+
+
 def test_whatever_changes_makes_another_graph(tmp_path: Path, builds: list[int]) -> None:
     feature, interactions = make_inputs()
     x = feature.x.clone()

@@ -21,6 +21,7 @@ def slow_product(
     fill: str | None = "semantic",
     fill_weight: float = 0.5,
     symmetric: bool = False,
+    self_loops: float | str = 0.0,
     window: int | None = None,
     normalization: str | None = "sym",
 ) -> np.ndarray:
@@ -68,6 +69,9 @@ def slow_product(
                 a[i, j] = b(1) * cosine(i, j)
     if symmetric:
         a = np.maximum(a, a.T)
+    if self_loops == "count":
+        for i in range(n):
+            a[i, i] = b(len(np.unique(interactions.user_id[interactions.item_id == i])))
     row_sum, column_sum = a.sum(1), a.sum(0)
     out = np.zeros((n, n))
     for i, j in zip(*a.nonzero(), strict=True):
@@ -78,6 +82,8 @@ def slow_product(
             "in": np.sqrt(row_sum[i] * row_sum[j]) if row_sum[j] > 0 else np.inf,
         }[normalization]
         out[i, j] = a[i, j] / scale
+    if self_loops != "count":
+        out += float(self_loops) * np.eye(n)
     return out
 
 
@@ -95,6 +101,11 @@ OPTIONS: list[dict[str, Any]] = [
     {"normalization": "row"},
     {"normalization": "in", "num_neighbors": 3},
     {"symmetric": True, "normalization": "in", "fill": None},
+    {"self_loops": 0.5, "num_neighbors": 3},
+    {"self_loops": 1, "normalization": None, "symmetric": True},
+    {"self_loops": "count", "num_neighbors": 3},
+    {"self_loops": "count", "behavior": "count", "normalization": "row", "symmetric": True},
+    {"self_loops": "count", "behavior": "binary", "normalization": "in", "window": 1},
 ]
 
 
@@ -121,6 +132,8 @@ def test_matches_slow_product(options: dict[str, Any], seed: int) -> None:
         {"normalization": None},
         {"normalization": "row"},
         {"normalization": "in"},
+        {"self_loops": 0.1},
+        {"self_loops": "count"},
         {"weighting": "ridge"},
     ],
 )
@@ -143,6 +156,24 @@ def test_by_hand() -> None:
     assert weight[1, 2] == pytest.approx(0.5 * 1.0)
     # Cold: as if seen once with its nearest items.
     assert weight[3].tolist() == pytest.approx([1.0, 0.0, np.sqrt(0.5), 0.0])
+
+
+def test_self_loops_by_hand() -> None:
+    # Item 0 has three users, one of them twice; 1 has two and 2 has one; 3 is cold.
+    x = np.array([[1, 0], [0.5, np.sqrt(0.75)], [1, 1], [2, 0]])
+    user, item = [0, 0, 1, 1, 2, 2, 2], [0, 1, 1, 0, 0, 2, 0]
+    interactions = Interactions.from_arrays(user, item, num_items=4)
+    options: dict[str, Any] = {"behavior": "count", "num_neighbors": 1, "normalization": "row"}
+    without = dense(build_item_graph(x, interactions, **options))
+    assert without.diagonal().tolist() == [0, 0, 0, 0]
+    for weight in (0.25, 1.0):  # beside the one neighbor, cold or not
+        loops = dense(build_item_graph(x, interactions, **options, self_loops=weight))
+        assert torch.equal(loops, without + weight * torch.eye(4))
+    counted = build_item_graph(x, interactions, **options, self_loops="count")
+    assert dense(counted)[0].tolist() == pytest.approx([3 / 4, 1 / 4, 0, 0])  # of degree 3 + 2 / 2
+    assert dense(counted)[1].tolist() == pytest.approx([1 / 3, 2 / 3, 0, 0])
+    assert torch.equal(dense(counted)[3], without[3])  # nobody took it
+    assert counted.num_edges == 4 + 3
 
 
 def test_result() -> None:
@@ -169,3 +200,6 @@ def test_array_mask_and_counts_are_the_same() -> None:
     for given in (interactions, count_cooccurrences(interactions)):
         graph = build_item_graph(x, given, mask=feature.mask.numpy())
         assert torch.equal(dense(graph), expected)
+    expected = dense(build_item_graph(feature, interactions, self_loops="count"))
+    whole = count_cooccurrences(interactions, diagonal=True)
+    assert torch.equal(dense(build_item_graph(feature, whole, self_loops="count")), expected)

@@ -82,6 +82,25 @@ def test_no_modality_at_all_is_behavior_alone() -> None:
     assert (dense(graph).numpy() == counts).all()
 
 
+@pytest.mark.parametrize("weighting", ["product", "ridge"])
+@pytest.mark.parametrize("memory_limit", [0, 2**30])
+@pytest.mark.filterwarnings("ignore:the ridge over")
+def test_without_features_the_graph_is_that_of_a_modality_no_item_has(
+    weighting: Any, memory_limit: int
+) -> None:
+    interactions, none = make_interactions(), np.zeros(NUM_ITEMS, bool)
+    options: dict[str, Any] = {"weighting": weighting, "num_neighbors": 3}
+    if weighting == "ridge":
+        options["memory_limit"] = memory_limit
+    expected = build_item_graph(np.ones((NUM_ITEMS, 2)), interactions, mask=none, **options)
+    graph = build_item_graph(None, interactions, **options)
+    assert torch.equal(dense(graph), dense(expected))
+    assert set(expected.keys()) - set(graph.keys()) == {"x", "mask"}
+    assert graph.num_nodes == NUM_ITEMS
+    with pytest.raises(ValueError, match="'mask' must be left out where there are no features"):
+        build_item_graph(None, interactions, mask=none, **options)
+
+
 def test_in_normalization_is_gcn_norm() -> None:
     args: tuple[Any, ...] = (make_feature(), make_interactions())
     raw = build_item_graph(*args, num_neighbors=3, normalization=None)
@@ -201,6 +220,10 @@ def test_fill_of_a_large_catalog_needs_no_square_matrix() -> None:
         ({"fill_weight": 1.0}, "'fill_weight' must lie between"),
         ({"normalization": "both"}, "'normalization' must be"),
         ({"window": 0}, "'window' must be at least 1"),
+        ({"self_loops": 1.1}, r"'self_loops' must be from 0 to 1, or 'count' \(got 1.1\)"),
+        ({"self_loops": -0.1}, "'self_loops' must be from 0 to 1"),
+        ({"self_loops": True}, "'self_loops' must be a number or 'count'"),
+        ({"self_loops": 1.0, "weighting": "ridge"}, "RidgeConfig has no option 'self_loops'"),
         ({"block_size": 0}, "'block_size' must be at least 1"),
         ({"weighting": "cosine"}, "'weighting' must be one of"),
         ({"l2": 3.0}, "ProductConfig has no option 'l2': it has .*num_neighbors"),
@@ -228,5 +251,10 @@ def test_errors_of_the_inputs() -> None:
         build_item_graph(feature, counts, weighting="ridge")
     with pytest.raises(ValueError, match="'window' has no effect"):
         build_item_graph(feature, counts, window=2)
+    with pytest.raises(ValueError, match="self_loops='count' needs counts with their diagonal"):
+        build_item_graph(feature, counts, self_loops="count")
+    whole = count_cooccurrences(interactions, diagonal=True)
+    with pytest.raises(ValueError, match=r"symmetric counts .* with zero diagonal"):
+        build_item_graph(feature, whole, self_loops=1.0)
     with pytest.raises(ValueError, match="symmetric counts"):
         build_item_graph(feature, interactions.to_csr())

@@ -18,7 +18,7 @@ from mdsrec_pyg.graphs import (
     ridge_precision,
 )
 from mdsrec_pyg.graphs.neighbors import as_unit
-from mdsrec_pyg.graphs.ridge import _precision_on
+from mdsrec_pyg.graphs.ridge import _precision_on, ridge_diagonal
 
 NUM_ITEMS = 20
 
@@ -38,8 +38,13 @@ def make_feature(seed: int = 0) -> ModalFeature:
 
 
 def slow_precision(
-    interactions: Interactions, features: list[ModalFeature], weight: float, l2: float
+    interactions: Interactions,
+    features: list[ModalFeature],
+    weight: float | list[float],
+    l2: float,
+    denoising: float = 0.0,
 ) -> np.ndarray:
+    weights = weight if isinstance(weight, list) else [weight] * len(features)
     n = interactions.num_items
     users: list[set[int]] = [set() for _ in range(interactions.num_users)]
     for user, item in zip(interactions.user_id, interactions.item_id, strict=True):
@@ -48,10 +53,12 @@ def slow_precision(
     for i in range(n):
         for j in range(n):
             a[i, j] = sum(i in user and j in user for user in users) + l2 * (i == j)
-            for feature in features:
+            if i == j:
+                a[i, i] += denoising / (1 - denoising) * sum(i in user for user in users)
+            for feature, own in zip(features, weights, strict=True):
                 if feature.mask[i] and feature.mask[j]:
                     x, y = feature.x[i].double(), feature.x[j].double()
-                    a[i, j] += weight * float(x @ y / (x.norm() * y.norm()))
+                    a[i, j] += own * float(x @ y / (x.norm() * y.norm()))
     return np.linalg.inv(a)
 
 
@@ -73,13 +80,17 @@ def dense(graph: Data) -> Tensor:
     return matrix
 
 
-@pytest.mark.parametrize(("weight", "l2"), [(30.0, 300.0), (5.0, 2.0), (0.0, 10.0)])
-def test_precision_matches_slow_inverse(weight: float, l2: float) -> None:
+@pytest.mark.parametrize(
+    ("weight", "l2", "denoising"),
+    [(30.0, 300.0, 0.0), (5.0, 2.0, 0.0), (0.0, 10.0, 0.0), (5.0, 2.0, 0.25), (0.0, 10.0, 0.8)],
+)
+def test_precision_matches_slow_inverse(weight: float, l2: float, denoising: float) -> None:
     interactions, feature = make_interactions(), make_feature()
-    precision = ridge_precision(interactions, feature.x, feature.mask, weight, l2)
+    options: dict[str, Any] = {"feature_weight": weight, "l2": l2, "denoising": denoising}
+    precision = ridge_precision(interactions, feature.x, feature.mask, **options)
     assert precision.dtype == torch.float32
     assert torch.equal(precision, precision.T)
-    expected = slow_precision(interactions, [feature], weight, l2)
+    expected = slow_precision(interactions, [feature], weight, l2, denoising)
     torch.testing.assert_close(precision.double(), torch.from_numpy(expected), rtol=1e-5, atol=1e-7)
 
 
@@ -94,6 +105,28 @@ def test_kernels_add_up_and_none_is_ease() -> None:
     ease = ridge_precision(interactions).double()
     expected = torch.from_numpy(slow_precision(interactions, [], 20.0, 100.0))
     torch.testing.assert_close(ease, expected, rtol=1e-5, atol=1e-7)
+
+
+def test_each_modality_has_its_weight_and_none_of_weight_zero_is_looked_at() -> None:
+    interactions, features = make_interactions(), [make_feature(0), make_feature(1)]
+    found = ridge_precision(interactions, features, None, [3.0, 0.5], 5.0).double()
+    expected = torch.from_numpy(slow_precision(interactions, features, [3.0, 0.5], 5.0))
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-7)
+    same = ridge_precision(interactions, features, None, (3.0, 3.0), 5.0)
+    assert torch.equal(same, ridge_precision(interactions, features, None, 3.0, 5.0))
+    first = ridge_precision(interactions, features, None, [3.0, 0.0], 5.0)
+    assert torch.equal(first, ridge_precision(interactions, features[:1], None, 3.0, 5.0))
+    neither = ridge_precision(interactions, features, None, [0.0, 0.0], 5.0)
+    assert torch.equal(neither, ridge_precision(interactions, l2=5.0))
+
+
+def test_the_ridge_of_an_item_grows_with_its_users() -> None:
+    """By hand: items of 3 and 1 users, one of them common; p = .5 doubles what is counted."""
+    pairs = np.array([[0, 0], [1, 0], [2, 0], [2, 1], [2, 1]])
+    interactions = Interactions.from_arrays(pairs[:, 0], pairs[:, 1], num_items=2)
+    precision = ridge_precision(interactions, l2=1.0, denoising=0.5)
+    expected = np.linalg.inv(np.array([[3 + 1 + 3, 1], [1, 1 + 1 + 1]]))
+    torch.testing.assert_close(precision.double(), torch.from_numpy(expected), rtol=1e-6, atol=0)
 
 
 @pytest.mark.parametrize("num_neighbors", [1, 4, 50])
@@ -137,17 +170,16 @@ def test_block_size_changes_nothing(block_size: int) -> None:
 
 @pytest.mark.parametrize("num_candidates", [NUM_ITEMS - 1, 200])
 @pytest.mark.parametrize(("weight", "l2"), [(30.0, 300.0), (5.0, 2.0), (0.0, 10.0)])
-def test_local_with_all_candidates_is_exact(num_candidates: int, weight: float, l2: float) -> None:
+@pytest.mark.parametrize("denoising", [0.0, 0.4])
+def test_local_with_all_candidates_is_exact(
+    num_candidates: int, weight: float, l2: float, denoising: float
+) -> None:
     interactions, feature = make_interactions(), make_feature()
+    options: dict[str, Any] = {"feature_weight": weight, "l2": l2, "denoising": denoising}
     local = local_ridge_graph(
-        interactions,
-        feature,
-        num_neighbors=5,
-        num_candidates=num_candidates,
-        feature_weight=weight,
-        l2=l2,
+        interactions, feature, num_neighbors=5, num_candidates=num_candidates, **options
     )
-    exact = ridge_graph(ridge_precision(interactions, feature, None, weight, l2), 5)
+    exact = ridge_graph(ridge_precision(interactions, feature, **options), 5)
     torch.testing.assert_close(dense(local), dense(exact), rtol=1e-4, atol=1e-6)
 
 
@@ -174,6 +206,7 @@ def test_memory_limit_decides() -> None:
         {"num_neighbors": 3},
         {"feature_weight": 3.0},
         {"l2": 10.0},
+        {"denoising": 0.5},
         {"num_candidates": 5},
         {"max_sequence_length": 3},
     ],
@@ -204,6 +237,8 @@ def test_missing_items_are_reached_by_behavior_only() -> None:
     ("options", "message"),
     [
         ({"l2": 0.0}, "'l2' must be positive"),
+        ({"denoising": -0.1}, r"'denoising' must lie in \[0, 1\) \(got -0.1\)"),
+        ({"denoising": 1.0}, r"'denoising' must lie in \[0, 1\) \(got 1.0\)"),
         ({"feature_weight": -1.0}, "'feature_weight' must not be negative"),
         ({"num_neighbors": 0}, "'num_neighbors' must be at least 1"),
         ({"num_candidates": 0}, "'num_candidates' must be at least 1"),
@@ -232,6 +267,12 @@ def test_errors_of_the_inputs() -> None:
         local_ridge_graph(interactions, few)
     with pytest.raises(ValueError, match="one mask a modality"):
         ridge_precision(interactions, [feature.x], [feature.mask, feature.mask])
+    with pytest.raises(ValueError, match=r"one number, or one a modality \(1\), got 2"):
+        ridge_precision(interactions, feature, None, [1.0, 2.0])
+    with pytest.raises(ValueError, match=r"'feature_weight' must be .*not negative \(got -2.0\)"):
+        ridge_precision(interactions, [feature, feature], None, [1.0, -2.0])
+    with pytest.raises(ValueError, match=r"'denoising' must lie in \[0, 1\) \(got 1.0\)"):
+        ridge_precision(interactions, denoising=1.0)
     with pytest.raises(ValueError, match="'mask' must be left out"):
         ridge_precision(interactions, None, feature.mask)
     with pytest.raises(ValueError, match=r"shape \[N, N\]"):
@@ -243,10 +284,11 @@ def test_another_device_computes_the_same() -> None:
     interactions, feature = make_interactions(), make_feature()
     for given in ([(feature, None)], [], [(feature.x, feature.mask), (feature.x**2, None)]):
         modalities = [as_unit(x, mask).feature for x, mask in given]
-        want = ridge_precision(interactions, modalities or None, None, 2.0, 3.0)
-        found = _precision_on(torch.device("cpu"), interactions, given, 2.0, 3.0)
+        weights, ridge = [2.0, 0.7][: len(given)], ridge_diagonal(interactions, 3.0, 0.4)
+        want = ridge_precision(interactions, modalities or None, None, weights, 3.0, denoising=0.4)
+        found = _precision_on(torch.device("cpu"), interactions, given, weights, ridge)
         assert found.dtype == torch.float32
         torch.testing.assert_close(found, want, rtol=1e-5, atol=1e-7)
     few = [(feature.take(torch.arange(5)), None)]
     with pytest.raises(ValueError, match="one row an item"):
-        _precision_on(torch.device("cpu"), interactions, few, 2.0, 3.0)
+        _precision_on(torch.device("cpu"), interactions, few, [2.0], ridge)

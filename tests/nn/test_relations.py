@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -53,7 +54,7 @@ def test_local_relations_leave_out_the_users_fold(world, dense_edges) -> None:
 
 @pytest.mark.parametrize(
     "option",
-    [{"num_neighbors": 2}, {"feature_weight": 9.0}, {"l2": 30.0}],
+    [{"num_neighbors": 2}, {"feature_weight": 9.0}, {"l2": 30.0}, {"denoising": 0.5}],
 )
 def test_every_option_of_the_exact_form_counts(world, dense_edges, option: dict) -> None:
     default: Any = {"num_neighbors": 5, **RIDGE}
@@ -86,6 +87,7 @@ def default_pairs(world) -> Tensor:
         {"num_neighbors": 2},
         {"feature_weight": 9.0},
         {"l2": 30.0},
+        {"denoising": 0.5},
         {"num_candidates": 3},
         {"num_folds": 2},
         {"seed": 1},
@@ -105,6 +107,22 @@ def test_probes_and_device_of_the_local_form_count(world) -> None:
         fit_relations(world.features, world.train, device="nowhere")
 
 
-def test_no_modality_is_an_error(world) -> None:
-    with pytest.raises(ValueError, match="'features' must hold at least one modality"):
-        fit_relations({}, world.train)
+@pytest.mark.parametrize("memory_limit", [0, 2**30])
+@pytest.mark.filterwarnings("ignore:the exact ridge")
+def test_without_a_modality_there_is_one_graph_of_behavior(
+    world, dense_edges, memory_limit: int
+) -> None:
+    options: Any = {"num_candidates": 23, "num_neighbors": 24, "l2": 3.0, "denoising": 0.3}
+    found = fit_relations({}, world.train, memory_limit=memory_limit, **options)
+    assert list(found.graphs) == ["behavior"]
+    x = np.zeros((20, 24))
+    x[world.train.user_id, world.train.item_id] = 1
+    p = np.linalg.inv(x.T @ x + np.diag(3 + x.sum(0) * 0.3 / 0.7))
+    want = (-p / p.diagonal()).clip(0)
+    want = torch.from_numpy(want - np.diag(want.diagonal())).float()
+    torch.testing.assert_close(dense_edges(found.graphs["behavior"]), want, rtol=1e-4, atol=1e-6)
+    assert "x" not in found.graphs["behavior"]
+    assert found.training_votes is not None
+    votes = found.training_votes.pairs(world.batch.item_id, world.batch.target, world.batch.user_id)
+    assert votes.shape[1] == 1
+    assert votes.any()

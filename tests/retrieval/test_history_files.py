@@ -108,6 +108,7 @@ def test_users_of_a_data_set() -> None:
 def test_reasons() -> None:
     row = {"voter_items": [], "modality": "text", "center": 3}
     assert explain_row(row) == "text, interest 3"
+    assert explain_row(row | {"center": None}) == "text"
     votes = {
         "voter_items": ["a", "b"],
         "voter_modalities": ["text", "image"],

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
 from mdsrec_pyg import EASE, Popularity, SASRec, SyntheticDataset, evaluate, leave_last_out
@@ -16,7 +18,8 @@ def test_each_baseline_is_fitted_and_the_random_state_is_left_alone() -> None:
     expected = torch.rand(2)
     torch.manual_seed(5)
     lines: list[str] = []
-    ridge = RidgeConfig(l2=7.0, feature_weight=3.0)
+    options: dict[str, Any] = {"l2": 7.0, "feature_weight": 3.0, "denoising": 0.2}
+    ridge = RidgeConfig(**options)
     fit = fit_baselines(DATASET.features, SPLIT, config=ONE_EPOCH, ridge=ridge, log=lines.append)
     assert torch.equal(torch.rand(2), expected)
     assert {name: type(model) for name, model in fit.items()} == {
@@ -25,8 +28,14 @@ def test_each_baseline_is_fitted_and_the_random_state_is_left_alone() -> None:
         "EASE with features": EASE,
     }
     assert len(lines) == 1
-    same = EASE(SPLIT.train, [*DATASET.features.values()], l2=7.0, feature_weight=3.0)
+    same = EASE(SPLIT.train, [*DATASET.features.values()], **options)
     assert torch.equal(fit["EASE with features"].get_buffer("weight"), same.weight)
+
+
+def test_without_features_it_is_plain_ease() -> None:
+    fit = fit_baselines({}, SPLIT, config=ONE_EPOCH, log=lambda line: None)
+    assert list(fit) == ["popularity", "SASRec", "EASE"]
+    assert torch.equal(fit["EASE"].get_buffer("weight"), EASE(SPLIT.train).weight)
 
 
 def test_seen_items_are_treated_as_validation_prefers() -> None:

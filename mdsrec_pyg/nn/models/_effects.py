@@ -49,9 +49,15 @@ class OwnParts:
 
 
 def without_effect(
-    config: MDSRecConfig, own: OwnParts, centers: bool, relations: bool
+    config: MDSRecConfig, own: OwnParts, centers: bool, relations: bool, features: bool = True
 ) -> dict[str, tuple[str, ...]]:
-    """The options of MDSRec that do nothing beside the others, by what switches them off."""
+    """The options of MDSRec that do nothing beside the others, by what switches them off.
+
+    Raises:
+        ValueError: Interests in the votes are asked for, and there are no features to see them in.
+    """
+    if relations and config.vote_interests and not features:
+        raise ValueError("'vote_interests' must be False without features (got True)")
     found: dict[str, tuple[str, ...]] = {}
     if not config.vectors:
         found["vectors=False"] = VECTORS
@@ -61,6 +67,8 @@ def without_effect(
         found["vote_interests=False"] = ("vote_dropout",)
     if not centers:
         found["centers=None"] = ("center_form", "center_mode", "add_centers")
+    if not features:
+        found["graphs without features"] = ("add_features", "num_components")
     if own.encoder is not None:
         found["an 'encoder' of your own"] = ENCODER
     if own.fusion is not None:
@@ -73,7 +81,7 @@ def without_effect(
 
 
 def warn_without_effect(
-    config: MDSRecConfig, own: OwnParts, centers: bool, relations: bool
+    config: MDSRecConfig, own: OwnParts, centers: bool, relations: bool, features: bool
 ) -> None:
     """Warns of each option that is not at its default and has no effect.
 
@@ -82,9 +90,10 @@ def warn_without_effect(
         own: Modules of the caller's own.
         centers: Whether there are interest centers.
         relations: Whether there are learned relations.
+        features: Whether the graphs carry features.
     """
     default = {field.name: field.default for field in fields(config)}
-    for cause, names in without_effect(config, own, centers, relations).items():
+    for cause, names in without_effect(config, own, centers, relations, features).items():
         idle = [name for name in names if getattr(config, name) != default[name]]
         if cause == "vectors=False":
             idle += [part.name for part in fields(own) if getattr(own, part.name) is not None]

@@ -30,8 +30,10 @@ def check_inputs(
     if len(set(sizes.values())) > 1:
         raise ValueError(f"'graphs' must all have the same items (got {sizes})")
     missing = [name for name, graph in graphs.items() if graph.x is None]
-    if missing:
-        raise ValueError(f"'graphs' must have the items' features as 'x' (none in {missing})")
+    if missing and len(missing) < len(graphs):
+        raise ValueError(
+            f"'graphs' must have the items' features as 'x', all or none (none in {missing})"
+        )
     for name, graph in graphs.items():
         _check_graph(name, graph, sizes[name])
     bare = [name for name, graph in graphs.items() if graph.get("edge_weight") is None]
@@ -72,7 +74,7 @@ def _check_graph(name: str, graph: Data, num_items: int) -> None:
             f"'graphs' must have edges between the items 0..{num_items - 1} ({name!r} has "
             f"{int(edge_index.min())} to {int(edge_index.max())})"
         )
-    if graph.x.size(0) != num_items:
+    if graph.x is not None and graph.x.size(0) != num_items:
         raise ValueError(
             f"'graphs' must have one row of 'x' an item ({name!r} has {graph.x.size(0)} rows for "
             f"num_nodes={num_items})"
@@ -80,7 +82,8 @@ def _check_graph(name: str, graph: Data, num_items: int) -> None:
 
 
 def _check_device(graphs: Mapping[str, Data]) -> None:
-    if all(graph.x.is_meta for graph in graphs.values()):
+    given = [graph.x for graph in graphs.values() if graph.x is not None]
+    if given and all(x.is_meta for x in given):
         return  # nothing has a content yet: where it is loaded to decides
     devices = {
         f"{name}.{key}": str(graph[key].device)

@@ -11,6 +11,7 @@ from torch_geometric.data import Data
 from mdsrec_pyg.graphs.centers import InterestCenters
 from mdsrec_pyg.nn.items.scaling import scale_features
 from mdsrec_pyg.nn.models.config import MDSRecConfig
+from mdsrec_pyg.nn.votes.edge_table import num_nodes
 from mdsrec_pyg.nn.votes.fit import Relations
 from mdsrec_pyg.nn.votes.scores import RelationVotes
 
@@ -34,10 +35,21 @@ def register_tables(
         model.register_buffer(f"centers_{m}", fitted, persistent=False)
 
 
+def has_features(graphs: Mapping[str, Data]) -> bool:
+    """Whether the graphs carry features; all do, or none."""
+    return any(graph.x is not None for graph in graphs.values())
+
+
 def read_features(
     graphs: Mapping[str, Data], config: MDSRecConfig, votes: bool
 ) -> tuple[list[Tensor], nn.ModuleList | None]:
-    """Scaled features of each modality and their scaling, where they are read; else as they are."""
+    """Scaled features of each modality and their scaling, where they are read; else as they are.
+
+    Graphs that carry none give tables [N, 0].
+    """
+    if not has_features(graphs):
+        tables = [graph.edge_index.new_empty(num_nodes(graph), 0) for graph in graphs.values()]
+        return [table.float() for table in tables], None
     if not ((config.vectors and config.add_features) or (votes and config.vote_interests)):
         return [graph.x for graph in graphs.values()], None
     scaled = [scale_features(graph, config.num_components) for graph in graphs.values()]

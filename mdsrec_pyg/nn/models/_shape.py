@@ -51,8 +51,9 @@ def empty_parts(hyperparameters: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _graph(num_items: int, num_features: int) -> Data:
+    x = torch.empty(num_items, num_features, device="meta")
     return Data(
-        x=torch.empty(num_items, num_features, device="meta"),
+        x=x if num_features else None,  # graphs of behavior alone have none
         edge_index=torch.empty(2, 0, dtype=torch.long),
         edge_weight=torch.empty(0),
         num_nodes=num_items,

@@ -19,25 +19,31 @@ from mdsrec_pyg.nn.models.config import MDSRecConfig
 
 __all__ = ["EASE"]
 
+_OPTIONS = ("l2", "feature_weight", "denoising", "decay", "history_bias")
+
 
 class EASE(Recommender):
     r"""Embarrassingly shallow autoencoder (Steck, 2019, arXiv 1905.03375).
 
     .. math::
-        \mathbf{P} = (\mathbf{X}^{\top} \mathbf{X} + a \textstyle\sum_m \mathbf{K}_m
-        + l \mathbf{I})^{-1}, \quad S_{ij} = -P_{ij} / P_{jj}, \quad
+        \mathbf{P} = (\mathbf{X}^{\top} \mathbf{X} + \textstyle\sum_m a_m \mathbf{K}_m
+        + \mathrm{diag}(l + \tfrac{p}{1 - p} n_i))^{-1}, \quad S_{ij} = -P_{ij} / P_{jj}, \quad
         s(u, j) = \sum_{i \in \mathcal{H}_u} \rho^{d(i)} S_{ij} + \gamma [j \in \mathcal{H}_u]
 
     With features, their cosine Gram matrices :math:`\mathbf{K}_m` enter the regression as further
-    rows of X (side information in closed form, Jeunen et al. 2020). Two additions that keep the
-    comparison fair, each off at its default: recency decay :math:`\rho` and a history bias
-    :math:`\gamma`, as the other models have them.
+    rows of X (side information in closed form, Jeunen et al. 2020); with :math:`p > 0` it is EDLAE
+    (Steck 2020), whose ridge of an item grows with its number of training users :math:`n_i`, see
+    :func:`~mdsrec_pyg.graphs.ridge_precision`. Two additions that keep the comparison fair, each
+    off at its default: recency decay :math:`\rho` and a history bias :math:`\gamma`, as the other
+    models have them.
 
     Args:
         interactions: The training part.
         features: Features of the modalities. (default: none)
         l2: l. (default: that of :class:`~mdsrec_pyg.graphs.RidgeConfig`)
-        feature_weight: a. (default: that of :class:`~mdsrec_pyg.graphs.RidgeConfig`)
+        feature_weight: a, one number or one a modality; 0 leaves a modality out. (default: that of
+            :class:`~mdsrec_pyg.graphs.RidgeConfig`)
+        denoising: p in [0, 1). (default: that of :class:`~mdsrec_pyg.graphs.RidgeConfig`)
         decay: :math:`\rho` in (0, 1], by steps back. (default: ``1.0``)
         history_bias: :math:`\gamma`, in units of S, for all items that were taken, those that are
             too old to vote among them. (default: ``0.0``)
@@ -48,8 +54,8 @@ class EASE(Recommender):
         - **output:** scores :math:`(B, N)`
 
     Raises:
-        ValueError: ``decay``, ``l2`` or ``feature_weight`` out of range, or features of another
-            number of items.
+        ValueError: ``decay``, ``l2``, ``feature_weight`` or ``denoising`` out of range, features of
+            another number of items, or another number of weights than of modalities.
     """
 
     supports_training = False
@@ -61,7 +67,8 @@ class EASE(Recommender):
         features: Sequence[ModalFeature] = (),
         *,
         l2: float = RidgeConfig.l2,
-        feature_weight: float = RidgeConfig.feature_weight,
+        feature_weight: float | Sequence[float] = RidgeConfig.feature_weight,
+        denoising: float = RidgeConfig.denoising,
         decay: float = 1.0,
         history_bias: float = 0.0,
         max_length: int = MDSRecConfig.max_length,
@@ -76,24 +83,27 @@ class EASE(Recommender):
             [feature.mask for feature in features] or None,
             feature_weight=feature_weight,
             l2=l2,
+            denoising=denoising,
         )
         weight = -precision / precision.diagonal()
         self.register_buffer("weight", weight.fill_diagonal_(0.0))
         self.decay, self.history_bias = decay, history_bias
-        self.l2, self.feature_weight = l2, feature_weight
+        self.l2, self.denoising = l2, denoising
+        self.feature_weight = (
+            [*feature_weight] if isinstance(feature_weight, Sequence) else feature_weight
+        )
 
     def hyperparameters(self) -> dict[str, Any]:
         """Size and options; the regression is a table."""
-        names = ("num_items", "l2", "feature_weight", "decay", "history_bias", "max_length")
-        return {name: getattr(self, name) for name in names}
+        return {name: getattr(self, name) for name in ("num_items", "max_length", *_OPTIONS)}
 
     @classmethod
     def from_hyperparameters(cls, hyperparameters: dict[str, Any], **own_parts: Any) -> EASE:
         """A model whose regression is still to come; none is solved."""
         model = cls.__new__(cls)
         Recommender.__init__(model, hyperparameters["num_items"], hyperparameters["max_length"])
-        for name in ("l2", "feature_weight", "decay", "history_bias"):
-            setattr(model, name, hyperparameters[name])
+        for name in _OPTIONS:  # folders from before there was denoising do not name it
+            setattr(model, name, {"denoising": 0.0, **hyperparameters}[name])
         model.register_buffer("weight", None)
         return model
 

@@ -23,7 +23,7 @@ from mdsrec_pyg.nn.losses import loss_positions
 from mdsrec_pyg.nn.mode import scoring_copy
 from mdsrec_pyg.nn.models._effects import ENCODER, OwnParts, warn_without_effect
 from mdsrec_pyg.nn.models._inputs import check_conv, check_inputs
-from mdsrec_pyg.nn.models._parts import make_votes, read_features, register_tables
+from mdsrec_pyg.nn.models._parts import has_features, make_votes, read_features, register_tables
 from mdsrec_pyg.nn.models._shape import describe_own_parts, describe_parts, empty_parts, sizes_of
 from mdsrec_pyg.nn.models.base import SequentialRecommender
 from mdsrec_pyg.nn.models.config import MDSRecConfig
@@ -55,7 +55,7 @@ class MDSRec(SequentialRecommender):
     Args:
         graphs: One item graph a modality, as :func:`~mdsrec_pyg.graphs.build_item_graph` makes it:
             with its raw features ``x``, which are scaled here on the items of ``train_mask`` (all
-            items without one).
+            items without one). Without ``x``, the graph carries the ID embeddings alone.
         centers: Fitted interest centers a modality; None is plain self-attention. (default: None)
         relations: Learned graphs for relation attention. (default: ``None``, without)
         config: The options, see :class:`~mdsrec_pyg.nn.MDSRecConfig`.
@@ -94,8 +94,9 @@ class MDSRec(SequentialRecommender):
             options["fusion"] = fusion
         chosen = configure(MDSRecConfig(), config, **options)
         own = OwnParts(conv, encoder, None if isinstance(fusion, str) else fusion)
-        warn_without_effect(chosen, own, centers is not None, relations is not None)
         num_items = check_inputs(graphs, centers, relations, chosen.vectors)
+        given = has_features(graphs)
+        warn_without_effect(chosen, own, centers is not None, relations is not None, given)
         check_conv(conv, len(graphs))
         super().__init__(
             num_items,
@@ -106,13 +107,13 @@ class MDSRec(SequentialRecommender):
             bias_lr=chosen.bias_lr,
         )
         self.config, self.modalities = chosen, list(graphs)
-        self.num_features = [graph.x.size(1) for graph in graphs.values()]
+        self.num_features = [graph.x.size(1) if given else 0 for graph in graphs.values()]
         register_tables(self, graphs, centers)
         features, scaling = read_features(graphs, chosen, relations is not None)
         if scaling is not None:
             self.scaling = scaling
         if chosen.vectors:
-            self._init_vectors(own, centers, features if chosen.add_features else ())
+            self._init_vectors(own, centers, features if given and chosen.add_features else ())
         self.votes = make_votes(relations, features, self.labels, chosen)
         if not chosen.vectors:
             self.history_bias = None  # that of the votes is all

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from types import MappingProxyType
@@ -17,7 +18,7 @@ from mdsrec_pyg.data import Interactions, ModalFeature
 from mdsrec_pyg.graphs.centers import NUM_CENTERS, InterestCenters
 from mdsrec_pyg.graphs.config import ProductConfig
 from mdsrec_pyg.graphs.cooccurrence import count_cooccurrences
-from mdsrec_pyg.graphs.neighbors import UnitRows, as_unit
+from mdsrec_pyg.graphs.neighbors import BEHAVIOR, UnitRows, as_unit
 from mdsrec_pyg.graphs.product import product_graph
 from mdsrec_pyg.nn.models._effects import OwnParts, without_effect
 from mdsrec_pyg.nn.models.config import MDSRecConfig
@@ -53,11 +54,16 @@ class Preset(Config):
         check_at_least(self, 0, "num_centers")
 
 
-#: The named forms. ``'paper'`` is the paper's own: E_m alone, centers in queries and keys, gate;
-#: no history bias, no relation attention. ``'best'`` is what validation chose (docs/results.md).
+#: The named forms. ``'paper'`` is our reading of the paper's own: E_m alone, centers in queries and
+#: keys, gate; no history bias, no relation attention. The paper says that propagation enriches the
+#: items' embeddings, which we read as graphs with self-loops: an item is represented by itself and
+#: its neighbors. ``graph={"self_loops": 0}`` reads A_m without them, by its neighbors alone;
+#: the weight is what validation chose (benchmarks/README.md).
+#: ``'best'`` is what validation chose (docs/results.md).
 PRESETS: Mapping[str, Preset] = MappingProxyType(
     {
         "paper": Preset(
+            graph=ProductConfig(self_loops=0.25),
             relations=None,
             model=MDSRecConfig(
                 history_bias=False,
@@ -99,7 +105,9 @@ def build_mdsrec(
     Args:
         features: Features of each modality, as they are (a :class:`~mdsrec_pyg.ModalFeature`, or an
             array ``[N, F]`` where no item lacks the modality); the model scales them on training
-            items.
+            items. Without any, ``{}``, the model is one of IDs: votes over the plain ridge, and one
+            graph of co-occurrence that carries the ID embeddings, both called ``"behavior"``; there
+            are no centers.
         train: Training interactions; nothing else enters.
         preset: ``'best'``, ``'paper'`` or a :class:`Preset` of your own.
         graph: Options of the item graphs, over those of the preset: a
@@ -119,26 +127,28 @@ def build_mdsrec(
             :class:`~mdsrec_pyg.nn.MDSRecConfig`.
 
     Raises:
-        ValueError: An unknown preset or option, no modality, features of other items, or an option
-            that the parts reject.
+        ValueError: An unknown preset or option, features of other items, or an option that the
+            parts reject.
     """
-    if not features:
-        raise ValueError("'features' must hold at least one modality (got none)")
     if isinstance(fusion, str):
         options["fusion"] = fusion
     own = OwnParts(conv, encoder, None if isinstance(fusion, str) else fusion)
-    chosen = choose(preset, graph, relations, num_centers, options, own)
+    chosen = choose(preset, graph, relations, num_centers, options, own, bool(features))
     units = _units(features, train, chosen.num_centers)
     counts = count_cooccurrences(
-        train, window=chosen.graph.window, max_sequence_length=chosen.graph.max_sequence_length
+        train,
+        window=chosen.graph.window,
+        max_sequence_length=chosen.graph.max_sequence_length,
+        diagonal=chosen.graph.self_loops == "count",
     )
     graph_options = chosen.graph.replace(window=None)  # it has gone into the counts
     known = torch.from_numpy(train.item_counts() > 0)
     graphs, centers = {}, {}
-    for name, unit in units.items():
+    channels: Mapping[str, UnitRows | None] = units or {BEHAVIOR: None}
+    for name, unit in channels.items():
         graphs[name] = product_graph(unit, counts, graph_options, device=device)
         graphs[name].train_mask = known
-        if chosen.num_centers:
+        if chosen.num_centers and unit is not None:
             fit = InterestCenters(chosen.num_centers, random_state=seed).fit
             centers[name] = fit(unit.feature.x, unit.feature.mask, items=known, device=device)
     learned = None
@@ -184,6 +194,22 @@ def _units(
     return units
 
 
+def _warn_without_features(
+    graph: ProductConfig,
+    usual_graph: ProductConfig,
+    relations: RelationsConfig | None,
+    usual_relations: RelationsConfig | None,
+) -> None:
+    """Warns of what was asked for and has an effect on features only."""
+    found = [n for n in ("fill", "fill_weight") if getattr(graph, n) != getattr(usual_graph, n)]
+    if relations is not None:
+        usual = usual_relations or RelationsConfig()
+        if relations.feature_weight != usual.feature_weight:
+            found.append("feature_weight")
+    if found:
+        warnings.warn(f"{found} have no effect without features", stacklevel=4)
+
+
 def _unknown(name: str, known: list[str]) -> ValueError:
     """The error for an option that ``build_mdsrec`` does not have; a part's names the part."""
     for part, config in (("relations", RelationsConfig), ("graph", ProductConfig)):
@@ -202,12 +228,16 @@ def choose(
     num_centers: int | None,
     options: Mapping[str, Any],
     own: OwnParts,
+    features: bool = True,
 ) -> Preset:
     """The preset with what was asked for, less what that leaves without effect.
 
     Raises:
-        ValueError: An unknown preset or option, or a value out of range.
+        ValueError: An unknown preset or option, a value out of range, or centers where there are no
+            features to find them in.
     """
+    if num_centers and not features:
+        raise ValueError(f"'num_centers' must be 0 without features (got {num_centers})")
     if isinstance(preset, str):
         if preset not in PRESETS:
             raise ValueError(f"'preset' must be one of {sorted(PRESETS)} (got {preset!r})")
@@ -223,13 +253,17 @@ def choose(
         fitted = configure(fitted or RelationsConfig(), relations)
     elif relations is True:
         fitted = fitted or RelationsConfig()
+    item_graphs = configure(preset.graph, graph)
+    if not features:
+        _warn_without_features(item_graphs, preset.graph, fitted, preset.relations)
     centers = preset.num_centers if num_centers is None else num_centers
+    centers = centers if features else 0
     asked = preset.model.replace(**options)
-    idle = without_effect(asked, own, centers > 0, fitted is not None)
+    idle = without_effect(asked, own, centers > 0, fitted is not None, features)
     default = {field.name: field.default for field in fields(MDSRecConfig)}
     unused = {name for names in idle.values() for name in names} - set(options)
     return Preset(
-        graph=configure(preset.graph, graph),
+        graph=item_graphs,
         relations=fitted,
         num_centers=centers,
         model=asked.replace(**{name: default[name] for name in unused}),

@@ -16,7 +16,7 @@ from mdsrec_pyg.data import Interactions, ModalFeature
 from mdsrec_pyg.graphs.config import RidgeConfig
 from mdsrec_pyg.graphs.learned import exact_fits
 from mdsrec_pyg.graphs.local_ridge import local_ridge_graph
-from mdsrec_pyg.graphs.neighbors import UnitRows, as_unit
+from mdsrec_pyg.graphs.neighbors import BEHAVIOR, UnitRows, as_unit
 from mdsrec_pyg.graphs.ridge import ridge_graph, ridge_memory, ridge_precision
 from mdsrec_pyg.nn.votes.cross_fitted import CrossFittedVotes
 from mdsrec_pyg.nn.votes.leave_one_user_out import LeaveOneUserOut
@@ -50,8 +50,9 @@ class RelationsConfig(RidgeConfig):
     Args:
         num_folds: Folds of users, local form only: it is fitted once for inference and once without
             each fold, so on a large catalog two folds take half the time of five.
-        num_neighbors, feature_weight, l2, memory_limit, num_candidates, max_sequence_length, \
-block_size, search, num_probes, device: See :class:`~mdsrec_pyg.graphs.RidgeConfig`.
+        num_neighbors, feature_weight, l2, denoising, memory_limit, num_candidates, \
+max_sequence_length, block_size, search, num_probes, device: See \
+:class:`~mdsrec_pyg.graphs.RidgeConfig`.
 
     Raises:
         ValueError: An option out of range.
@@ -80,20 +81,20 @@ def fit_relations(
     once for inference and once without each fold of users for training.
 
     Args:
-        features: Features of each modality, as they are (the kernel is their cosine).
+        features: Features of each modality, as they are (the kernel is their cosine). Without any,
+            there is one graph, ``"behavior"``, of the plain ridge, without a kernel.
         interactions: The training part.
         config: The options.
         seed: Seed of the folds, local form only.
         **options: Some of the options by name, such as ``l2=300.0``.
 
     Raises:
-        ValueError: No modality, an option out of range, or features of another number of items.
+        ValueError: An option out of range, or features of another number of items.
     """
-    if not features:
-        raise ValueError("'features' must hold at least one modality (got none)")
     chosen = configure(RelationsConfig(), config, **options)
     check_device(chosen.device)
     units = {name: as_unit(feature) for name, feature in features.items()}
+    units = units or {BEHAVIOR: as_unit(None, None, interactions.num_items)}
     needed = ridge_memory(interactions.num_items)
     needed += 4 * interactions.num_items**2 * len(units)
     modalities = counted(len(units), "modality")
@@ -111,7 +112,7 @@ def _fit_exact(
     units: Mapping[str, UnitRows], interactions: Interactions, config: RelationsConfig
 ) -> Relations:
     options: dict[str, Any] = {
-        **{"feature_weight": config.feature_weight, "l2": config.l2},
+        **{name: getattr(config, name) for name in ("feature_weight", "l2", "denoising")},
         **{"device": config.device, "block_size": config.block_size},
     }
     precisions = {

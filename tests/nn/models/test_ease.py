@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -11,16 +14,20 @@ from mdsrec_pyg.nn import EASE
 N = 24
 
 
-def dense_weights(world, weight: float = 0.0, l2: float = 3.0) -> np.ndarray:
+def dense_weights(
+    world, weight: float | list[float] = 0.0, l2: float = 3.0, denoising: float = 0.0
+) -> np.ndarray:
     """B = P / (-diag P), zero diagonal (Steck 2019, eq. 8), with the kernels of the features."""
+    weights = weight if isinstance(weight, list) else [weight] * len(world.features)
     x = np.zeros((20, N))
     x[world.train.user_id, world.train.item_id] = 1
     a = x.T @ x + l2 * np.eye(N)
-    for feature in world.features.values():
+    a += denoising / (1 - denoising) * np.diag(x.sum(0))  # EDLAE (Steck 2020)
+    for feature, own in zip(world.features.values(), weights, strict=True):
         f = feature.x.double().numpy()
         unit = f / np.linalg.norm(f, axis=1, keepdims=True).clip(1e-12)
         unit *= feature.mask.numpy()[:, None]
-        a += weight * unit @ unit.T
+        a += own * unit @ unit.T
     p = np.linalg.inv(a)
     b = p / -np.diag(p)
     np.fill_diagonal(b, 0)
@@ -48,6 +55,29 @@ def test_scores_equal_the_dense_formula(world, weight: float | None, l2: float) 
     torch.testing.assert_close(
         model.score(world.batch), dense_scores(world, b), rtol=1e-4, atol=1e-5
     )
+
+
+@pytest.mark.parametrize("weight", [2.0, [2.0, 0.0], [0.5, 7.0]])
+@pytest.mark.parametrize("denoising", [0.0, 0.33])
+def test_denoising_and_a_weight_a_modality(
+    world, weight: float | list[float], denoising: float, tmp_path: Path
+) -> None:
+    options: dict[str, Any] = {"l2": 3.0, "feature_weight": weight, "denoising": denoising}
+    model = EASE(world.train, list(world.features.values()), **options)
+    want = dense_scores(world, dense_weights(world, weight, 3.0, denoising))
+    torch.testing.assert_close(model.score(world.batch), want, rtol=1e-4, atol=1e-5)
+    assert options.items() <= model.hyperparameters().items()
+    model.save(tmp_path / "ease")
+    loaded = EASE.load(tmp_path / "ease")
+    assert loaded.hyperparameters() == model.hyperparameters()
+    assert torch.equal(loaded.score(world.batch), model.score(world.batch))
+
+
+def test_a_folder_from_before_there_was_denoising_is_read(world) -> None:
+    model = EASE(world.train, l2=3.0)
+    old = {name: value for name, value in model.hyperparameters().items() if name != "denoising"}
+    assert EASE.from_hyperparameters(old).denoising == 0.0
+    assert EASE.from_hyperparameters({**old, "denoising": 0.2}).denoising == 0.2
 
 
 @pytest.mark.parametrize(("decay", "bias"), [(0.5, 0.0), (1.0, -2.0), (0.7, 3.0)])

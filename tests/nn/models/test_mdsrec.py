@@ -195,7 +195,7 @@ def test_parts_that_do_not_belong_together_are_errors(make_mdsrec, world) -> Non
         ({"conv": GraphConv(4, 4)}, "'conv' must be a callable that makes a layer"),
         (
             {"graphs": {"image": image, "text": Data(edge_index=text.edge_index, num_nodes=24)}},
-            r"'graphs' must have the items' features as 'x' \(none in \['text'\]\)",
+            r"'graphs' must have the items' features as 'x', all or none \(none in \['text'\]\)",
         ),
     ]
     for options, message in cases:

@@ -59,8 +59,21 @@ def test_paper_is_the_papers_own_form(dataset: SyntheticDataset) -> None:
     for m in range(2):
         source, target = getattr(model, f"edge_index_{m}")
         weight = getattr(model, f"edge_weight_{m}")[:, None]
+        assert torch.equal(weight[source == target], torch.full((80, 1), 0.25))  # itself, too
         want = torch.zeros(80, 8).index_add(0, target, weight * model.ids.weight[source])
         torch.testing.assert_close(items.embedding[m], want)
+
+
+def test_self_loops_of_weight_one_are_the_id_added(dataset: SyntheticDataset) -> None:
+    loops = build(dataset, "paper", graph={"self_loops": 1})
+    added = build(dataset, "paper", graph={"self_loops": 0}, add_id=True)
+    assert torch.equal(loops.ids.weight, added.ids.weight)
+    source, target = added.get_buffer("edge_index_0")
+    assert (source != target).all()
+    first, second = loops.encode_items().embedding, added.encode_items().embedding
+    assert first is not None
+    torch.testing.assert_close(first, second)
+    assert not torch.allclose(first, loops.ids.weight)  # the neighbors count, too
 
 
 def test_best_is_the_default_and_votes(dataset: SyntheticDataset) -> None:
