@@ -12,8 +12,8 @@ from mdsrec_pyg.nn.models import Recommender
 #: Options of a trial that are the trainer's.
 OF_TRAINER = ("lr", "average_epochs")
 
-# What decides most for the sequence encoders on short histories: width and dropout. Averaged weights
-# were better for SASRec on beauty and scientific_clip.
+# What decides most for the sequence encoders on short histories: width and dropout. Averaging the
+# weights helped SASRec on beauty and scientific_clip.
 ENCODER_TRIALS: list[dict[str, Any]] = [
     {"channels": 64, "dropout": 0.5, "average_epochs": 10.0},
     {"channels": 128, "dropout": 0.5, "average_epochs": 10.0},
