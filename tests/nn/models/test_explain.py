@@ -164,7 +164,7 @@ def test_the_newer_of_equal_voters_comes_first(world) -> None:
 def test_recommendations_say_why_with_raw_ids(make, world, kind: str) -> None:
     model, raw = make(kind), np.array([f"item {i}" for i in range(24)])
     histories = {"ann": ["item 1", "item 2", "item 1"], "bob": ["item 9"]}
-    table = recommend(model, histories, 5, exclude_seen=False, item_ids=raw, explain=True)
+    table = recommend(model, histories, 24, exclude_seen=False, item_ids=raw, explain=True)
     assert list(table)[4:] == [
         "modality",
         "center",

@@ -193,7 +193,7 @@ def test_options_without_effect_warn(make_mdsrec, options, named: str, cause: st
         ("vector_weight", float("nan"), "'vector_weight' must be finite"),
         ("vote_positions", 0, "'vote_positions' must be at least 1"),
         ("vote_positions", "all", "'vote_positions' must be a whole number"),
-        ("vote_hidden", -1, "'vote_hidden' must be at least 0"),
+        ("vote_hidden", -1, "'vote_hidden' must not be negative"),
         ("bias_lr", -1.0, "'bias_lr' must be positive"),
     ],
 )

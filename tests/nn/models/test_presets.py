@@ -172,9 +172,8 @@ def test_components_take_the_place_of_wide_features(dataset: SyntheticDataset) -
         expected = torch.from_numpy(expected / (expected[known.numpy()] ** 2).mean() ** 0.5)
         torch.testing.assert_close(got.abs(), expected.float().abs(), rtol=1e-3, atol=1e-3)
         # The relations see the features as they are.
-        for part in ("weight", "index"):
-            key = f"edge_{part}_{m}"
-            assert torch.equal(model.votes.get_buffer(key), whole.votes.get_buffer(key))
+        for one, two in zip(model.votes.edges(m), whole.votes.edges(m), strict=True):
+            assert torch.equal(one, two)
 
 
 def test_components_that_nothing_reads_warn(dataset: SyntheticDataset) -> None:

@@ -43,8 +43,9 @@ def test_the_folder_holds_what_scoring_needs(folder: Path) -> None:
     }
     assert len({path.stat().st_mode for path in folder.iterdir()}) == 1  # all or none may read
     names = names_in(folder)
-    assert {"centers_0", "scaling.0.mean", "edge_index_1", "labels", "votes.tables.0.key"} <= names
-    assert not [name for name in names if "training_votes" in name or "total" in name]
+    assert {"centers_0", "scaling.0.mean", "edge_index_1", "labels"} <= names
+    assert {"votes.tables.0.target", "votes.tables.1.weight"} <= names
+    assert not [name for name in names if "training_votes" in name]
     assert "item_probability" not in names
     config = json.loads((folder / "config.json").read_text())
     assert config["versions"]["torch"] == torch.__version__
