@@ -86,7 +86,7 @@ def test_number_of_nodes_must_be_known() -> None:
 # ---- without the user, exactly ------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("denoising", [0.0, 0.33])
+@pytest.mark.parametrize("denoising", [0.0, 1e-6, 0.33])
 def test_leaving_a_user_out_equals_refitting_and_pruning_anew(
     world, dense_without_user: Callable[..., Tensor], denoising: float
 ) -> None:
