@@ -119,14 +119,14 @@ def test_training_and_inference_have_one_formula(make_votes, world) -> None:
 
 def test_the_newest_positions_that_count_are_the_loss(make_votes, short) -> None:
     votes = make_votes()
-    values = [float(votes.loss(short, positions)) for positions in (1, 2, 4, MAX_LENGTH, 99)]
+    values = [votes.loss(short, positions).item() for positions in (1, 2, 4, MAX_LENGTH, 99)]
     assert len({round(value, 5) for value in values[:4]}) == 4
     assert values[3] == values[4]
     # Other targets where none is asked for change nothing.
     other = torch.where(short.target_mask, short.target, (short.target + 1) % NUM_ITEMS)
-    assert float(votes.loss(replace(short, target=other), 4)) == values[2]
+    assert votes.loss(replace(short, target=other), 4).item() == values[2]
     other = (short.target + 1) % NUM_ITEMS
-    assert float(votes.loss(replace(short, target=other), 4)) != values[2]
+    assert votes.loss(replace(short, target=other), 4).item() != values[2]
 
 
 def test_a_batch_without_a_newest_position_that_counts_has_no_loss(make_votes, short) -> None:

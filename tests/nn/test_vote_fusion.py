@@ -44,9 +44,10 @@ def test_scores_by_hand() -> None:
     assert fusion(VOTES, LARGEST).tolist() == pytest.approx(want, rel=1e-5)
 
 
-@pytest.mark.parametrize("hidden", [0, 5])
+@pytest.mark.parametrize("hidden", [0, 32])
 def test_without_evidence_the_score_is_zero(hidden: int) -> None:
-    assert moved(hidden=hidden)(torch.zeros(4, 2), torch.zeros(4, 2)).tolist() == [0.0] * 4
+    none = torch.zeros(50, 2)
+    assert moved(hidden=hidden)(none, none).abs().max() < 1e-6  # but for rounding
 
 
 def test_hidden_0_is_the_plain_sum_and_all_start_there() -> None:

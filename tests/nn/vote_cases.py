@@ -79,7 +79,9 @@ def assert_same_gradients(found: Tensor, want: Tensor, module: nn.Module) -> Non
     own = torch.autograd.grad(found, list(parameters.values()), retain_graph=True)
     slow = torch.autograd.grad(want, list(parameters.values()), retain_graph=True)
     for name, one, two in zip(parameters, own, slow, strict=True):
-        torch.testing.assert_close(one, two, rtol=1e-3, atol=1e-5, msg=f"gradient of {name}")
+        scale = float(two.abs().max())
+        difference = float((one - two).abs().max())
+        assert difference <= 1e-4 * scale + 1e-6, (name, difference, scale)
         assert two.any(), name
 
 
