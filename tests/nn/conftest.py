@@ -65,7 +65,7 @@ def world() -> World:
         name: InterestCenters(3, n_init=1).fit(feature.x, feature.mask)
         for name, feature in features.items()
     }
-    relations = fit_relations(features, train, num_neighbors=5, **RIDGE)
+    relations = fit_relations(features, train, num_neighbors=5, denoising=0.0, **RIDGE)
     loader = SequenceLoader(train, MAX_LENGTH, batch_size=64, shuffle=False)
     return World(train, features, graphs, centers, relations, next(iter(loader)))
 

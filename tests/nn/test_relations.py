@@ -11,7 +11,7 @@ from mdsrec_pyg.graphs import ridge_precision
 from mdsrec_pyg.nn import LeaveOneUserOut, fit_relations
 from mdsrec_pyg.nn.votes.fit import user_folds
 
-RIDGE: dict[str, Any] = {"feature_weight": 2.0, "l2": 3.0}
+RIDGE: dict[str, Any] = {"feature_weight": 2.0, "l2": 3.0, "denoising": 0.0}
 
 
 def test_relations_are_exact_where_memory_allows(world) -> None:
