@@ -47,7 +47,7 @@ def commands(folder: Path, peers: str) -> dict[str, list[str]]:
         "ceiling": ["--short"],
         "accuracy": [data, *rows, *epochs, "--seeds", "0", *models],
         "accuracy_table": rows,
-        "compare": [data, *rows, *epochs],
+        "compare": [data, *rows, *epochs, *models[:-1]],  # with MDSRec
         "figures": [*epochs, "--users", "200", "--only", "EASE", "MDSRec best, p"],
     }
     for name, options in found.items():
