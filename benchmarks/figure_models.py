@@ -164,8 +164,8 @@ def edges_of(model: Recommender) -> Iterator[tuple[str, Edges]]:
         return
     for m, name in enumerate(model.modalities):
         if model.config.vectors:
-            edges = (model.get_buffer(f"edge_{part}_{m}") for part in ("index", "weight"))
-            yield f"graph {name}", tuple(edges)
+            index, weight = (model.get_buffer(f"edge_{part}_{m}") for part in ("index", "weight"))
+            yield f"graph {name}", (index, weight)
         if model.votes is not None:
             yield f"relations {name}", model.votes.edges(m)
 
