@@ -129,9 +129,8 @@ def _text(value: object) -> str:
 def synthetic_settings(preset: str = "best") -> tuple[Preset, TrainerConfig]:
     """What validation chose for the synthetic data, where its items have few users each.
 
-    A stronger ridge than on real sets, as many centers as planted groups, no vector of an item's
-    own, as its four users are memorized at once, and small steps for the scalars of the votes:
-    order means nothing there, so they need no training. ``mdsrec train`` and
+    A stronger ridge than on real sets, as many centers as planted groups, and no vector of an
+    item's own, as its four users are memorized at once. ``mdsrec train`` and
     ``examples/train_mdsrec.py`` take these where no data are named.
 
     Args:
@@ -142,9 +141,9 @@ def synthetic_settings(preset: str = "best") -> tuple[Preset, TrainerConfig]:
     """
     base = PRESETS[preset]
     relations = base.relations and base.relations.replace(l2=300.0, feature_weight=30.0)
-    model = base.model.replace(add_id=False, add_features=False, bias_lr=0.2)
+    model = base.model.replace(add_id=False, add_features=False)
     form = base.replace(num_centers=64, relations=relations, model=model)
-    return form, TrainerConfig(lr=3e-3, patience=5)
+    return form, TrainerConfig(patience=5)
 
 
 def preset_options(name: str, chosen: Preset) -> dict[str, Any]:

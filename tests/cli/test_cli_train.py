@@ -58,7 +58,7 @@ def test_the_settings_are_printed_and_not_in_the_name() -> None:
         "of the synthetic data",
         "relations.l2 300.0",
         "num_centers 64",
-        "trainer.lr 0.003",
+        "trainer.patience 5",
     ):
         assert part in said
     assert config.name(trainer) == "synthetic-best-seed0"
@@ -83,7 +83,7 @@ def test_feature_weight_and_memory_of_the_ridge_do_something(shop: Path) -> None
     with pytest.warns(UserWarning, match="memory_limit"):
         local = built(shop, "--relations.memory_limit", "1000")
     tables = [dict(model.named_buffers()) for model in (usual, other, local)]
-    (name,) = [name for name in tables[0] if name == "votes.edge_weight_0"]
+    (name,) = [name for name in tables[0] if name == "votes.tables.0.weight"]
     assert not torch.equal(tables[0][name], tables[1][name])
     kinds = [type(model.votes.training_votes) for model in (usual, local)]  # type: ignore[union-attr]
     assert kinds == [LeaveOneUserOut, CrossFittedVotes]
