@@ -38,7 +38,7 @@ from benchmarks.accuracy_rows import (
     read_rows,
 )
 from benchmarks.harness import positive
-from benchmarks.trials import ABLATIONS, TRIALS, make_model
+from benchmarks.trials import ABLATIONS, OF_TRAINER, TRIALS, make_model
 from mdsrec_pyg import FolderDataset, Trainer, evaluate, seed_everything
 from mdsrec_pyg.cli.ending import run_script
 from mdsrec_pyg.data import Split
@@ -106,7 +106,8 @@ def train_model(
     model = make_model(model_name, dataset, split.train, seed, options)
     row: dict[str, Any] = {}
     if isinstance(model, SequentialRecommender):
-        settings = {**TRAINER, "epochs": epochs, "lr": options.get("lr", 1e-3)}
+        own = {name: options[name] for name in OF_TRAINER if name in options}
+        settings = {**TRAINER, "epochs": epochs, **own}
         trainer = Trainer(model, seed=seed, progress=False, log=lambda line: None, **settings)
         history = trainer.fit(split.train, split.val)
         seconds = [epoch["seconds"] for epoch in history.rows]

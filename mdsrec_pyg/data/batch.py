@@ -24,8 +24,6 @@ class LossPositions:
         newest: In how many sequences the newest position counts, float32 scalar.
         weight: 1 where a place counts and 0 where it only fills the shape, float32 ``[P]``.
             ``None``: all count.
-        distinct: Their targets, each once, int64 ``[U]``, -1 where one only fills the shape.
-            ``None``: not asked for.
         number: ``count``, without asking the device; ``None`` where that must not be looked at.
         whole: Whether history and newest target of every sequence are all that its user took.
     """
@@ -34,7 +32,6 @@ class LossPositions:
     count: Tensor
     newest: Tensor
     weight: Tensor | None = None
-    distinct: Tensor | None = None
     number: int | None = None
     whole: bool = False
 

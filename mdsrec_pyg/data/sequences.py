@@ -51,7 +51,6 @@ class SequenceLoader:
         shuffle_ties: Put the items of a user that share a timestamp into a new random order each
             epoch. Warns if there are no timestamps.
         seed: Seed of all randomness.
-        unique_targets: Also collate the distinct targets, which a sampled softmax asks for.
         fixed_shapes: Fill batches up to few shapes (``batch_size`` rows, lengths in steps of 8),
             so that what is compiled or captured for a shape is used again. What is filled in does
             not count in the loss.
@@ -71,7 +70,6 @@ class SequenceLoader:
         shuffle: bool = True,
         shuffle_ties: bool = False,
         seed: int = 0,
-        unique_targets: bool = False,
         fixed_shapes: bool = False,
     ) -> None:
         stride = max_length if stride is None else stride
@@ -93,7 +91,7 @@ class SequenceLoader:
         self.num_items = interactions.num_items
         self.max_length, self.batch_size, self.stride = max_length, batch_size, stride
         self.shuffle, self.shuffle_ties, self.seed, self.epoch = shuffle, shuffle_ties, seed, 0
-        self.unique_targets, self.fixed_shapes = unique_targets, fixed_shapes
+        self.fixed_shapes = fixed_shapes
         self._user, self._start, self._new, self._stop = _windows(
             interactions.user_ptr, max_length, stride
         )
@@ -154,31 +152,24 @@ class SequenceLoader:
         target = gather(item, position + 1, batch.mask.numpy())
         batch.target = torch.from_numpy(target)
         batch.target_mask = torch.from_numpy(counts)
-        batch.positions = self._positions(target, counts, len(windows))
+        batch.positions = self._positions(counts, len(windows))
         batch.positions.whole = bool(self._whole[windows].all())
         return batch
 
-    def _positions(
-        self, target: NDArray[np.int64], counts: NDArray[np.bool_], rows: int
-    ) -> LossPositions:
+    def _positions(self, counts: NDArray[np.bool_], rows: int) -> LossPositions:
         """The places that count; in every one of the ``rows`` windows, the newest does."""
         place = np.flatnonzero(counts)
-        number, weight, distinct = len(place), None, None
-        if self.unique_targets:
-            distinct = np.unique(target.flat[place])
+        number, weight = len(place), None
         if self.fixed_shapes:
             step = -(-counts.size // PLACE_SIZES)
             filled = -(-number // step) * step
             place = np.pad(place, (0, filled - number))
             weight = torch.from_numpy((np.arange(filled) < number).astype(np.float32))
-            if distinct is not None:
-                distinct = np.pad(distinct, (0, filled - len(distinct)), constant_values=-1)
         return LossPositions(
             place=torch.from_numpy(place),
             count=torch.tensor(float(number)),
             newest=torch.tensor(float(rows)),
             weight=weight,
-            distinct=None if distinct is None else torch.from_numpy(distinct),
             number=number,
         )
 

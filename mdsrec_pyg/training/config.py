@@ -24,6 +24,9 @@ class TrainerConfig(Config):
         monitor: ``'ndcg@k'``, ``'recall@k'`` or ``'mrr'`` on the validation split.
         warmup_steps: Steps over which the learning rates rise.
         grad_clip: Largest norm of the whole gradient; ``None``: no limit.
+        average_epochs: Epochs over which the weights are averaged, by an exponential moving
+            average of each step; what is validated, kept and left in the model is the average.
+            ``None``: the weights as they are.
         precision: ``'float32'``, or ``'bfloat16'`` for autocast of the loss, on CUDA only; scores
             and softmax stay in float32.
         tf32: Lets float32 products round their factors to ten bits (TensorFloat-32), on CUDA only;
@@ -55,6 +58,7 @@ class TrainerConfig(Config):
     monitor: str = "ndcg@10"
     warmup_steps: int = 0
     grad_clip: float | None = None
+    average_epochs: float | None = None
     precision: str = "float32"
     tf32: bool = False
     compile: bool = False
@@ -71,10 +75,10 @@ class TrainerConfig(Config):
         check_at_least(self, 1, "epochs", "batch_size", "patience", "eval_every", "eval_batch_size")
         check_at_least(self, 1, "stride")
         check_at_least(self, 0, "weight_decay", "warmup_steps", "seed")
-        for name in ("lr", "grad_clip"):
+        for name in ("lr", "grad_clip", "average_epochs"):
             value = getattr(self, name)
-            unlimited = value is None and name == "grad_clip"
-            if not unlimited and (value is None or not 0 < value < float("inf")):
+            without = value is None and name != "lr"
+            if not without and (value is None or not 0 < value < float("inf")):
                 raise ValueError(f"{name!r} must be positive and finite (got {value})")
         if self.epochs % self.eval_every:
             raise ValueError(

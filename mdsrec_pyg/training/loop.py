@@ -19,6 +19,7 @@ from mdsrec_pyg.data.splits import EvaluationSplit
 from mdsrec_pyg.evaluation import target_ranks
 from mdsrec_pyg.evaluation.metrics import metric_cutoff, ranking_metrics
 from mdsrec_pyg.nn.models.base import SequentialRecommender
+from mdsrec_pyg.training.average import AveragedWeights
 from mdsrec_pyg.training.config import TrainerConfig
 from mdsrec_pyg.training.schedule import Schedule
 from mdsrec_pyg.training.settings import masks_seen
@@ -38,6 +39,7 @@ def train_epoch(
     epoch: int,
     progress: bool = False,
     kept: str = "",
+    average: AveragedWeights | None = None,
     after_step: Callable[[Tensor, int], bool] | None = None,
 ) -> float | None:
     """Trains a model for an epoch. No step waits for a GPU; the end of the epoch does.
@@ -52,6 +54,7 @@ def train_epoch(
         epoch: Number of the epoch, from 1.
         progress: Shows a progress bar while on a terminal.
         kept: What the error says of the epochs before.
+        average: Takes the weights in after each step.
         after_step: Is given each detached loss and the number of steps so far; where it returns
             true, the epoch is given up.
 
@@ -77,6 +80,8 @@ def train_epoch(
             if config.grad_clip is not None:
                 torch.nn.utils.clip_grad_norm_(model.parameters(), config.grad_clip)
             schedule.take_step()
+            if average is not None:
+                average.update(schedule.step)
             if after_step is not None:
                 if after_step(losses[-1], schedule.step) and len(losses) < len(loader):
                     bar.close()
@@ -103,7 +108,6 @@ def make_loader(
         stride=config.stride,
         shuffle_ties=config.shuffle_ties,
         seed=config.seed,
-        unique_targets=getattr(model, "num_negatives", None) is not None,
         fixed_shapes=config.compile,
     )
 

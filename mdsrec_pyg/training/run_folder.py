@@ -93,7 +93,7 @@ class RunFiles:
         epoch = last["best_epoch"]
         weights: dict[str, Any] | None = None
         if epoch is not None and epoch == last["epoch"]:
-            weights = last["model"]
+            weights = averaged(last)
             self.save_best(last)
         elif epoch is not None:
             best = load_checkpoint(self.best)
@@ -135,8 +135,9 @@ class RunFiles:
 
     def save_best(self, state: dict[str, Any]) -> None:
         """Writes the weights with what belongs to them; the optimizer is not needed again."""
-        keys = ("model", "epoch", "best_value", "settings", "built_from")
-        save_checkpoint(self.best, {key: state[key] for key in keys})
+        keys = ("epoch", "best_value", "settings", "built_from")
+        content = {"model": averaged(state), **{key: state[key] for key in keys}}
+        save_checkpoint(self.best, content)
 
     def save_model(self, model: nn.Module, log: Callable[[str], None]) -> None:
         """Writes the model as one that stands alone; a reason why it cannot is logged.
@@ -157,6 +158,11 @@ class RunFiles:
         text = "".join(json_text(row) + "\n" for row in rows)
         with atomic_write(self.metrics) as temporary:
             Path(temporary).write_text(text, encoding="utf-8")
+
+
+def averaged(state: dict[str, Any]) -> dict[str, Any]:
+    """The weights that were validated: the model's, or in their place their average."""
+    return {**state["model"], **state.get("average", {})}
 
 
 def check_settings(

@@ -84,6 +84,8 @@ def describe_training(
     tf32 = " (TF32)" if config.tf32 else ""
     compiled = ", compiled" if config.compile else ""
     clip = "" if config.grad_clip is None else f", gradient norm at most {config.grad_clip:g}"
+    mean = config.average_epochs
+    average = "" if mean is None else f", weights averaged over {mean:g} epochs"
     seen = "masked" if masks_seen(config, model) else "kept as candidates"
     bias = "a" if learns_history_bias(model) else "no"
     tied = f" ({val.tied.mean():.1%} with the time of their history)" if val.tied.any() else ""
@@ -96,7 +98,8 @@ def describe_training(
         f"{counted(train.num_items, 'item')}, windows of {model.max_length}, "
         f"stride {config.stride or model.max_length}",
         "equal times": "shuffled each epoch" if config.shuffle_ties else "kept in their order",
-        "optimizer": f"AdamW, lr {config.lr:g}, {decay}, warm-up {config.warmup_steps:,}{clip}",
+        "optimizer": f"AdamW, lr {config.lr:g}, {decay}, warm-up {config.warmup_steps:,}{clip}"
+        f"{average}",
         "stop": f"after {counted(config.epochs, 'epoch')}, or "
         f"{counted(config.patience, 'evaluation')} without a gain",
         "monitor": f"{config.monitor} on {val.name}: {counted(len(val), 'query')}{tied}, every "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 
 from mdsrec_pyg.data.sequences import SequenceLoader
 from mdsrec_pyg.seed import random_state, set_random_state
+from mdsrec_pyg.training.average import AveragedWeights
 from mdsrec_pyg.training.callbacks import CallbackList
 from mdsrec_pyg.training.checkpoint import check_weights
 from mdsrec_pyg.training.loggers import Logger
@@ -32,14 +34,26 @@ class RunState:
     callbacks: CallbackList
     loggers: list[Logger]
     step: Step
+    average: AveragedWeights | None = None
     best_weights: dict[str, Tensor] | None = None
     stale: int = 0  # evaluations since the best one
+
+    def keep_best(self, model: nn.Module, epoch: int, value: float) -> None:
+        """Keeps the model's weights as those of the best epoch."""
+        weights = model.state_dict()
+        self.best_weights = {name: weight.detach().clone() for name, weight in weights.items()}
+        self.history.best_epoch, self.history.best_value = epoch, value
+        self.stale = 0
 
     def take_best(self, model: nn.Module) -> None:
         """Gives the model its best weights, if there are any yet, and evaluation mode."""
         if self.best_weights is not None:
             model.load_state_dict(self.best_weights)
         model.eval()
+
+    def averaged(self) -> AbstractContextManager[None]:
+        """The model has its averaged weights inside the block, if they are averaged."""
+        return nullcontext() if self.average is None else self.average.applied()
 
     def describe(self) -> dict[str, str]:
         """What the run adds to the description of the training."""
@@ -73,6 +87,7 @@ class RunState:
         """All that :meth:`restore` needs: what ``last.pt`` holds."""
         return {
             "model": model.state_dict(),
+            "average": {} if self.average is None else self.average.state_dict(),
             "optimizer": self.schedule.optimizer.state_dict(),
             "epoch": len(self.history),
             "scheduler": self.schedule.state_dict(),
@@ -100,6 +115,8 @@ class RunState:
         check_settings(last["settings"], self.settings, ("epochs", "patience"), goes_on)
         self.best_weights = self.files.mend(last)
         model.load_state_dict(last["model"])
+        if self.average is not None:
+            self.average.load_state_dict(last["average"])
         self.schedule.optimizer.load_state_dict(last["optimizer"])
         self.schedule.load_state_dict(last.get("scheduler"), last["step"])
         self.stale, self.history.rows = last["stale"], last["rows"]

@@ -18,6 +18,7 @@ from mdsrec_pyg.memory import named_memory_errors
 from mdsrec_pyg.nn.mode import uncompiled
 from mdsrec_pyg.nn.models.base import SequentialRecommender
 from mdsrec_pyg.seed import preserved_random_state, seed_everything
+from mdsrec_pyg.training.average import AveragedWeights
 from mdsrec_pyg.training.callbacks import (
     Callback,
     CallbackList,
@@ -212,6 +213,8 @@ class Trainer:
         loggers = [LineLogger(self.log), *self.loggers]
         step = make_step(model, optimizer, config, self.device)
         run = RunState(loader, schedule, settings, history, files, tables, callbacks, loggers, step)
+        if config.average_epochs is not None:
+            run.average = AveragedWeights(model, config.average_epochs * len(loader))
         if resume:
             run.restore(model, self.device)
         else:
@@ -222,8 +225,8 @@ class Trainer:
 
     def _epoch(self, run: RunState, val: EvaluationSplit) -> None:
         """Trains and evaluates one epoch, and writes its files."""
-        start, history, context = time.perf_counter(), run.history, run.callbacks.context
-        context.epoch = epoch = len(history) + 1
+        start, history = time.perf_counter(), run.history
+        run.callbacks.context.epoch = epoch = len(history) + 1
         kept = f"; {str(self.directory)!r} holds the epochs before"
         loss = train_epoch(
             self.model,
@@ -235,6 +238,7 @@ class Trainer:
             epoch=epoch,
             progress=self.progress,
             kept=kept if self.directory and epoch > 1 else "",
+            average=run.average,
             after_step=run.callbacks.step if run.callbacks.wants_steps else None,
         )
         if loss is None:  # a callback has stopped the run within the epoch
@@ -242,30 +246,41 @@ class Trainer:
         row: dict[str, Any] = {"epoch": epoch, "loss": loss}
         if self.scheduler is not None:
             row["lr"] = run.schedule.lr
+        try:
+            with run.averaged():
+                self._judge(run, val, row, start)
+        finally:  # the epoch is trained, whatever a callback makes of it
+            if len(history) == epoch:
+                if run.files is not None:
+                    run.files.save(run.content(self.model, self.device))
+                for logger in run.loggers:
+                    logger.log(row, run.schedule.step, history.best_epoch == epoch)
+
+    def _judge(
+        self, run: RunState, val: EvaluationSplit, row: dict[str, Any], start: float
+    ) -> None:
+        """Evaluates an epoch, completes and adds its row, keeps its weights if it is the best.
+
+        Args:
+            run: The run.
+            val: Validation split.
+            row: What is known of the epoch.
+            start: When it began.
+        """
+        history, context, epoch = run.history, run.callbacks.context, row["epoch"]
         evaluated = epoch % self.config.eval_every == 0
         metrics = validate(self.model, val, self.config, self.progress) if evaluated else {}
         row["seconds"] = round(time.perf_counter() - start, 3)
         if evaluated:
             row |= {"exclude_seen": masks_seen(self.config, self.model), **metrics}
-        run.schedule.end_epoch(metrics.get(self.config.monitor))
+        value = metrics.get(self.config.monitor)
+        run.schedule.end_epoch(value)
         history.rows.append(row)
-        best = evaluated and (
-            history.best_value is None or metrics[self.config.monitor] > history.best_value
-        )
-        if best:
-            weights = self.model.state_dict()
-            run.best_weights = {name: value.detach().clone() for name, value in weights.items()}
-            history.best_epoch, history.best_value = epoch, metrics[self.config.monitor]
-            run.stale = 0
+        if value is not None and (history.best_value is None or value > history.best_value):
+            run.keep_best(self.model, epoch, value)
         elif evaluated:
             run.stale += 1
         context.row, context.step = row, run.schedule.step
-        try:
-            if best:
-                run.callbacks.call("on_best")
-            run.callbacks.call("on_epoch")
-        finally:  # the epoch is trained, whatever a callback makes of it
-            if run.files is not None:
-                run.files.save(run.content(self.model, self.device))
-            for logger in run.loggers:
-                logger.log(row, run.schedule.step, best)
+        if history.best_epoch == epoch:
+            run.callbacks.call("on_best")
+        run.callbacks.call("on_epoch")

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 import torch
 
-from mdsrec_pyg import EASE, FolderDataset, SyntheticDataset
+from mdsrec_pyg import EASE, FolderDataset, SyntheticDataset, leave_last_out
 from mdsrec_pyg.nn import MDSRecConfig
 
 Run = Callable[..., str]
@@ -117,7 +117,7 @@ def test_any_modalities_any_split_and_ids_only(
 
     run_benchmark("accuracy.py", tmp_path / "ids", *usual)
     found = {row["model"] for row in read(rows) if row["dataset"] == "ids"}
-    assert found == {"Popularity", "EASE", "GRU4Rec", "SASRec", "MDSRec-paper", "MDSRec"}
+    assert found == {"Popularity", "EASE", "GRU4Rec", "SASRec", "eSASRec", "MDSRec-paper", "MDSRec"}
     with pytest.raises(SystemExit, match="error: SASRecF needs features, and ids has none"):
         run_benchmark("accuracy.py", tmp_path / "ids", *usual, "--models", "SASRecF")
 
@@ -221,3 +221,24 @@ def test_epoch(run_benchmark: Run, folder: Path, tmp_path: Path) -> None:
     result = json.loads(out.read_text())
     assert json.loads(printed.splitlines()[-1]) == result
     assert {row["model"] for row in result["results"]} >= {"MDSRec", "SASRec"}
+
+
+def test_a_trial_may_hold_options_of_the_trainer(monkeypatch: pytest.MonkeyPatch) -> None:
+    from benchmarks import accuracy
+    from benchmarks.trials import ENCODER_TRIALS, OF_TRAINER
+
+    made = SyntheticDataset(60, 40)
+    split, kept = leave_last_out(made.interactions), []
+
+    class Kept(accuracy.Trainer):
+        def __init__(self, *args: Any, **options: Any) -> None:
+            super().__init__(*args, **options)
+            kept.append(self.config.to_dict())
+
+    monkeypatch.setattr(accuracy, "Trainer", Kept)
+    for trial in ENCODER_TRIALS:
+        accuracy.train_model(made, split, "GRU4Rec", 0, {**trial, "channels": 4}, 1)
+        given = {name: kept[-1][name] for name in OF_TRAINER}
+        assert given == {"lr": 1e-3, **{key: trial[key] for key in OF_TRAINER if key in trial}}
+    assert len(kept) == 4
+    assert {made["average_epochs"] for made in kept} == {3.0, 10.0}

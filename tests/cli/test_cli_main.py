@@ -101,6 +101,7 @@ TEXTS = {
     "normalization": "row",
     "search": "cells",
     "device": "cuda",
+    "block": "ligr",
     "center_form": "soft",
     "center_mode": "only",
     "fusion": "mean",

@@ -117,11 +117,8 @@ FUNCTIONS: dict[str, Callable[[World, SequenceBatch, torch.device], Tensor]] = {
     "linear_cross_entropy": linear,
     "full_cross_entropy": full,
     "SampledCandidates": lambda w, b, d: SampledCandidates(
-        masked_target(b),
-        5,
-        torch.full((NUM_ITEMS,), 1 / NUM_ITEMS).to(d),
-        b.item_id.flatten()[:3].clone(),
-    ).correct(vectors(*b.mask.shape, 8).to(d)),
+        5, torch.full((NUM_ITEMS,), 1 / NUM_ITEMS).to(d), 2
+    ).correct(*(x.to(d) for x in (vectors(2, 3, 5), vectors(2, 3), b.item_id[:2, -3:].clone()))),
     "steps_back": lambda w, b, d: steps_back(5, False, d),
 }
 

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from mdsrec_pyg.nn import InterestTransformer
 from mdsrec_pyg.nn.dropout import Dropout
-from mdsrec_pyg.nn.sequence_encoder import InterestBlock, attend, attention_mask, step_position
+from mdsrec_pyg.nn.encoder_blocks import InterestBlock, LiGRBlock, attend
+from mdsrec_pyg.nn.sequence_encoder import attention_mask, step_position
 
 B, L, D = 3, 6, 8
 
@@ -67,12 +68,30 @@ def test_a_block_equals_attention_written_out(x: Tensor, centers: Tensor, mask: 
     torch.testing.assert_close(out, expected)
 
 
+def test_a_ligr_block_equals_its_formula(x: Tensor, centers: Tensor, mask: Tensor) -> None:
+    torch.manual_seed(0)
+    block, visible = LiGRBlock(D, num_heads=2, dropout=0.5).eval(), attention_mask(mask)
+    plain = InterestBlock(D, num_heads=2, dropout=0.5).eval()
+    own = block.state_dict()
+    plain.load_state_dict({k: v for k, v in own.items() if "mlp" not in k}, strict=False)
+    plain.add_mlp = lambda x, branch: x
+    attention = plain(x, centers, visible) - x
+    hidden = x + torch.sigmoid(block.gate_attention(x)) * attention
+    normed, mlp = block.norm_mlp(hidden), block.mlp
+    first, second = mlp.up.weight.chunk(2)
+    wide = (normed @ first.t()) * torch.sigmoid(normed @ first.t()) * (normed @ second.t())
+    want = hidden + torch.sigmoid(block.gate_mlp(hidden)) * (wide @ mlp.down.weight.t())
+    assert first.shape == (4 * D, D)
+    torch.testing.assert_close(block(x, centers, visible), want)
+
+
+@pytest.mark.parametrize("block", ["prenorm", "ligr"])
 @pytest.mark.parametrize("mode", ["only", "add"])
 @pytest.mark.parametrize("with_centers", [True, False])
 def test_later_steps_change_no_earlier_output(
-    x: Tensor, centers: Tensor, mask: Tensor, perturb, mode: str, with_centers: bool
+    x: Tensor, centers: Tensor, mask: Tensor, perturb, mode: str, with_centers: bool, block: str
 ) -> None:
-    encoder = make(perturb, center_mode=mode)
+    encoder = make(perturb, center_mode=mode, block=block)
     changed_x, changed = x.clone(), centers.clone()
     changed_x[:, 4] *= -1  # a shift would vanish in the layer norm
     changed[:, 4] *= -1
@@ -145,19 +164,21 @@ def test_layers_and_heads_count(x: Tensor, mask: Tensor, perturb, option: dict) 
     assert (default(x, mask) - changed(x, mask)).abs().max() > 1e-3
 
 
-def test_dropout_is_for_training_only(x: Tensor, mask: Tensor, perturb) -> None:
-    encoder = make(perturb, dropout=0.5)
-    assert torch.equal(encoder(x, mask), make(perturb, dropout=0.0)(x, mask))
+@pytest.mark.parametrize("block", ["prenorm", "ligr"])
+def test_dropout_is_for_training_only(x: Tensor, mask: Tensor, perturb, block: str) -> None:
+    encoder = make(perturb, dropout=0.5, block=block)
+    assert torch.equal(encoder(x, mask), make(perturb, dropout=0.0, block=block)(x, mask))
     encoder.train()
     assert not torch.equal(encoder(x, mask), encoder(x, mask))
-    quiet = make(perturb, dropout=0.0).train()
+    quiet = make(perturb, dropout=0.0, block=block).train()
     assert torch.equal(quiet(x, mask), quiet(x, mask))
 
 
+@pytest.mark.parametrize("block", ["prenorm", "ligr"])
 def test_gradient_reaches_every_parameter(
-    x: Tensor, centers: Tensor, mask: Tensor, perturb
+    x: Tensor, centers: Tensor, mask: Tensor, perturb, block: str
 ) -> None:
-    encoder = make(perturb)
+    encoder = make(perturb, block=block)
     (encoder(x, mask, centers)[mask] * torch.randn(D)).sum().backward()
     for name, parameter in encoder.named_parameters():
         assert parameter.grad is not None, name
@@ -173,6 +194,8 @@ def test_errors(x: Tensor, mask: Tensor) -> None:
         make(num_heads=3)
     with pytest.raises(ValueError, match="'center_mode' must be one of"):
         make(center_mode="replace")
+    with pytest.raises(ValueError, match="'block' must be one of"):
+        make(block="postnorm")
     with pytest.raises(ValueError, match=r"at most max_length=5 steps \(got 6\)"):
         make(max_length=5)(x, mask)
 

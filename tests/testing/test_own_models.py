@@ -52,6 +52,11 @@ class TestSASRecF(RecommenderTests):
         return SASRec(data.num_items, features(data), **SIZE)
 
 
+class TestESASRec(RecommenderTests):
+    def factory(self, data: SmallData) -> Recommender:
+        return SASRec(data.num_items, block="ligr", num_negatives=7, **SIZE)
+
+
 class TestGRU4Rec(RecommenderTests):
     def factory(self, data: SmallData) -> Recommender:
         return GRU4Rec(data.num_items, history_bias=False, **SIZE)

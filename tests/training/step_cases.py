@@ -72,7 +72,6 @@ def batches(model: SequentialRecommender, fixed_shapes: bool = False) -> list[Se
         train_part(),
         MAX_LENGTH,
         16,
-        unique_targets=model.num_negatives is not None,
         fixed_shapes=fixed_shapes,
     )
     return list(loader)

@@ -25,6 +25,7 @@ OPTIONS: dict[str, Any] = {
     "patience": 4,
     "warmup_steps": 20,
     "grad_clip": 1.0,
+    "average_epochs": 2.0,
     "shuffle_ties": True,
     "seed": 3,
     "device": "cpu",
@@ -167,6 +168,7 @@ def test_epochs_and_patience_may_grow(whole, toy_model, toy_split, tmp_path):
         ("monitor", "mrr"),
         ("warmup_steps", 0),
         ("grad_clip", None),
+        ("average_epochs", 3.0),
         ("shuffle_ties", False),
         ("stride", 1),
         ("exclude_seen", False),  # a model without a history bias masks them

@@ -21,6 +21,7 @@ from mdsrec_pyg import Trainer
         ({"lr": 0.0}, "'lr' must be positive"),
         ({"lr": math.nan}, "'lr' must be finite"),
         ({"grad_clip": 0.0}, "'grad_clip' must be positive"),
+        ({"average_epochs": 0.0}, "'average_epochs' must be positive"),
         ({"precision": "float16"}, "'precision' must be"),
         ({"precision": "bfloat16"}, "needs a CUDA device"),
         ({"monitor": "auc"}, "a metric is"),

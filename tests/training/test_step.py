@@ -75,8 +75,8 @@ def test_what_is_collated_changes_no_loss(name: str, fixed_shapes: bool) -> None
 
 
 class TestFixedShapes:
-    loader = SequenceLoader(train_part(), MAX_LENGTH, 16, fixed_shapes=True, unique_targets=True)
-    usual = SequenceLoader(train_part(), MAX_LENGTH, 16, unique_targets=True)
+    loader = SequenceLoader(train_part(), MAX_LENGTH, 16, fixed_shapes=True)
+    usual = SequenceLoader(train_part(), MAX_LENGTH, 16)
 
     def test_there_are_few(self) -> None:
         shapes = {tuple(tensor.shape for tensor in batch.tensors()) for batch in self.loader}
@@ -89,8 +89,6 @@ class TestFixedShapes:
             assert found is not None
             assert want is not None
             assert found.weight is not None
-            assert found.distinct is not None
-            assert want.distinct is not None
             assert batch.target is not None
             assert batch.target_mask is not None
             assert usual.target is not None
@@ -99,7 +97,6 @@ class TestFixedShapes:
             assert len(real) == batch.num_positions
             assert torch.equal(batch.target.flatten()[real], usual.target.flatten()[want.place])
             assert torch.equal(batch.target_mask.flatten().nonzero()[:, 0], real)
-            assert found.distinct[found.distinct >= 0].tolist() == want.distinct.tolist()
             assert int(found.newest) == len(usual)
             assert found.whole == want.whole
 
@@ -178,7 +175,7 @@ def test_the_loader_collates_what_the_loss_asks_for(name: str) -> None:
     for compile_ in (False, True):
         config = TrainerConfig(batch_size=7, stride=3, seed=5, compile=compile_)
         loader = make_loader(train_part(), make(name), config)
-        assert (loader.unique_targets, loader.fixed_shapes) == ("sampled" in name, compile_)
+        assert loader.fixed_shapes == compile_
         assert (loader.batch_size, loader.stride, loader.seed) == (7, 3, 5)
         assert loader.max_length == MAX_LENGTH
 

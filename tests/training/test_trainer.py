@@ -221,7 +221,7 @@ def test_settings_come_first_then_a_line_an_epoch(toy_model, toy_split, capsys):
     options: dict[str, Any] = {
         **BASE,
         "monitor": "mrr",
-        "grad_clip": 2.0,
+        **{"grad_clip": 2.0, "average_epochs": 1.5},
         "exclude_seen": True,
         "seed": 5,
     }
@@ -235,7 +235,7 @@ def test_settings_come_first_then_a_line_an_epoch(toy_model, toy_split, capsys):
         "seed         5",
         "277 interactions, 40 users, 30 items",
         "lr 0.02",
-        "gradient norm at most 2",
+        "gradient norm at most 2, weights averaged over 1.5 epochs",
         "mrr on val: 40 queries",
         "masked",
         "nothing is written",

@@ -1,4 +1,4 @@
-"""Cross-entropy of a model's own scores over the catalog, whole or in blocks, or sampled."""
+"""Cross-entropy of a model's own scores over the catalog, whole or in blocks."""
 
 from __future__ import annotations
 
@@ -112,68 +112,3 @@ def full_cross_entropy(
         return loss_sum(batch) / positions
     losses = [checkpoint(loss_sum, part, use_reentrant=False) for part in parts]
     return torch.stack(losses).sum() / positions
-
-
-class SampledCandidates:
-    r"""Candidates of a sampled softmax and their log-Q correction.
-
-    ``num_negatives`` items are drawn with replacement from Q, shared by all positions. A drawn
-    item is there with probability :math:`p_j = 1 - (1 - Q_j)^n`; dividing its share by that,
-
-    .. math::
-        Z = \exp s(y) + \sum_{j \in \mathcal{S}, j \neq y} \exp\bigl(s(j) - \log p_j\bigr),
-
-    makes Z an unbiased estimate of the full softmax's denominator (log-Q correction: Bengio and
-    Senecal 2008; Yi et al. 2019). Targets of other positions count only if they were drawn.
-
-    Args:
-        target: [B, L], ignored positions marked.
-        num_negatives: n.
-        probability: Q, [N], sums to one.
-        distinct: The targets that count, each once, Long tensor [U]; -1 only fills the shape.
-            (default: looked for in ``target``)
-
-    Attributes:
-        item_id: The candidates, Long tensor [C]: the distinct targets, then all that was drawn.
-        column: Where an item first stands among the candidates or -1, Long tensor [N].
-        target: Targets as columns, [B, L].
-        log_p: :math:`\log p_j` of the candidates; infinite for one that was not drawn, that stands
-            among them already, or that only fills the shape.
-
-    Raises:
-        ValueError: ``num_negatives`` is below 1.
-    """
-
-    def __init__(
-        self,
-        target: Tensor,
-        num_negatives: int,
-        probability: Tensor,
-        distinct: Tensor | None = None,
-    ) -> None:
-        if num_negatives < 1:
-            raise ValueError(f"'num_negatives' must be at least 1 (got {num_negatives})")
-        counted = target != IGNORED
-        if distinct is None:
-            distinct = torch.unique(target[counted])
-        # Drawing a single one looks at the probabilities, for which a GPU has to be waited for.
-        draw = torch.multinomial(probability, max(num_negatives, 2), replacement=True)
-        draw = draw[:num_negatives]
-        num_items, item = len(probability), torch.cat([distinct, draw])
-        index = torch.where(item < 0, num_items, item)  # a filler is an item of its own
-        place = torch.arange(len(index), device=index.device)
-        first = torch.full((num_items + 1,), len(index), device=index.device)
-        first = first.scatter_reduce(0, index, place, "amin")
-        drawn = torch.zeros_like(first, dtype=torch.bool).index_fill(0, draw, True)
-        self.item_id = item.clamp(min=0)
-        self.column = torch.where(first < len(index), first, -1)[:num_items]
-        self.target = torch.where(counted, self.column[target.clamp(min=0)], target)
-        absent = torch.log1p(-probability[self.item_id].clamp(max=1 - 1e-6)) * num_negatives
-        there = drawn[index] & (first[index] == place)
-        self.log_p = torch.log(-torch.expm1(absent)).masked_fill(~there, float("inf"))
-
-    def correct(self, scores: Tensor) -> Tensor:
-        """Corrected scores [B, L, C] of the candidates; a position's own target keeps its score."""
-        own = self.target.clamp(min=0)[..., None]
-        corrected = scores - self.log_p
-        return corrected.scatter(2, own, scores.gather(2, own).to(corrected.dtype))

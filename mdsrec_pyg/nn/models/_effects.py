@@ -11,7 +11,7 @@ from torch import nn
 
 from mdsrec_pyg.nn.models.config import MDSRecConfig
 
-ENCODER = ("num_layers", "num_heads", "dropout", "center_mode")
+ENCODER = ("num_layers", "num_heads", "dropout", "block", "center_mode")
 VECTORS = (
     *ENCODER,
     *("num_conv_layers", "center_form", "add_id", "add_features", "add_centers"),

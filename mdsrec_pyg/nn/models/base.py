@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +17,8 @@ from mdsrec_pyg.nn.losses import (
     linear_cross_entropy,
     loss_positions,
     masked_target,
+    num_groups,
+    sampled_cross_entropy,
     targets,
 )
 from mdsrec_pyg.nn.losses.linear import block_rows
@@ -24,6 +26,14 @@ from mdsrec_pyg.nn.models.saving.standalone import StandsAlone
 from mdsrec_pyg.nn.reset import reset_modules
 
 __all__ = ["Recommender", "SequentialRecommender"]
+
+
+class _Counted(NamedTuple):
+    users: Tensor  # [P, C]
+    items: Tensor  # [N, C]
+    target: Tensor  # [P]
+    history: Tensor | None  # [P, L]
+    bias: Tensor | None  # [P, L]
 
 
 class Recommender(StandsAlone):
@@ -97,8 +107,8 @@ class SequentialRecommender(Recommender):
         num_items: N.
         max_length: Largest number of history steps.
         history_bias: Learn :class:`~mdsrec_pyg.nn.HistoryBias`. (default: ``True``)
-        num_negatives: Draw so many items for a sampled softmax with log-Q correction instead of
-            full cross-entropy. (default: ``None``)
+        num_negatives: Draw so many items for each few positions, for a sampled softmax with log-Q
+            correction instead of full cross-entropy. (default: ``None``)
         max_scores: Most scores that full cross-entropy holds at once. Default: by the device, see
             :func:`~mdsrec_pyg.nn.losses.linear.most_scores`.
         bias_lr: Step of the history bias (and of other scalars), as a multiple of the trainer's
@@ -235,11 +245,8 @@ class SequentialRecommender(Recommender):
 
     def cross_entropy(self, batch: SequenceBatch, items: Any) -> Tensor:
         """Mean cross-entropy of :meth:`step_scores`: full, or over sampled items."""
-        form = self.loss_form
-        if form == "sampled":
-            return self._sampled_loss(batch, items)
-        if form == "linear":
-            return self._linear_loss(batch, items)
+        if self.loss_form != "scores":
+            return self._product_loss(batch, items)
         return full_cross_entropy(
             lambda part: self.loss_sum(part, items), batch, self.num_items, self.max_scores
         )
@@ -249,33 +256,25 @@ class SequentialRecommender(Recommender):
         scores = self.step_scores(batch, items, newest_only=False)
         return cross_entropy_sum(scores, masked_target(batch))
 
-    def _linear_loss(self, batch: SequenceBatch, items: Any) -> Tensor:
-        found = loss_positions(batch)
-        place, length = found.place, batch.item_id.size(1)
-        users = self.encode_users(batch, items, newest_only=False).flatten(0, 1)[place]  # [P, C]
-        target = targets(batch)[0].flatten()[place]
+    def _counted(self, batch: SequenceBatch, items: Any) -> _Counted:
+        """What a loss of inner products reads: the positions that count, and nothing else."""
+        place, length = loss_positions(batch).place, batch.item_id.size(1)
+        users = self.encode_users(batch, items, newest_only=False).flatten(0, 1)[place]
         history = bias = None
         if self.history_bias is not None:
-            history = batch.item_id[place // length]  # [P, L]
+            history = batch.item_id[place // length]
             bias = self.history_bias.summed(batch.item_id, batch.mask, newest_only=False)
             bias = bias.flatten(0, 1)[place]
-        given = users, self.item_table(items), target, history, bias, self.max_scores
-        return linear_cross_entropy(*given, found.weight) / found.count
+        target = targets(batch)[0].flatten()[place]
+        return _Counted(users, self.item_table(items), target, history, bias)
 
-    def _sampled_loss(self, batch: SequenceBatch, items: Any) -> Tensor:
-        assert self.num_negatives is not None
-        target, found = masked_target(batch), loss_positions(batch)
-        drawn = self.num_negatives, self.item_probability, found.distinct
-        sample = SampledCandidates(target, *drawn)
-        users = self.encode_users(batch, items, newest_only=False)
-        scores = inner_products(users, self.item_table(items)[sample.item_id])  # [B, L, C]
-        if self.history_bias is not None:
-            # One more column takes the bias of history items that are no candidates.
-            column = sample.column[batch.item_id]
-            column = torch.where(column < 0, scores.size(2), column)
-            scores = self.history_bias(nn.functional.pad(scores, (0, 1)), column, batch.mask)
-            scores = scores[..., :-1]
-        return cross_entropy_sum(sample.correct(scores), sample.target) / found.count
+    def _product_loss(self, batch: SequenceBatch, items: Any) -> Tensor:
+        found, counted = loss_positions(batch), self._counted(batch, items)
+        if self.num_negatives is None:
+            return linear_cross_entropy(*counted, self.max_scores, found.weight) / found.count
+        groups = num_groups(len(found.place))
+        sample = SampledCandidates(self.num_negatives, self.item_probability, groups)
+        return sampled_cross_entropy(*counted, sample, found.weight) / found.count
 
     def check_training(self, train: Interactions) -> None:
         """Raises a ValueError where the model cannot be trained on these interactions."""

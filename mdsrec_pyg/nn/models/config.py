@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from mdsrec_pyg.configs import Config, check_at_least, check_one_of
 from mdsrec_pyg.data.sequences import MAX_LENGTH
 from mdsrec_pyg.nn.dropout import DROPOUT
+from mdsrec_pyg.nn.encoder_blocks import BLOCKS
 from mdsrec_pyg.nn.fusion import FUSION_MODES
 from mdsrec_pyg.nn.history_bias import BIAS_LR
 from mdsrec_pyg.nn.items.centers import CENTER_FORMS
@@ -24,6 +25,7 @@ class MDSRecConfig(Config):
         channels: D.
         max_length: Largest number of history steps.
         num_layers, num_heads, dropout: Of the sequence encoders.
+        block: Their blocks: ``'prenorm'``, or ``'ligr'`` with gated residuals and SwiGLU.
         num_conv_layers: Propagations; 0 leaves the item graphs out.
         center_form: What stands for an interest center: ``'mean'`` of its items' embeddings,
             ``'projected'`` k-means centers, a ``'soft'`` mixture of these, or a free
@@ -63,6 +65,7 @@ class MDSRecConfig(Config):
     num_layers: int = 1
     num_heads: int = 2
     dropout: float = DROPOUT
+    block: str = "prenorm"
     num_conv_layers: int = 1
     center_form: str = "mean"
     center_mode: str = "add"
@@ -86,6 +89,7 @@ class MDSRecConfig(Config):
         ones = ("channels", "max_length", "num_layers", "num_heads", "num_components")
         check_at_least(self, 1, *ones, "num_negatives", "max_scores", "vote_positions")
         check_at_least(self, 0, "num_conv_layers", "vote_hidden")
+        check_one_of(self, "block", *BLOCKS)
         check_one_of(self, "center_form", *CENTER_FORMS)
         check_one_of(self, "center_mode", *CENTER_MODES)
         check_one_of(self, "fusion", *FUSION_MODES)

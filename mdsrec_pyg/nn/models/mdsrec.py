@@ -21,7 +21,7 @@ from mdsrec_pyg.nn.items.features import ItemIDs, project_features
 from mdsrec_pyg.nn.items.graph_encoder import ItemGraphEncoder
 from mdsrec_pyg.nn.losses import loss_positions
 from mdsrec_pyg.nn.mode import scoring_copy
-from mdsrec_pyg.nn.models._effects import OwnParts, warn_without_effect
+from mdsrec_pyg.nn.models._effects import ENCODER, OwnParts, warn_without_effect
 from mdsrec_pyg.nn.models._inputs import check_conv, check_inputs
 from mdsrec_pyg.nn.models._parts import has_features, make_votes, read_features, register_tables
 from mdsrec_pyg.nn.models._shape import describe_own_parts, describe_parts, empty_parts, sizes_of
@@ -151,7 +151,7 @@ class MDSRec(SequentialRecommender):
             ItemGraphEncoder(config.num_conv_layers, own.conv, channels=config.channels)
             for _ in self.modalities
         )
-        names = ("channels", "max_length", "num_layers", "num_heads", "dropout", "center_mode")
+        names = ("channels", "max_length", *ENCODER)
         encoder = partial(InterestTransformer, **{name: getattr(config, name) for name in names})
         self.encoder = nn.ModuleList((own.encoder or encoder)() for _ in self.modalities)
         self.fusion = own.fusion or GumbelFusion(

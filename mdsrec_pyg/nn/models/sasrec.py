@@ -20,9 +20,10 @@ __all__ = ["SASRec"]
 class SASRec(SequentialRecommender):
     """Self-Attentive Sequential Recommendation (Kang and McAuley, 2018, arXiv 1808.09781).
 
-    With full cross-entropy over the catalog at every position, which is what makes it strong
-    (Klenitskiy and Vasilev 2023). With ``features`` this is SASRecF: the projected features of
-    all modalities are added to the item's ID embedding, in the input and in the scores alike.
+    With full cross-entropy over the catalog at every position, or a sampled softmax, which is what
+    makes it strong (Klenitskiy and Vasilev 2023). With ``block='ligr'`` and ``num_negatives`` this
+    is eSASRec. With ``features`` it is SASRecF: the projected features of all modalities are added
+    to the item's ID embedding, in the input and in the scores alike.
 
     Args:
         num_items: N.
@@ -32,6 +33,8 @@ class SASRec(SequentialRecommender):
         num_layers: Transformer blocks. (default: ``1``)
         num_heads: Heads. (default: ``2``)
         dropout: (default: ``0.3``)
+        block: Kind of the blocks, see :class:`~mdsrec_pyg.nn.InterestTransformer`. (default:
+            ``'prenorm'``)
         **kwargs: See :class:`SequentialRecommender`.
 
     Shapes:
@@ -53,6 +56,7 @@ class SASRec(SequentialRecommender):
         num_layers: int = MDSRecConfig.num_layers,
         num_heads: int = MDSRecConfig.num_heads,
         dropout: float = MDSRecConfig.dropout,
+        block: str = MDSRecConfig.block,
         **kwargs: Any,
     ) -> None:
         super().__init__(num_items, max_length, **kwargs)
@@ -62,13 +66,13 @@ class SASRec(SequentialRecommender):
                     f"'features' must have shape [{num_items}, F] each (got {list(x.shape)} at {m})"
                 )
         self.num_features = [x.size(1) for x in features]
-        self.options = {
+        self.options: dict[str, Any] = {
             **{"channels": channels, "num_layers": num_layers},
-            **{"num_heads": num_heads, "dropout": dropout},
+            **{"num_heads": num_heads, "dropout": dropout, "block": block},
         }
         self.ids = ItemIDs(num_items, channels)
         self.project = project_features(features, channels)
-        self.encoder = InterestTransformer(channels, max_length, num_layers, num_heads, dropout)
+        self.encoder = InterestTransformer(max_length=max_length, **self.options)
 
     def hyperparameters(self) -> dict[str, Any]:
         """The options, and the number of features of each modality."""

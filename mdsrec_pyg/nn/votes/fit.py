@@ -58,6 +58,10 @@ max_sequence_length, block_size, search, num_probes, device: See \
         ValueError: An option out of range.
     """
 
+    # What won on validation where votes learn over graphs without the user (benchmarks/README.md).
+    num_neighbors: int = 50
+    l2: float = 70.0
+    denoising: float = 0.33
     num_folds: int = 5
 
     def __post_init__(self) -> None:

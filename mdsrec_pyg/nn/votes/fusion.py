@@ -75,8 +75,8 @@ class VoteFusion(nn.Module):
         if self.inner is None or self.outer is None:
             return score
         evidence = torch.log1p(torch.cat([votes, largest], 1) / BASE)  # [C, 2M]
-        units = torch.relu(self.inner(evidence)) - torch.relu(self.inner.bias)  # f(e) - f(0)
-        return score + self.outer(units)[:, 0]
+        learned = self.outer(torch.relu(self.inner(evidence)))[:, 0]
+        return score + learned - self.outer(torch.relu(self.inner.bias))  # f(e) - f(0)
 
     def extra_repr(self) -> str:
         """Shows the settings."""

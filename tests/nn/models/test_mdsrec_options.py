@@ -53,6 +53,7 @@ OPTIONS: dict[str, Any] = {
     "num_layers": 2,
     "num_heads": 4,
     "dropout": 0.8,
+    "block": "ligr",
     "conv": lambda: GraphConv(4, 4),
     "num_conv_layers": 2,
     "center_form": "soft",

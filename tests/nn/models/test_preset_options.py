@@ -51,6 +51,7 @@ MODEL: dict[str, Any] = {
     "num_layers": 2,
     "num_heads": 4,
     "dropout": 0.8,
+    "block": "ligr",
     "num_conv_layers": 2,
     "center_form": "soft",
     "center_mode": "only",

@@ -114,12 +114,15 @@ OPTIONS: dict[str, Any] = {
     "num_layers": 2,
     "num_heads": 4,
     "dropout": 0.9,
+    "block": "ligr",
 }
+#: What a recurrent network has none of.
+ATTENTION = ("num_heads", "block")
 
 
 @pytest.mark.parametrize(
     ("kind", "option"),
-    [(k, o) for k in ("sasrec", "gru4rec") for o in OPTIONS if (k, o) != ("gru4rec", "num_heads")],
+    [(k, o) for k in ("sasrec", "gru4rec") for o in OPTIONS if k == "sasrec" or o not in ATTENTION],
 )
 def test_every_option_counts(world, perturb, kind: str, option: str) -> None:
     default = make(kind, perturb, num_heads=2) if kind == "sasrec" else make(kind, perturb)
