@@ -13,6 +13,7 @@ import pytest
 
 from mdsrec_pyg import SyntheticDataset
 from mdsrec_pyg.graphs import RidgeConfig
+from mdsrec_pyg.nn import RelationsConfig
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 SMALL = ("--centers", 4, "--channels", 8, "--epochs", 1)
@@ -72,7 +73,11 @@ def test_made_up_data_have_defaults_of_their_own(run: Run, folder: Path) -> None
         options[name] = json.loads(Path(name, "settings.json").read_text())["options"]
     # No vector of an item's own: that is the paper's form already.
     assert options["paper"] == {"channels": 64, "num_centers": 64}
-    ridge = {"l2": 100.0, "feature_weight": 20.0, "memory_limit": RidgeConfig.memory_limit}
+    ridge = {
+        "l2": RelationsConfig.l2,
+        "feature_weight": 20.0,
+        "memory_limit": RidgeConfig.memory_limit,
+    }
     assert options["own"] == {"channels": 64, "num_centers": 32, "relations": ridge}
 
 
