@@ -162,14 +162,12 @@ def edges_of(model: Recommender) -> Iterator[tuple[str, Edges]]:
     """Edges and weights of the graphs that a model was built on."""
     if not isinstance(model, MDSRec):
         return
-    owners: dict[str, Any] = {
-        "graph": model if model.config.vectors else None,
-        "relations": model.votes,
-    }
-    for part, owner in owners.items():
-        for m, name in enumerate(model.modalities if owner is not None else ()):
-            edges = getattr(owner, f"edge_index_{m}"), getattr(owner, f"edge_weight_{m}")
-            yield f"{part} {name}", edges
+    for m, name in enumerate(model.modalities):
+        if model.config.vectors:
+            index, weight = (model.get_buffer(f"edge_{part}_{m}") for part in ("index", "weight"))
+            yield f"graph {name}", (index, weight)
+        if model.votes is not None:
+            yield f"relations {name}", model.votes.edges(m)
 
 
 def fitted_tensors(model: Recommender) -> Iterator[tuple[str, Tensor]]:

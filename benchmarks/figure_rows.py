@@ -33,6 +33,7 @@ RELATIONS: dict[str, Any] = {
     "l2": 100.0,
     "feature_weight": 20.0,
     "num_neighbors": 100,
+    "denoising": 0.0,
     "memory_limit": 4 * 2**30,
 }
 LOCAL: dict[str, Any] = {**RELATIONS, "memory_limit": 0, "num_candidates": 100, "num_folds": 3}
@@ -55,8 +56,8 @@ SUMS: dict[str, Any] = {
 }
 VOTES: dict[str, Any] = {
     "relations": RELATIONS,
-    "vote_interests": False,
-    "vote_positions": "newest",
+    "vote_hidden": 32,
+    "vote_positions": 4,
 }
 BEST: dict[str, Any] = {**SUMS, **VOTES, "vector_weight": 0.05}
 VOTES_ONLY: dict[str, Any] = {
@@ -70,7 +71,6 @@ VOTES_ONLY: dict[str, Any] = {
 }
 NO_CENTERS = {k: v for k, v in BEST.items() if k not in ("center_form", "center_mode")}
 NO_CENTERS |= {"num_centers": 0, "add_centers": False}
-INTERESTS: dict[str, Any] = {"vote_interests": True, "vote_dropout": 0.3}
 OTHER_GRAPH = {**GRAPH, "num_neighbors": 5, "behavior": "count", "fill": None, "symmetric": True}
 #: Every option of the trainer that changes what it does.
 STEPS: dict[str, Any] = {"weight_decay": 0.01, "warmup_steps": 5, "grad_clip": 0.5, "stride": 2}
@@ -159,8 +159,10 @@ ROWS: dict[str, Row] = {
     "MDSRec best, sampled": best(num_negatives=100),
     "MDSRec best, loss in blocks": best(max_scores=2**14),
     "MDSRec best, no history bias": best(history_bias=False),
-    "MDSRec best, interests": best(**INTERESTS),
-    "MDSRec best, all positions": best(vote_positions="all", **INTERESTS),
+    "MDSRec best, plain sum": best(vote_hidden=0),
+    "MDSRec best, all positions": best(vote_positions=50),
+    "MDSRec best, newest position": best(vote_positions=1),
+    "MDSRec best, denoising": best(relations={**RELATIONS, "denoising": 0.33}),
     "MDSRec best, local ridge": best(relations=LOCAL),
     "MDSRec best 300/30, 50 votes": best(
         relations={**RELATIONS, "l2": 300.0, "feature_weight": 30.0, "num_neighbors": 50}
@@ -168,7 +170,7 @@ ROWS: dict[str, Row] = {
     "MDSRec best, trainer's options": Row(best(max_length=4).make, STEPS),
     "MDSRec vectors only": row(mdsrec, "best", **SUMS, relations=False),
     "MDSRec votes only": votes(),
-    "MDSRec votes only, interests": votes(**INTERESTS),
+    "MDSRec votes only, plain sum": votes(vote_hidden=0),
     "MDSRec votes only, local ridge": votes(relations=LOCAL, history_bias=False),
 }
 

@@ -40,7 +40,6 @@ from benchmarks.harness import (
 from mdsrec_pyg.cli.ending import run_script
 from mdsrec_pyg.memory import use_huge_pages
 from mdsrec_pyg.nn import MDSRec, Relations, SASRec, SequentialRecommender
-from mdsrec_pyg.nn.votes.training_votes import TrainingVotes
 from mdsrec_pyg.retrieval import Retriever
 from mdsrec_pyg.retrieval.faiss_index import FaissIndex
 from mdsrec_pyg.retrieval.recommendations import recommend
@@ -118,8 +117,8 @@ def make_model(name: str, num_items: int, args: argparse.Namespace) -> Sequentia
         if name == "MDSRec":
             degree = min(args.edges, args.most_edges // num_items)
             votes = {part: make_graph(num_items, degree, 0.05) for part in modalities}
-            relations = Relations(votes, TrainingVotes(), "none")
-            options = {"relations": relations, "vote_interests": False, "vector_weight": 0.05}
+            relations = Relations(votes, None, "none")
+            options = {"relations": relations, "vector_weight": 0.1}
         model = MDSRec(graphs, channels=args.channels, add_id=True, add_features=True, **options)
     with torch.no_grad():
         model.get_parameter("ids.weight").copy_(vectors)

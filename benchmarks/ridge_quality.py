@@ -29,7 +29,7 @@ from mdsrec_pyg.graphs import local_ridge_graph, ridge_graph, ridge_precision
 from mdsrec_pyg.memory import use_huge_pages
 from mdsrec_pyg.nn.models import Recommender
 
-#: Of the preset ``"best"``.
+#: What the figures of the README were made with.
 RIDGE: dict[str, Any] = {"feature_weight": 20.0, "l2": 100.0}
 MAX_LENGTH = 50
 

@@ -47,8 +47,8 @@ def commands(folder: Path, peers: str) -> dict[str, list[str]]:
         "ceiling": ["--short"],
         "accuracy": [data, *rows, *epochs, "--seeds", "0", *models],
         "accuracy_table": rows,
-        "compare": [data, *rows, *epochs],
-        "figures": [*epochs, "--users", "200", "--only", "EASE", "MDSRec best, i"],
+        "compare": [data, *rows, *epochs, *models[:-1]],  # with MDSRec
+        "figures": [*epochs, "--users", "200", "--only", "EASE", "MDSRec best, p"],
     }
     for name, options in found.items():
         if name not in ("accuracy", "accuracy_table"):

@@ -7,6 +7,7 @@ from typing import Any
 
 from mdsrec_pyg import EASE, FolderDataset, GRU4Rec, Interactions, Popularity, SASRec, build_mdsrec
 from mdsrec_pyg.data import FeatureScaler
+from mdsrec_pyg.nn import MDSRecConfig
 from mdsrec_pyg.nn.models import Recommender
 
 #: Options of a trial that are the trainer's.
@@ -34,6 +35,11 @@ def linear(feature_weight: float | dict[str, float] | None = None, **options: fl
     """A trial of EASE, seen items last; its weight of features as :func:`weights_of` takes it."""
     weight = {} if feature_weight is None else {"feature_weight": feature_weight}
     return {**weight, **options, "history_bias": -1.0}
+
+
+def mdsrec(**options: Any) -> dict[str, Any]:
+    """A trial of MDSRec; all have the same learned relations."""
+    return {**options, "l2": 70.0, "feature_weight": 20.0, "denoising": 0.33}
 
 
 TRIALS: dict[str, list[dict[str, Any]]] = {
@@ -70,10 +76,10 @@ TRIALS: dict[str, list[dict[str, Any]]] = {
     "eSASRec": [{**trial, "block": "ligr", "num_negatives": 512} for trial in ENCODER_TRIALS],
     "MDSRec-paper": PAPER_TRIALS,
     "MDSRec": [
-        {"dropout": 0.3, "vector_weight": 0.1, "feature_weight": 20.0, "l2": 100.0},
-        {"dropout": 0.3, "vector_weight": 0.05, "feature_weight": 20.0, "l2": 100.0},
-        {"dropout": 0.3, "vector_weight": 0.05, "feature_weight": 30.0, "l2": 75.0},
-        {"dropout": 0.5, "vector_weight": 0.1, "feature_weight": 20.0, "l2": 100.0},
+        mdsrec(channels=64, dropout=0.3, vector_weight=0.1),
+        mdsrec(channels=64, dropout=0.5, vector_weight=0.05),
+        mdsrec(channels=128, dropout=0.5, vector_weight=0.1),
+        mdsrec(channels=128, dropout=0.5, vector_weight=0.2),
     ],
 }
 
@@ -83,15 +89,17 @@ NEEDS_FEATURES = ("EASE+features", "SASRecF")
 #: Each part of MDSRec off in turn.
 ABLATIONS: dict[str, dict[str, Any]] = {
     "votes only": {"vectors": False},
-    "votes with interests only": {"vectors": False, "vote_interests": True},
-    "with interests in the votes": {"vote_interests": True},
+    "votes, plain sum": {"vectors": False, "vote_hidden": 0},
+    "plain sum of votes": {"vote_hidden": 0},
     "vectors only": {"relations": False},
     "without history bias": {"history_bias": False},
     "without ID embedding": {"add_id": False},
     "without projected features": {"add_features": False},
     "without center embedding": {"add_centers": False},
     "without item graphs": {"num_conv_layers": 0},
-    "votes learn from all positions": {"vote_positions": "all"},
+    "votes learn from all positions": {"vote_positions": MDSRecConfig.max_length},
+    "votes learn from the newest position": {"vote_positions": 1},
+    "without denoising": {"denoising": 0.0},
     "without centers": {"num_centers": 0, "add_centers": False},
     "mean instead of gate": {"fusion": "mean"},
     "without semantic fill": {"fill": None},

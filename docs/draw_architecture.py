@@ -87,26 +87,27 @@ TRANSFORMER = Box(
     "queries, keys: centers\nvalues: rows of $E_m$\nresult: user vectors $h_m$", True,
 )  # fmt: skip
 HISTORY = Box(98, 48, 28, 12, DATA, "History of a user", "newest item last")
-ATTENTION = Box(
-    98, 22, 34, 19, OURS, "Relation attention",
-    "interests weigh the votes,\nrows of $S_m$ are the values;\nno IDs: nothing to memorize", True,
+VOTES = Box(
+    98, 22, 34, 19, OURS, "Votes",
+    "$v_m = \\Sigma_i \\; \\alpha_{m,d(i)} \\, S_m[i, j]$\n$t_m = \\mathrm{max}_i \\; S_m[i, j]$\n"
+    "$i$ in the history", True,
 )  # fmt: skip
 FUSION = Box(
     140, 71, 35, 14, PAPER, "Fusion", "Gumbel-softmax gate weighs\nthe modalities:  $h_u$,  $e_j$"
 )
 SCORES = Box(
     137, 48, 29, 18, OUTPUT, "Scores of all items",
-    "$\\log\\,(1 + v\\,/\\,b)  +  \\beta \\, h_u^{\\top} e_j$\nseen items: history\nbias $\\gamma$",
+    "$s_{votes}  +  \\beta \\, h_u^{\\top} e_j$\nseen items: history\nbias $\\gamma$",
 )  # fmt: skip
-VOTES = Box(
-    140, 22, 35, 14, OURS, "Votes",
-    "$v(u, j) = \\Sigma_m \\, \\Sigma_i \\; w_{m,i}(u) \\, S_m[i, j]$\n$i$ in the history",
+VOTE_FUSION = Box(
+    140, 22, 35, 17, OURS, "Vote fusion",
+    "all $v_m$, $t_m$ of a candidate:\ntheir sum + a small network;\nno IDs: nothing to memorize",
 )  # fmt: skip
 RESULT = Box(170, 48, 25, 18, OUTPUT, "Top k", "raw ids, and why:\nmodality, interest,\nvoters")
 
 BOXES = [
-    INTERACTIONS, IDS, FEATURES, GRAPH, CONV, CENTERS, LEARNED, TRANSFORMER, HISTORY, ATTENTION,
-    FUSION, SCORES, VOTES, RESULT,
+    INTERACTIONS, IDS, FEATURES, GRAPH, CONV, CENTERS, LEARNED, TRANSFORMER, HISTORY, VOTES,
+    FUSION, SCORES, VOTE_FUSION, RESULT,
 ]  # fmt: skip
 
 X_FEATURES, X_CENTERS = 31.5, 77  # where their lines run up and down
@@ -120,17 +121,16 @@ ARROWS = [
     [GRAPH.at("bottom"), CONV.at("top")],
     [CONV.at("right", 2), TRANSFORMER.at("left", 2)],
     [CENTERS.at("right"), (X_CENTERS, 48), (X_CENTERS, 67), TRANSFORMER.at("left", -4)],
-    [(X_CENTERS, 48), (X_CENTERS, 26), ATTENTION.at("left", 4)],
-    [LEARNED.at("right", -3), ATTENTION.at("left", -3)],
+    [LEARNED.at("right"), VOTES.at("left")],
     [HISTORY.at("top"), TRANSFORMER.at("bottom")],
-    [HISTORY.at("bottom"), ATTENTION.at("top")],
+    [HISTORY.at("bottom"), VOTES.at("top")],
     [TRANSFORMER.at("right"), FUSION.at("left")],
-    [ATTENTION.at("right"), VOTES.at("left")],
+    [VOTES.at("right"), VOTE_FUSION.at("left")],
     [FUSION.at("bottom", -3), SCORES.at("top")],
-    [VOTES.at("top", -3), SCORES.at("bottom")],
+    [VOTE_FUSION.at("top", -3), SCORES.at("bottom")],
     [SCORES.at("right"), RESULT.at("left")],
 ]
-JOINTS = [(X_FEATURES, 48), (X_CENTERS, 48)]
+JOINTS = [(X_FEATURES, 48)]
 
 
 def draw_box(axes: Axes, box: Box) -> None:

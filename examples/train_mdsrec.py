@@ -5,9 +5,9 @@
 The folder holds interactions, items and one array a modality: see
 ``docs/guides/data.md``. Without ``--data`` the synthetic data set takes its place (``make train``).
 
-What to expect without options, on one CPU core in 20 seconds: validation NDCG@10 .095 before
-training and .100 in epoch 12 of 17; on the test split popularity .004, SASRec .024, EASE with
-features .090, MDSRec .100, of which training adds .0004: its votes are fitted in closed form.
+What to expect without options, on one CPU core in half a minute: validation NDCG@10 .090 before
+training and .103 in epoch 12 of 17; on the test split popularity .004, SASRec .023, EASE with
+features .090, MDSRec .105, of which training adds .009: the rest is fitted in closed form.
 
 The run's folder, ``runs/<data>-<preset>-seed<seed>`` and further options, holds ``settings.json``
 (for ``--user`` of ``examples/recommend.py``), ``metrics.jsonl`` (a line an epoch), ``last.pt``,
@@ -35,7 +35,7 @@ from mdsrec_pyg.datasets import SPLITS, RecommendationDataset
 from mdsrec_pyg.evaluation import save_ranks
 from mdsrec_pyg.graphs import RidgeConfig
 from mdsrec_pyg.io import claim, read_json, write_json
-from mdsrec_pyg.nn import PRESETS, ModelCard, Preset, Recommender
+from mdsrec_pyg.nn import PRESETS, ModelCard, Preset, Recommender, RelationsConfig
 from mdsrec_pyg.training import (
     TrainerConfig,
     fit_baselines,
@@ -102,12 +102,12 @@ def say_what_next(directory: Path, user: object) -> None:
 
 def main(argv: list[str] | None = None) -> int:
     """Trains, evaluates, writes."""
-    parser = make_parser(Preset(), TrainerConfig(), RidgeConfig())
+    parser = make_parser(Preset(), TrainerConfig(), RelationsConfig())
     args = parser.parse_args(argv)
     own: dict[str, Any] = {}
     if args.data is None:  # other settings are usual for synthetic data
         form, usual = synthetic_settings(args.preset)
-        ridge = synthetic_settings("best")[0].relations or RidgeConfig()
+        ridge = synthetic_settings("best")[0].relations or RelationsConfig()
         parser = make_parser(form, usual, ridge)
         args = parser.parse_args(argv)
         own = preset_options(args.preset, form)

@@ -58,7 +58,7 @@ def make_parser(preset: str = "best", synthetic: bool = False) -> Parser:
         type=bool,
         default=base.relations is not None,
         metavar="{true,false}",
-        help="relation attention: the history votes for items over learned relations",
+        help="relation votes: the history votes for items over learned relations",
     )
     add_config(parser, "graph", "item graphs (graph)", base.graph)
     fitted = base.relations or RelationsConfig()

@@ -143,7 +143,7 @@ def synthetic_settings(preset: str = "best") -> tuple[Preset, TrainerConfig]:
     relations = base.relations and base.relations.replace(l2=300.0, feature_weight=30.0)
     model = base.model.replace(add_id=False, add_features=False)
     form = base.replace(num_centers=64, relations=relations, model=model)
-    return form, TrainerConfig(lr=3e-3, patience=5)
+    return form, TrainerConfig(patience=5)
 
 
 def preset_options(name: str, chosen: Preset) -> dict[str, Any]:

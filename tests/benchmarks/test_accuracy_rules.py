@@ -17,6 +17,7 @@ from benchmarks.trials import TRIALS
 
 MASKED, KEPT = RULES
 FIRST, SECOND, *_ = TRIALS["EASE"]
+COUNT = len(TRIALS["EASE"])
 
 
 def row(options: dict[str, Any], kept: float, masked: float, **more: Any) -> dict[str, Any]:
@@ -35,21 +36,22 @@ def write(path: Path, rows: list[dict[str, Any]]) -> Path:
 
 FORMER = [row(options, 0.3 - i / 10, 0.31) for i, options in enumerate(TRIALS["EASE"])]
 TODAY = [
-    row(options, 0.4, 0.41 + i / 100, chosen_by=MASKED) for i, options in enumerate(TRIALS["EASE"])
+    row(options, 0.4, 0.45 - (COUNT - i) / 100, chosen_by=MASKED)
+    for i, options in enumerate(TRIALS["EASE"])
 ]
 
 
 def test_rows_without_a_rule_were_chosen_with_seen_items_kept(tmp_path: Path) -> None:
     rows = read_rows(write(tmp_path / "rows.jsonl", [*FORMER, *TODAY]))
-    assert [line["chosen_by"] for line in rows] == [KEPT] * 4 + [MASKED] * 4
+    assert [line["chosen_by"] for line in rows] == [KEPT] * COUNT + [MASKED] * COUNT
 
 
 def test_a_winner_is_judged_by_its_rule_among_the_rows_of_that_rule(tmp_path: Path) -> None:
     rows = read_rows(write(tmp_path / "rows.jsonl", [*FORMER, *TODAY]))
     assert winner(rows, "shop", "EASE", rule=KEPT) == FIRST
     assert winner(rows, "shop", "EASE") == TRIALS["EASE"][-1]  # by the figures masked
-    assert winner(rows[:7], "shop", "EASE") is None  # a trial is missing
-    assert winner(rows[:7], "shop", "EASE", rule=KEPT) == FIRST
+    assert winner(rows[:-1], "shop", "EASE") is None  # a trial is missing
+    assert winner(rows[:-1], "shop", "EASE", rule=KEPT) == FIRST
     other = row({"l2": 7.0}, 0.9, 0.9, split="leave_last_out", chosen_by=KEPT)  # no trial today
     assert winner([*rows, other], "shop", "EASE", rule=KEPT) == {"l2": 7.0}
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-ROWS = ["EASE 300", "GRU4Rec, two", "MDSRec best, interests", "graph, product, w", "interest"]
+ROWS = ["EASE 300", "GRU4Rec, two", "MDSRec best, plain sum", "graph, product, w", "interest"]
 OPTIONS = ["--only", *ROWS, "--epochs", 1, "--users", 200]
 
 
@@ -36,7 +36,7 @@ def test_the_same_code_gives_the_same_figures_and_a_change_is_found(
     printed = run("--out", before, *OPTIONS)
     assert printed.startswith("5 rows in before.json")
     result = json.loads(before.read_text())
-    found = result["rows"]["synthetic: MDSRec best, interests"]["figures"]
+    found = result["rows"]["synthetic: MDSRec best, plain sum"]["figures"]
     for name in (
         *("epoch 1 loss", "epoch 1 ndcg@10", "test mrr, masked", "test ranks, kept", "weights"),
         *("scores", "recommended kept: voter_shares", "recommended by candidates: item"),
@@ -48,7 +48,7 @@ def test_the_same_code_gives_the_same_figures_and_a_change_is_found(
     assert str(tmp_path) not in before.read_text()
 
     part = json.loads(before.read_text())
-    for row in ("synthetic: GRU4Rec, two layers", "synthetic: MDSRec best, interests"):
+    for row in ("synthetic: GRU4Rec, two layers", "synthetic: MDSRec best, plain sum"):
         del part["rows"][row]
     after.write_text(json.dumps(part))
     run("--out", after, *OPTIONS)  # only what is missing is made ...

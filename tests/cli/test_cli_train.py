@@ -47,8 +47,8 @@ def test_settings_of_the_data_that_a_file_names(call: Any, tmp_path: Path) -> No
     config, trainer = train.configurations(train.parse(["--config", str(tmp_path / "shop.yaml")]))
     assert (config, trainer) == (RunConfig(data="shop"), TrainerConfig())
     again = call("train", "--config", tmp_path / "shop.yaml", "--print-config")
-    assert yaml.safe_load(again.out)["relations"]["l2"] == 100.0
-    assert "default: 100" in call("train", "--help").out  # those of data of one's own
+    assert yaml.safe_load(again.out)["relations"]["l2"] == 70.0
+    assert "default: 70" in call("train", "--help").out  # those of data of one's own
 
 
 def test_the_settings_are_printed_and_not_in_the_name() -> None:
@@ -58,7 +58,7 @@ def test_the_settings_are_printed_and_not_in_the_name() -> None:
         "of the synthetic data",
         "relations.l2 300.0",
         "num_centers 64",
-        "trainer.lr 0.003",
+        "trainer.patience 5",
     ):
         assert part in said
     assert config.name(trainer) == "synthetic-best-seed0"

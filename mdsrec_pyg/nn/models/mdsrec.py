@@ -121,7 +121,7 @@ class MDSRec(SequentialRecommender):
 
     @property
     def training_only(self) -> tuple[str, ...]:
-        """What the votes are trained by, too (N x N precisions, or the folds of the users)."""
+        """What the votes are trained by, too (edges of graphs without the user)."""
         if self.votes is None:
             return super().training_only
         return ("item_probability", "votes.training_votes")

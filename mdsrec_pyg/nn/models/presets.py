@@ -35,7 +35,7 @@ class Preset(Config):
 
     Args:
         graph: Options of the item graphs.
-        relations: Options of the learned relations; ``None`` leaves relation attention out.
+        relations: Options of the learned relations; ``None`` leaves the relation votes out.
         num_centers: K of the interest centers of each modality; 0 for none.
         model: Options of the model.
 
@@ -55,7 +55,7 @@ class Preset(Config):
 
 
 #: The named forms. ``'paper'`` is our reading of the paper's own: E_m alone, centers in queries and
-#: keys, gate; no history bias, no relation attention. The paper says that propagation enriches the
+#: keys, gate; no history bias, no relation votes. The paper says that propagation enriches the
 #: items' embeddings, which we read as graphs with self-loops: an item is represented by itself and
 #: its neighbors. ``graph={"self_loops": 0}`` reads A_m without them, by its neighbors alone;
 #: the weight is what validation chose (benchmarks/README.md).

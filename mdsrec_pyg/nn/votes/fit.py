@@ -80,9 +80,9 @@ def fit_relations(
 ) -> Relations:
     """Fits a ridge graph a modality and prepares training without leak.
 
-    Exact where memory allows (4 N^2 bytes a modality are kept, and 12 N^2 are needed on the
-    way): the user is taken out of the inverse in closed form. Beyond that the local ridge, fitted
-    once for inference and once without each fold of users for training.
+    Exact where memory allows (4 N^2 bytes a modality while votes without the user are prepared,
+    and 12 N^2 on the way): the user is taken out of the inverse in closed form. Beyond that the
+    local ridge, fitted once for inference and once without each fold of users for training.
 
     Args:
         features: Features of each modality, as they are (the kernel is their cosine). Without any,

@@ -115,7 +115,7 @@ class StandsAlone(nn.Module):
 
         Scores are bit-equal to those of the model that was saved, on a machine with the same
         versions. A file is never run as code. ``Recommender.load`` reads any model, another
-        class only its own. A model with relation attention cannot be trained further.
+        class only its own. A model with relation votes cannot be trained further.
 
         Args:
             folder: What :meth:`save` wrote.
