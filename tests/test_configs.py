@@ -85,7 +85,7 @@ def test_what_is_given_stands_over_the_default_and_names_over_both() -> None:
             "TrainerConfig has no option 'eval_evry': did you mean 'eval_every'?",
         ),
         (
-            lambda: product_graph(None, None, windw=2),  # type: ignore[arg-type]
+            lambda: product_graph(None, None, windw=2),
             "ProductConfig has no option 'windw': did you mean 'window'?",
         ),
     ],
@@ -123,7 +123,7 @@ def test_a_trainer_takes_a_configuration_and_names_over_it() -> None:
     ("config", "callables"),
     [
         (MDSRecConfig, [nn.SASRec, nn.GRU4Rec, nn.EASE, nn.Popularity, nn.SequentialRecommender]),
-        (MDSRecConfig, [nn.InterestTransformer, nn.RelationAttention, SequenceLoader]),
+        (MDSRecConfig, [nn.InterestTransformer, SequenceLoader]),
         (TrainerConfig, [SequenceLoader]),
         (Preset, [InterestCenters]),
         (ProductConfig, [count_cooccurrences]),

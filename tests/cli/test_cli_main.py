@@ -105,7 +105,6 @@ TEXTS = {
     "center_form": "soft",
     "center_mode": "only",
     "fusion": "mean",
-    "vote_positions": "all",
     "monitor": "mrr",
     "precision": "bfloat16",
     "grad_clip": 2.5,

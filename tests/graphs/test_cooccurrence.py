@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -88,5 +90,6 @@ def test_no_interactions() -> None:
 
 @pytest.mark.parametrize("name", ["window", "max_sequence_length"])
 def test_errors(name: str) -> None:
+    options: Any = {name: 0}
     with pytest.raises(ValueError, match=f"'{name}' must be at least 1"):
-        count_cooccurrences(from_sequences([[0, 1]], 2), **{name: 0})
+        count_cooccurrences(from_sequences([[0, 1]], 2), **options)

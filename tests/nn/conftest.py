@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from torch_geometric.data import Data
 from mdsrec_pyg.data import Interactions, ModalFeature, SequenceBatch, SequenceLoader
 from mdsrec_pyg.graphs import InterestCenters, build_item_graph
 from mdsrec_pyg.nn import Relations, fit_relations
+from tests.nn.vote_cases import pruned
 
 NUM_ITEMS, NUM_USERS, MAX_LENGTH = 24, 20, 9
 RIDGE: dict[str, Any] = {"feature_weight": 2.0, "l2": 3.0}
@@ -63,7 +65,7 @@ def world() -> World:
         name: InterestCenters(3, n_init=1).fit(feature.x, feature.mask)
         for name, feature in features.items()
     }
-    relations = fit_relations(features, train, num_neighbors=5, **RIDGE)
+    relations = fit_relations(features, train, num_neighbors=5, denoising=0.0, **RIDGE)
     loader = SequenceLoader(train, MAX_LENGTH, batch_size=64, shuffle=False)
     return World(train, features, graphs, centers, relations, next(iter(loader)))
 
@@ -82,25 +84,23 @@ def dense_edges() -> Callable[[Data], Tensor]:
 
 
 @pytest.fixture(scope="session")
-def dense_without_user(
-    world: World, dense_edges: Callable[[Data], Tensor]
-) -> Callable[[int], Tensor]:
-    """Refits S [M, N, N] without a user; kept: edges of the full graph that stay positive."""
-    cache: dict[int, Tensor] = {}
+def dense_without_user(world: World) -> Callable[..., Tensor]:
+    """Refits and prunes S [M, N, N] without a user, densely, in float64."""
 
-    def refit(user: int) -> Tensor:
-        if user not in cache:
-            rest = world.train.select(world.train.user_id != user)
-            a = torch.from_numpy((rest.to_csr().T @ rest.to_csr()).toarray()).double()
-            tables = []
-            for name, feature in world.features.items():
-                unit = nn.functional.normalize(feature.x.double(), dim=1) * feature.mask[:, None]
-                kernel = RIDGE["feature_weight"] * unit @ unit.t()
-                p = torch.linalg.inv(a + kernel + RIDGE["l2"] * torch.eye(NUM_ITEMS))
-                kept = dense_edges(world.relations.graphs[name]) > 0
-                tables.append((-p / p.diagonal()).clamp(min=0) * kept)
-            cache[user] = torch.stack(tables).float()
-        return cache[user]
+    @cache
+    def refit(user: int, denoising: float = 0.0, num_neighbors: int = 5) -> Tensor:
+        rest = world.train.select(world.train.user_id != user)
+        x = np.zeros((NUM_USERS, NUM_ITEMS))
+        x[rest.user_id, rest.item_id] = 1
+        ridge = RIDGE["l2"] + x.sum(0) * denoising / (1 - denoising)
+        tables = []
+        for feature in world.features.values():
+            unit = nn.functional.normalize(feature.x.double(), dim=1) * feature.mask[:, None]
+            kernel = RIDGE["feature_weight"] * (unit @ unit.t()).numpy()
+            p = np.linalg.inv(x.T @ x + kernel + np.diag(ridge))
+            s = -p / p.diagonal()
+            tables.append(pruned(s - np.diag(s.diagonal()), num_neighbors))
+        return torch.stack(tables)
 
     return refit
 

@@ -7,10 +7,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from mdsrec_pyg.nn import fit_relations
+from mdsrec_pyg.graphs import ridge_precision
+from mdsrec_pyg.nn import LeaveOneUserOut, fit_relations
 from mdsrec_pyg.nn.votes.fit import user_folds
 
-RIDGE: dict[str, Any] = {"feature_weight": 2.0, "l2": 3.0}
+RIDGE: dict[str, Any] = {"feature_weight": 2.0, "l2": 3.0, "denoising": 0.0}
 
 
 def test_relations_are_exact_where_memory_allows(world) -> None:
@@ -36,15 +37,16 @@ def test_local_relations_leave_out_the_users_fold(world, dense_edges) -> None:
     fold = user_folds(20, 3, seed=1)
     batch = world.batch
     assert local.training_votes is not None
-    pairs = local.training_votes.pairs(batch.item_id, batch.target, batch.user_id)
+    voter = local.training_votes.voters(batch.item_id, batch.user_id)
     for f in range(3):
         rest = world.train.select(fold.numpy()[world.train.user_id] != f)
         part = fit_relations(world.features, rest, **options)
         rows = fold[batch.user_id] == f
         for m, graph in enumerate(part.graphs.values()):
-            table = dense_edges(graph)
-            want = table[batch.item_id[rows][:, None], batch.target[rows][:, :, None]]
-            torch.testing.assert_close(pairs[rows][:, m], want, rtol=1e-3, atol=1e-5)
+            target, weight = local.training_votes.tables[m](voter[rows])
+            found = torch.zeros(*target.shape[:2], 24).scatter_add(2, target, weight)
+            want = dense_edges(graph)[batch.item_id[rows]]
+            torch.testing.assert_close(found, want, rtol=1e-3, atol=1e-5)
     # With all items as candidates the local form is the exact one.
     for name, graph in local.graphs.items():
         torch.testing.assert_close(
@@ -61,24 +63,47 @@ def test_every_option_of_the_exact_form_counts(world, dense_edges, option: dict)
     relations = fit_relations(world.features, world.train, **{**default, **option})
     for name, graph in relations.graphs.items():
         assert not torch.equal(dense_edges(graph), dense_edges(world.relations.graphs[name]))
+    # What training is over follows: all options reach it.
+    want = LeaveOneUserOut(
+        [
+            ridge_precision(
+                world.train,
+                feature,
+                **{**RIDGE, **{k: v for k, v in option.items() if k != "num_neighbors"}},
+            )
+            for feature in world.features.values()
+        ],
+        world.train,
+        num_neighbors=option.get("num_neighbors", 5),
+        denoising=option.get("denoising", 0.0),
+    )
+    assert relations.training_votes is not None
+    for one, two in zip(relations.training_votes.tables, want.tables, strict=True):
+        assert torch.equal(one.get_buffer("target"), two.get_buffer("target"))
+        torch.testing.assert_close(one.get_buffer("weight"), two.get_buffer("weight"))
 
 
 LOCAL: dict[str, Any] = {"num_neighbors": 5, "num_candidates": 10, "num_folds": 3, **RIDGE}
 
 
-def local_pairs(world, **options: Any) -> Tensor:
+def local_rows(world, **options: Any) -> Tensor:
+    """What the items of the batch vote for in training, [M, B, L, N]."""
     with pytest.warns(UserWarning, match="the exact ridge"):
         relations = fit_relations(
             world.features, world.train, memory_limit=0, **{**LOCAL, **options}
         )
     batch = world.batch
     assert relations.training_votes is not None
-    return relations.training_votes.pairs(batch.item_id, batch.target, batch.user_id)
+    rows = []
+    for table in relations.training_votes.tables:
+        target, weight = table(relations.training_votes.voters(batch.item_id, batch.user_id))
+        rows.append(torch.zeros(*target.shape[:2], 24).scatter_add(2, target, weight))
+    return torch.stack(rows)
 
 
 @pytest.fixture(scope="module")
-def default_pairs(world) -> Tensor:
-    return local_pairs(world)
+def default_rows(world) -> Tensor:
+    return local_rows(world)
 
 
 @pytest.mark.parametrize(
@@ -94,15 +119,15 @@ def default_pairs(world) -> Tensor:
         {"search": "cells", "num_probes": 1},
     ],
 )
-def test_every_option_of_the_local_form_counts(world, default_pairs, option: dict) -> None:
-    assert not torch.equal(local_pairs(world, **option), default_pairs)
+def test_every_option_of_the_local_form_counts(world, default_rows, option: dict) -> None:
+    assert not torch.equal(local_rows(world, **option), default_rows)
 
 
 def test_probes_and_device_of_the_local_form_count(world) -> None:
-    one, two = (local_pairs(world, num_candidates=3, search="cells", num_probes=n) for n in (1, 4))
+    one, two = (local_rows(world, num_candidates=3, search="cells", num_probes=n) for n in (1, 4))
     assert not torch.equal(one, two)
     with pytest.raises((RuntimeError, NotImplementedError), match="meta"):
-        local_pairs(world, device="meta")
+        local_rows(world, device="meta")
     with pytest.raises(ValueError, match=r"'device' must be .* \(got 'nowhere'"):
         fit_relations(world.features, world.train, device="nowhere")
 
@@ -118,11 +143,10 @@ def test_without_a_modality_there_is_one_graph_of_behavior(
     x = np.zeros((20, 24))
     x[world.train.user_id, world.train.item_id] = 1
     p = np.linalg.inv(x.T @ x + np.diag(3 + x.sum(0) * 0.3 / 0.7))
-    want = (-p / p.diagonal()).clip(0)
-    want = torch.from_numpy(want - np.diag(want.diagonal())).float()
+    s = (-p / p.diagonal()).clip(0)
+    want = torch.from_numpy(s - np.diag(s.diagonal())).float()
     torch.testing.assert_close(dense_edges(found.graphs["behavior"]), want, rtol=1e-4, atol=1e-6)
     assert "x" not in found.graphs["behavior"]
     assert found.training_votes is not None
-    votes = found.training_votes.pairs(world.batch.item_id, world.batch.target, world.batch.user_id)
-    assert votes.shape[1] == 1
-    assert votes.any()
+    (table,) = found.training_votes.tables
+    assert table(found.training_votes.voters(world.batch.item_id, world.batch.user_id))[1].any()

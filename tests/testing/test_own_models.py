@@ -75,7 +75,7 @@ class TestPaper(RecommenderTests):
 
 class TestMDSRec(RecommenderTests):
     def factory(self, data: SmallData) -> Recommender:
-        more: dict[str, Any] = {"vote_interests": True, "num_components": 3, "center_form": "soft"}
+        more: dict[str, Any] = {"vote_hidden": 3, "num_components": 3, "center_form": "soft"}
         return MDSRec(data.graphs, data.centers, data.relations, **more, **SIZE)
 
 

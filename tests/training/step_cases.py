@@ -56,7 +56,7 @@ MODELS: dict[str, Callable[[], SequentialRecommender]] = {
     "GRU4Rec": lambda: GRU4Rec(NUM_ITEMS, **SMALL),
     "MDSRec": mdsrec(),
     "MDSRec, paper": mdsrec("paper"),
-    "MDSRec, interests": mdsrec(vote_interests=True, vote_positions="all"),
+    "MDSRec, plain votes": mdsrec(vote_hidden=0, vote_positions=1, history_bias=False),
 }
 
 

@@ -43,11 +43,11 @@ def fit(model: MDSRec, dataset: Any, folder: Any, epochs: int, resume: bool = Fa
 @pytest.mark.parametrize(
     ("options", "named"),
     [
-        ({"vector_weight": 0.7}, "vector_weight = 0.05.*vector_weight = 0.7"),
+        ({"vector_weight": 0.7}, "vector_weight = 0.1.*vector_weight = 0.7"),
         ({"add_id": False}, "add_id = True.*add_id = False"),
         ({"num_negatives": 5}, "num_negatives = None.*num_negatives = 5"),
-        ({"relations": {"l2": 5.0}}, r"table 'votes\.edge_"),
-        ({"relations": {"num_neighbors": 3}}, r"table 'votes\.edge_"),
+        ({"relations": {"l2": 5.0}}, r"table 'votes\..*tables\.0\."),
+        ({"relations": {"num_neighbors": 3}}, r"table 'votes\..*tables\.0\."),
         ({"graph": {"window": 1}}, "table 'edge_"),
         ({"seed": 1}, "table 'labels' differs"),
     ],

@@ -18,6 +18,7 @@ from mdsrec_pyg.training.config import TrainerConfig
 from mdsrec_pyg.training.loop import make_loader
 from mdsrec_pyg.training.optimizer import FUSED, make_optimizer
 from mdsrec_pyg.training.step import EagerStep, make_step, tensor_float_32
+from tests.nn.vote_cases import like_a_gpu
 from tests.training.step_cases import (
     MAX_LENGTH,
     MODELS,
@@ -34,7 +35,8 @@ CPU = torch.device("cpu")
 
 @pytest.mark.parametrize("fixed_shapes", [False, True])
 @pytest.mark.parametrize("name", MODELS)
-def test_no_step_waits_for_the_device(name: str, fixed_shapes: bool) -> None:
+def test_no_step_waits_for_the_device(name: str, fixed_shapes: bool, monkeypatch) -> None:
+    like_a_gpu(monkeypatch)
     model = make(name)
     optimizer = make_optimizer(model, 1e-3, 0.01)
     step = EagerStep(model, optimizer, TrainerConfig(), CPU)
@@ -49,7 +51,7 @@ def test_no_step_waits_for_the_device(name: str, fixed_shapes: bool) -> None:
 
 
 def test_the_count_sees_what_waits() -> None:
-    model = make("MDSRec")
+    model = make("MDSRec")  # gathers the votes as on a CPU
     batch = bare(batches(model)[0])
     with Operations() as seen:
         model.loss(batch)

@@ -24,8 +24,9 @@ class LeaveOneUserOut(TrainingVotes):
     what is inverted, so without the user (Woodbury)
 
     .. math::
-        \mathbf{P}^{-u} = \mathbf{P} + \mathbf{P}_{:o} (\mathbf{C}^{-1} - \mathbf{P}_{oo})^{-1}
-        \mathbf{P}_{o:}, \qquad S^{-u}_{ij} = -P^{-u}_{ij} / P^{-u}_{jj}.
+        \mathbf{P}^{-u} = \mathbf{P} + \mathbf{P}_{:o}
+        (\mathbf{I} - \mathbf{C} \mathbf{P}_{oo})^{-1} \mathbf{C} \mathbf{P}_{o:}, \qquad
+        S^{-u}_{ij} = -P^{-u}_{ij} / P^{-u}_{jj}.
 
     Without denoising that is :math:`\mathbf{P} + c \mathbf{z} \mathbf{z}^{\top}` with
     :math:`\mathbf{z} = \mathbf{P} \mathbf{x}` and :math:`c = 1 / (1 - \mathbf{x}^{\top}
@@ -124,8 +125,9 @@ def rows_without_user(precision: Tensor, own: Tensor, denoising: float) -> Tenso
     if denoising:
         q = denoising / (1 - denoising)
         eye = torch.eye(k, dtype=rows.dtype, device=rows.device)
-        inverse = (eye - 1 / (q + k)) / q  # of C
-        change = torch.linalg.solve(inverse - inner, rows)
+        # (I - C P_oo)^-1 C: the inverse of C itself would lose all digits where q is small.
+        core = eye - (inner.sum(1, keepdim=True) + q * inner)
+        change = torch.linalg.solve(core, rows.sum(1, keepdim=True) + q * rows)
         below = diagonal + (rows * change).sum(1)  # [u, N]
         rows = rows + inner @ change
     else:

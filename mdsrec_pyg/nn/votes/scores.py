@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -171,8 +172,8 @@ class RelationVotes(nn.Module):
         distance = steps_back(batch.mask.size(1), True, batch.mask.device)[0]  # [L]
         alpha = self.alpha[:, distance.clamp(max=self.weight.size(1) - 1)]  # [M, L]
         voter, candidate = batch.item_id[:, None, :], item_index[:, :, None]
-        edges = torch.stack([table.between(voter, candidate) for table in self.tables], dim=1)
-        return alpha[:, None] * edges * batch.mask[:, None, None]
+        edges = [cast(EdgeTable, table).between(voter, candidate) for table in self.tables]
+        return alpha[:, None] * torch.stack(edges, dim=1) * batch.mask[:, None, None]
 
     def loss(self, batch: SequenceBatch, positions: int) -> Tensor:
         """Mean of log Z - s(target) over the newest positions of each sequence that count.

@@ -11,7 +11,7 @@ import torch
 
 from mdsrec_pyg.nn import MDSRec
 
-DEFAULTS: dict[str, Any] = {"vote_interests": True, "channels": 4, "max_length": 12}
+DEFAULTS: dict[str, Any] = {"channels": 4, "max_length": 12, "vote_hidden": 6}
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def make_mdsrec(world, perturb) -> Callable[..., MDSRec]:
         torch.manual_seed(0)
         defaults = dict(DEFAULTS)
         if options.get("relations", world.relations) is None:  # what would have no effect warns
-            del defaults["vote_interests"]
+            del defaults["vote_hidden"]
         model = MDSRec(**{**parts, **defaults, **options})
         perturb(model)
         return model.eval()

@@ -12,7 +12,7 @@ from mdsrec_pyg.data import ModalFeature
 from mdsrec_pyg.graphs import InterestCenters, cached_item_graph
 from mdsrec_pyg.nn import fit_relations
 
-OPTIONS: dict[str, Any] = {"channels": 8, "max_length": 10, "vote_interests": True}
+OPTIONS: dict[str, Any] = {"channels": 8, "max_length": 10, "vote_hidden": 5}
 
 
 @pytest.fixture

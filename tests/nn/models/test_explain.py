@@ -10,6 +10,7 @@ from torch import Tensor
 
 from mdsrec_pyg import recommend
 from mdsrec_pyg.nn import MDSRec
+from tests.nn.vote_cases import naive_fusion
 
 KINDS: dict[str, dict[str, Any]] = {
     "votes": {"vectors": False},
@@ -52,23 +53,28 @@ def slow_votes(model: MDSRec, world, dense_edges, b: int, item: int) -> dict[int
     history = batch.item_id[b][batch.mask[b]].tolist()
     if model.votes.history_bias is not None and item in history:
         return {}
-    keys = model.votes.attention.item_keys()
-    weights = model.votes.attention(batch.item_id, batch.mask, keys)[b, :, -1, batch.mask[b]]
+    alpha = model.votes.weight.exp()
     tables = [dense_edges(world.relations.graphs[name]) for name in NAMES]
     votes: dict[int, Tensor] = {}
     for i, voter in enumerate(history):
-        vote = torch.stack([weights[m, i] * tables[m][voter, item] for m in range(2)])
+        back = len(history) - 1 - i
+        vote = torch.stack([alpha[m, back] * tables[m][voter, item] for m in range(2)])
         votes[voter] = votes.get(voter, torch.zeros(2)) + vote
     return {voter: vote for voter, vote in votes.items() if vote.sum() > 0}
 
 
-def slow_parts(model: MDSRec, world, votes: dict[int, Tensor], b: int, item: int) -> Tensor:
+def slow_parts(
+    model: MDSRec, world, dense_edges, votes: dict[int, Tensor], b: int, item: int
+) -> Tensor:
     """What each modality adds to the score, [M]."""
     parts = torch.zeros(2)
     if votes:
         assert model.votes is not None
         v = torch.stack(list(votes.values())).sum(0)
-        parts += v / v.sum() * torch.log(1 + v.sum() / model.votes.log_base.exp())
+        largest = torch.stack(
+            [dense_edges(world.relations.graphs[name])[list(votes), item].max() for name in NAMES]
+        )
+        parts += v / v.sum() * naive_fusion(model.votes.fusion, v[None], largest[None])
     if model.config.vectors:
         items = model.encode_items()
         assert items.embedding is not None
@@ -92,7 +98,7 @@ def test_equals_brute_force(make, world, dense_edges, item_index: Tensor, kind: 
             history = batch.item_id[b][batch.mask[b]].tolist()
             for place, item in enumerate(item_index[b].tolist()):
                 votes = slow_votes(model, world, dense_edges, b, item)
-                parts = slow_parts(model, world, votes, b, item)
+                parts = slow_parts(model, world, dense_edges, votes, b, item)
                 modality = int(parts.argmax()) if votes or model.config.vectors else None
                 row = {name: values[b][place] for name, values in why.items()}
                 assert row["modality"] == (None if modality is None else NAMES[modality])
@@ -119,7 +125,7 @@ def test_parts_add_up_to_the_score(make, world, item_index: Tensor, dense_edges)
             differences = []
             for item in item_index[b].tolist():
                 votes = slow_votes(model, world, dense_edges, b, item)
-                parts = slow_parts(model, world, votes, b, item)
+                parts = slow_parts(model, world, dense_edges, votes, b, item)
                 differences.append(float(scores[b, item] - parts.sum()))
             assert differences == pytest.approx([differences[0]] * 8, abs=1e-4)
 
@@ -140,15 +146,14 @@ def test_without_centers(world, item_index: Tensor) -> None:
 
 
 def test_the_newer_of_equal_voters_comes_first(world) -> None:
-    model = MDSRec(
-        world.graphs, None, world.relations, vectors=False, vote_interests=False, max_length=9
-    )
+    model = MDSRec(world.graphs, None, world.relations, vectors=False, max_length=9)
     votes = model.votes
     assert votes is not None
-    for table in votes.tables:
-        table.get_buffer("weight").fill_(0.5)
-        table.get_buffer("key").copy_(torch.arange(len(table.get_buffer("key"))))
-    # Sources 0 to 3 vote for target 5 with the same weight over both modalities.
+    for table in votes.tables:  # all vote for target 5 with the same weight
+        table.get_buffer("weight").fill_(0.0)[:, 0] = 0.5
+        table.get_buffer("target").fill_(5)
+    with torch.no_grad():
+        votes.weight.zero_()  # however far back
     batch = type(world.batch).from_histories([[0, 1, 2, 3]], 9)
     why = model.explain(batch, torch.tensor([[5]]))
     assert why["voter_items"] == [[[3, 2, 1]]]
@@ -159,7 +164,7 @@ def test_the_newer_of_equal_voters_comes_first(world) -> None:
 def test_recommendations_say_why_with_raw_ids(make, world, kind: str) -> None:
     model, raw = make(kind), np.array([f"item {i}" for i in range(24)])
     histories = {"ann": ["item 1", "item 2", "item 1"], "bob": ["item 9"]}
-    table = recommend(model, histories, 5, exclude_seen=False, item_ids=raw, explain=True)
+    table = recommend(model, histories, 24, exclude_seen=False, item_ids=raw, explain=True)
     assert list(table)[4:] == [
         "modality",
         "center",

@@ -64,9 +64,8 @@ OPTIONS: dict[str, Any] = {
     "num_components": 2,
     "temperature": 0.2,
     "fusion": "mean",
-    "vote_interests": False,
-    "vote_dropout": 0.8,
-    "vote_positions": "all",
+    "vote_hidden": 0,
+    "vote_positions": 1,
     "encoder": lambda: RunningMean(),
     "vector_weight": 3.0,
     "history_bias": False,
@@ -96,7 +95,7 @@ def test_longer_histories_with_a_larger_max_length(make_mdsrec) -> None:
         default.score(long)
     # Votes and biases of items further back than 12 steps: the 12th's.
     assert changed.votes is not None
-    assert changed.votes.attention.weight.shape == (2, 20)
+    assert changed.votes.weight.shape == (2, 20)
 
 
 def test_max_scores_reaches_the_cross_entropy(make_mdsrec, world, monkeypatch) -> None:
@@ -121,9 +120,7 @@ def test_all_options_are_tried() -> None:
 def test_options_by_name_stand_over_the_configuration(make_mdsrec) -> None:
     config = MDSRecConfig(channels=6, num_conv_layers=2, fusion="softmax")
     model = make_mdsrec(config=config, channels=4, fusion="mean")
-    assert model.config == config.replace(
-        channels=4, fusion="mean", vote_interests=True, max_length=12
-    )
+    assert model.config == config.replace(channels=4, fusion="mean", vote_hidden=6, max_length=12)
     assert model.fusion.mode == "mean"
     assert make_mdsrec(config=config, fusion=None).fusion.mode == "softmax"
 
@@ -142,9 +139,8 @@ def test_the_configuration_of_something_else_is_an_error(make_mdsrec) -> None:
 def test_options_that_only_matter_in_training(make_mdsrec, world) -> None:
     """Dropout, noise: nothing at inference."""
     plain = make_mdsrec().score(world.batch)
-    for option in ("dropout", "vote_dropout"):
-        assert torch.equal(make_mdsrec(**{option: 0.9}).score(world.batch), plain)
-    assert torch.equal(make_mdsrec(fusion="softmax").score(world.batch), plain)
+    for options in ({"dropout": 0.9}, {"fusion": "softmax"}, {"vote_positions": 1}):
+        assert torch.equal(make_mdsrec(**options).score(world.batch), plain)
 
 
 def test_an_encoder_and_a_fusion_of_your_own(make_mdsrec, world) -> None:
@@ -163,7 +159,9 @@ def test_an_encoder_and_a_fusion_of_your_own(make_mdsrec, world) -> None:
         ({"vectors": False, "conv": lambda: GraphConv(4, 4)}, "conv", "vectors=False"),
         ({"vectors": False, "fusion": "softmax", "num_negatives": 3}, "fusion", "vectors=False"),
         ({"relations": None, "vector_weight": 0.3}, "vector_weight", "relations=None"),
-        ({"vote_interests": False, "vote_dropout": 0.1}, "vote_dropout", "vote_interests=False"),
+        ({"relations": None, "vote_hidden": 3}, "vote_hidden", "relations=None"),
+        ({"relations": None, "vote_positions": 2}, "vote_positions", "relations=None"),
+        ({"vectors": False, "num_components": 2}, "num_components", "vectors=False"),
         ({"centers": None, "center_form": "soft"}, "center_form", "centers=None"),
         ({"centers": None, "add_centers": False}, "add_centers", "centers=None"),
         ({"encoder": RunningMean, "num_layers": 3}, "num_layers", "'encoder' of your own"),
@@ -174,9 +172,9 @@ def test_an_encoder_and_a_fusion_of_your_own(make_mdsrec, world) -> None:
             "a 'fusion' of your own",
         ),
         (
-            {"add_features": False, "vote_interests": False, "num_components": 2},
+            {"add_features": False, "num_components": 2},
             "num_components",
-            "add_features=False and plain votes",
+            "add_features=False",
         ),
     ],
 )
@@ -193,7 +191,9 @@ def test_options_without_effect_warn(make_mdsrec, options, named: str, cause: st
         ("num_heads", 0, "'num_heads' must be at least 1"),
         ("temperature", float("nan"), "'temperature' must be finite"),
         ("vector_weight", float("nan"), "'vector_weight' must be finite"),
-        ("vote_positions", "last", "'vote_positions' must be 'newest' or 'all'"),
+        ("vote_positions", 0, "'vote_positions' must be at least 1"),
+        ("vote_positions", "all", "'vote_positions' must be a whole number"),
+        ("vote_hidden", -1, "'vote_hidden' must not be negative"),
         ("bias_lr", -1.0, "'bias_lr' must be positive"),
     ],
 )

@@ -61,9 +61,8 @@ MODEL: dict[str, Any] = {
     "num_components": 2,
     "temperature": 0.2,
     "fusion": "softmax",
-    "vote_interests": True,
-    "vote_dropout": 0.8,
-    "vote_positions": "all",
+    "vote_hidden": 7,
+    "vote_positions": 9,
     "vector_weight": 3.0,
     "history_bias": False,
     "num_negatives": 2,
@@ -146,7 +145,7 @@ def test_block_size_cuts_the_work_of(dataset: SyntheticDataset, monkeypatch, par
         given: dict[str, Any] = {name: options}
         models.append(build(dataset, **given))
         assert (7 in sizes) == ("block_size" in options)
-    for prefix in ("edge_", "votes.edge_"):
+    for prefix in ("edge_", "votes.tables"):
         first, second = (content(model, prefix) for model in models)
         for key, table in first.items():
             torch.testing.assert_close(second[key], table)
@@ -163,9 +162,8 @@ def test_the_device_is_that_of_the_local_solves(dataset: SyntheticDataset) -> No
 @pytest.mark.parametrize("option", MODEL)
 def test_every_option_of_the_model_reaches_it(dataset: SyntheticDataset, option: str) -> None:
     """What each does there, tests/nn/models/test_mdsrec_options.py knows."""
-    beside = {"vote_dropout": {"vote_interests": True}}.get(option, {})
     graphs: dict[str, Any] = {"graph": {"fill": None}, "relations": {"num_neighbors": 10}}
-    options: dict[str, Any] = {**SMALL, **beside, option: MODEL[option]}
+    options: dict[str, Any] = {**SMALL, option: MODEL[option]}
     split = leave_last_out(dataset.interactions)
     model = build_mdsrec(dataset.features, split.train, **graphs, **options)
     del options["num_centers"]
@@ -233,7 +231,7 @@ def test_relations_in_and_out(dataset: SyntheticDataset) -> None:
         assert build(dataset, "paper", relations=True).votes is not None
         assert build(dataset, "paper", relations={"l2": 20.0}).votes is not None
     with pytest.warns(UserWarning, match=r"\['vote_positions'\] have no effect with relations"):
-        build(dataset, relations=False, vote_positions="all")
+        build(dataset, relations=False, vote_positions=9)
 
 
 def test_parts_of_your_own_leave_the_presets_options_without_a_word(

@@ -86,13 +86,11 @@ def test_best_is_the_default_and_votes(dataset: SyntheticDataset) -> None:
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_presets_may_be_overridden(dataset: SyntheticDataset, preset: str) -> None:
-    model = build(
-        dataset, preset, history_bias=True, relations=True, vectors=False, vote_interests=True
-    )
+    model = build(dataset, preset, history_bias=True, relations=True, vectors=False, vote_hidden=5)
     assert not model.config.vectors
     assert model.votes is not None
     assert model.votes.history_bias is not None
-    assert model.votes.attention.interests
+    assert model.votes.fusion.hidden == 5
     plain = build(dataset, preset, num_centers=0, num_layers=2)
     assert plain.center is None
     assert plain.encoder[0].get_submodule("blocks.1")
@@ -106,7 +104,7 @@ def test_a_build_repeats_with_its_seed(dataset: SyntheticDataset, preset: str) -
     assert same(model, build(dataset, preset))
     other = build(dataset, preset, seed=1)
     for name, parameter in model.named_parameters():
-        if parameter.dim() > 1 and parameter.any() and "attention.weight" not in name:
+        if parameter.dim() > 1 and parameter.any() and "votes.weight" not in name:
             assert not torch.equal(parameter, other.get_parameter(name)), name
 
 
@@ -127,7 +125,7 @@ def with_cold_items(dataset: SyntheticDataset, shift: float) -> MDSRec:
     }
     train = leave_last_out(dataset.interactions).train
     cold = Interactions(train.user_id, train.item_id, train.timestamp, 60, 90)
-    return build_mdsrec(features, cold, **SMALL, vectors=False, vote_interests=True)
+    return build_mdsrec(features, cold, **SMALL)
 
 
 def test_scaling_and_centers_follow_the_training_items(dataset: SyntheticDataset) -> None:
@@ -136,7 +134,7 @@ def test_scaling_and_centers_follow_the_training_items(dataset: SyntheticDataset
     seen = np.append(known, np.zeros(10, bool))
     assert torch.equal(near["labels"][:, seen], far["labels"][:, seen])
     for m in range(2):
-        name = f"votes.attention.x_{m}"
+        name = f"project.{m}.x"
         torch.testing.assert_close(near[name][seen], far[name][seen])
         assert not torch.allclose(near[name][~seen], far[name][~seen])
 
@@ -174,9 +172,8 @@ def test_components_take_the_place_of_wide_features(dataset: SyntheticDataset) -
         expected = torch.from_numpy(expected / (expected[known.numpy()] ** 2).mean() ** 0.5)
         torch.testing.assert_close(got.abs(), expected.float().abs(), rtol=1e-3, atol=1e-3)
         # The relations see the features as they are.
-        for part in ("weight", "index"):
-            key = f"edge_{part}_{m}"
-            assert torch.equal(model.votes.get_buffer(key), whole.votes.get_buffer(key))
+        for one, two in zip(model.votes.edges(m), whole.votes.edges(m), strict=True):
+            assert torch.equal(one, two)
 
 
 def test_components_that_nothing_reads_warn(dataset: SyntheticDataset) -> None:

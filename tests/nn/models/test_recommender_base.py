@@ -96,8 +96,7 @@ def test_param_groups_hold_every_parameter_once(make: Make, name: str, history_b
     assert set(grouped) == {id(parameter) for parameter in model.parameters()}
     rates = {id(p): (g["lr"], g["weight_decay"]) for g in groups for p in g["params"]}
     for parameter_name, parameter in model.named_parameters():
-        fast = "history_bias" in parameter_name or "log_base" in parameter_name
-        fast |= parameter_name == "votes.attention.weight"
+        fast = "history_bias" in parameter_name or parameter_name.startswith("votes.")
         want = (pytest.approx(0.07), 0.0) if fast else (0.01, 0.3 * (parameter.dim() > 1))
         assert rates[id(parameter)] == want, parameter_name
 

@@ -43,8 +43,9 @@ def test_the_folder_holds_what_scoring_needs(folder: Path) -> None:
     }
     assert len({path.stat().st_mode for path in folder.iterdir()}) == 1  # all or none may read
     names = names_in(folder)
-    assert {"centers_0", "scaling.0.mean", "edge_index_1", "labels", "votes.tables.0.key"} <= names
-    assert not [name for name in names if "training_votes" in name or "total" in name]
+    assert {"centers_0", "scaling.0.mean", "edge_index_1", "labels"} <= names
+    assert {"votes.tables.0.target", "votes.tables.1.weight"} <= names
+    assert not [name for name in names if "training_votes" in name]
     assert "item_probability" not in names
     config = json.loads((folder / "config.json").read_text())
     assert config["versions"]["torch"] == torch.__version__
@@ -125,7 +126,7 @@ torch.save(model(batch).detach(), sys.argv[2])
 def test_another_process_gives_the_same_bits(make_mdsrec: Make, tmp_path: Path) -> None:
     from mdsrec_pyg.data import SequenceBatch
 
-    model = make_mdsrec(vote_interests=True, num_components=3, center_form="soft")
+    model = make_mdsrec(num_components=3, center_form="soft")
     model.save(tmp_path / "model")
     command = [sys.executable, "-c", SCRIPT, str(tmp_path / "model"), str(tmp_path / "scores.pt")]
     subprocess.run(command, check=True, cwd=tmp_path)

@@ -47,7 +47,9 @@ def test_a_damaged_file_is_named(folder: Path, name: str, damage: str) -> None:
 
 def test_any_changed_option_is_noticed(folder: Path) -> None:
     path = folder / "config.json"
-    path.write_text(path.read_text().replace('"vector_weight": 0.05', '"vector_weight": 0.06'))
+    text = path.read_text()
+    assert '"vector_weight": 0.1' in text
+    path.write_text(text.replace('"vector_weight": 0.1', '"vector_weight": 0.2'))
     with pytest.raises(ValueError, match=r"config\.json' must be as it was saved"):
         MDSRec.load(folder)
 
