@@ -18,13 +18,15 @@ def test_relations_are_exact_where_memory_allows(world) -> None:
     exact = fit_relations(world.features, world.train, num_neighbors=5, **RIDGE)
     assert exact.solver == "exact"
     assert list(exact.graphs) == ["image", "text"]
-    # 12 N^2 on the way and 4 N^2 kept a modality.
-    needed = (12 + 2 * 4) * 24**2
-    fits = fit_relations(world.features, world.train, memory_limit=needed)
+    # 12 N^2 on the way; 4 N^2, and 8 H an interaction, a modality.
+    needed = (12 + 2 * 4) * 24**2 + 2 * 8 * 5 * len(world.train)
+    fits = fit_relations(world.features, world.train, num_neighbors=5, memory_limit=needed)
     assert fits.solver == "exact"
-    with pytest.warns(UserWarning, match=r"needs 11,520 bytes, memory_limit is 11,519: local"):
-        local = fit_relations(world.features, world.train, memory_limit=needed - 1)
-    assert local.solver == "local"
+    says = rf"needs {needed:,} bytes, memory_limit is {needed - 1:,}: local"
+    for more in ({"memory_limit": needed - 1}, {"memory_limit": needed, "num_neighbors": 6}):
+        with pytest.warns(UserWarning, match=says if "num_neighbors" not in more else ": local"):
+            local = fit_relations(world.features, world.train, **{"num_neighbors": 5, **more})
+        assert local.solver == "local"
 
 
 @pytest.mark.filterwarnings("ignore:the exact ridge")

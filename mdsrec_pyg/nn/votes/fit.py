@@ -80,8 +80,8 @@ def fit_relations(
 ) -> Relations:
     """Fits a ridge graph a modality and prepares training without leak.
 
-    Exact where memory allows (4 N^2 bytes a modality while votes without the user are prepared,
-    and 12 N^2 on the way): the user is taken out of the inverse in closed form. Beyond that the
+    Exact where memory allows (4 N^2 bytes a modality and 12 N^2 once while votes without the user are
+    prepared, and 8 H bytes an interaction and modality are kept for training): the user is taken out of the inverse in closed form. Beyond that the
     local ridge, fitted once for inference and once without each fold of users for training.
 
     Args:
@@ -99,8 +99,9 @@ def fit_relations(
     check_device(chosen.device)
     units = {name: as_unit(feature) for name, feature in features.items()}
     units = units or {BEHAVIOR: as_unit(None, None, interactions.num_items)}
+    edges = 8 * len(interactions) * min(chosen.num_neighbors, interactions.num_items)
     needed = ridge_memory(interactions.num_items)
-    needed += 4 * interactions.num_items**2 * len(units)
+    needed += (4 * interactions.num_items**2 + edges) * len(units)
     modalities = counted(len(units), "modality")
     what = f"the exact ridge over {counted(interactions.num_items, 'item')}, {modalities}"
     instead = (
