@@ -80,9 +80,10 @@ def fit_relations(
 ) -> Relations:
     """Fits a ridge graph a modality and prepares training without leak.
 
-    Exact where memory allows (4 N^2 bytes a modality and 12 N^2 once while votes without the user are
-    prepared, and 8 H bytes an interaction and modality are kept for training): the user is taken out of the inverse in closed form. Beyond that the
-    local ridge, fitted once for inference and once without each fold of users for training.
+    Exact where memory allows: the user is taken out of the inverse in closed form. That takes 4 N^2
+    bytes a modality and 12 N^2 once while it is prepared, and 8 H bytes an interaction and modality
+    stay for training. Beyond it the local ridge, fitted once for inference and once without each
+    fold of users for training.
 
     Args:
         features: Features of each modality, as they are (the kernel is their cosine). Without any,
