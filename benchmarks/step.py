@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import torch
 from torch.profiler import ProfilerActivity, profile
@@ -26,6 +27,7 @@ from mdsrec_pyg import FolderDataset, SASRec, build_mdsrec, leave_last_out
 from mdsrec_pyg.cli.ending import run_script
 from mdsrec_pyg.data import Interactions
 from mdsrec_pyg.nn import GRU4Rec, SequentialRecommender
+from mdsrec_pyg.nn.votes import evidence
 from mdsrec_pyg.training.config import TrainerConfig
 from mdsrec_pyg.training.loop import make_batches, make_loader
 from mdsrec_pyg.training.optimizer import make_optimizer
@@ -91,7 +93,7 @@ class Dispatched(TorchDispatchMode):
 def counts(step: Callable[[], object], device: torch.device) -> dict[str, int]:
     """Launches and waits of one step: on a GPU what the driver is asked for."""
     if device.type != "cuda":
-        with Dispatched() as mode:
+        with patch.object(evidence, "COMPACT", ()), Dispatched() as mode:  # as on a GPU
             step()
         return {"launches": mode.found["launches"], "waits": mode.found["waits"]}
     with profile(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA]) as profiled:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import torch
@@ -127,15 +128,17 @@ class TestCrossEntropy:
     @pytest.mark.parametrize("with_history", [True, False])
     def test_everything_drawn_is_the_full_softmax(self, with_history: bool, shared_by: int) -> None:
         users, items, target, history, bias = given()
-        extra = (history, bias) if with_history else (None, None)
+        extra: Any = (history, bias) if with_history else (None, None)
         sample = draw(2_000, num_groups(P, shared_by), q=torch.full((N,), 1 / N))
         weight = torch.tensor([1.0, 0.0, 2.0, 1.0, 0.5])
         for x in (users, items, bias):
             x.requires_grad_()
         grads = []
         for loss in (
-            sampled_cross_entropy(users, items, target, *extra, sample, weight, shared_by),
-            linear_cross_entropy(users, items, target, *extra, weight=weight),
+            sampled_cross_entropy(
+                users, items, target, extra[0], extra[1], sample, weight, shared_by
+            ),
+            linear_cross_entropy(users, items, target, extra[0], extra[1], weight=weight),
         ):
             wanted = (users, items, bias) if with_history else (users, items)
             grads.append([loss.detach(), *torch.autograd.grad(loss, wanted)])

@@ -23,7 +23,9 @@ def test_relations_are_exact_where_memory_allows(world) -> None:
     fits = fit_relations(world.features, world.train, num_neighbors=5, memory_limit=needed)
     assert fits.solver == "exact"
     says = rf"needs {needed:,} bytes, memory_limit is {needed - 1:,}: local"
-    for more in ({"memory_limit": needed - 1}, {"memory_limit": needed, "num_neighbors": 6}):
+    cases: list[dict[str, Any]] = [{"memory_limit": needed - 1}]
+    cases.append({"memory_limit": needed, "num_neighbors": 6})
+    for more in cases:
         with pytest.warns(UserWarning, match=says if "num_neighbors" not in more else ": local"):
             local = fit_relations(world.features, world.train, **{"num_neighbors": 5, **more})
         assert local.solver == "local"

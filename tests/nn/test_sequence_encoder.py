@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import math
+from typing import Any, cast
 
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from mdsrec_pyg.nn import InterestTransformer
 from mdsrec_pyg.nn.dropout import Dropout
@@ -63,21 +64,23 @@ def test_a_block_equals_attention_written_out(x: Tensor, centers: Tensor, mask: 
                 logits = key[b, seen][:, head] @ query[b, t, head] / math.sqrt(4)
                 mixed[b, t, head] = logits.softmax(0) @ value[b, seen][:, head]
     hidden = x + block.out(mixed)
-    first, last = block.mlp[0], block.mlp[3]
+    first, last = list(cast(nn.Sequential, block.mlp))[::3]
     expected = hidden + last(F.gelu(first(block.norm_mlp(hidden))))
     torch.testing.assert_close(out, expected)
 
 
-def test_a_ligr_block_equals_its_formula(x: Tensor, centers: Tensor, mask: Tensor) -> None:
+def test_a_ligr_block_equals_its_formula(
+    x: Tensor, centers: Tensor, mask: Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
     torch.manual_seed(0)
     block, visible = LiGRBlock(D, num_heads=2, dropout=0.5).eval(), attention_mask(mask)
     plain = InterestBlock(D, num_heads=2, dropout=0.5).eval()
     own = block.state_dict()
     plain.load_state_dict({k: v for k, v in own.items() if "mlp" not in k}, strict=False)
-    plain.add_mlp = lambda x, branch: x
+    monkeypatch.setattr(plain, "add_mlp", lambda x, branch: x)
     attention = plain(x, centers, visible) - x
     hidden = x + torch.sigmoid(block.gate_attention(x)) * attention
-    normed, mlp = block.norm_mlp(hidden), block.mlp
+    normed, mlp = block.norm_mlp(hidden), cast(Any, block.mlp)
     first, second = mlp.up.weight.chunk(2)
     wide = (normed @ first.t()) * torch.sigmoid(normed @ first.t()) * (normed @ second.t())
     want = hidden + torch.sigmoid(block.gate_mlp(hidden)) * (wide @ mlp.down.weight.t())

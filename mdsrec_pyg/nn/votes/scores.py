@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import cast
 
 import torch
@@ -23,8 +23,10 @@ from mdsrec_pyg.nn.votes.training_votes import TrainingVotes
 STEPS = 20
 #: What a step further back counts less, at first.
 DECAY = 0.85
-#: Most votes cast at a time without gradients; one takes some 50 bytes.
-VOTES = 2**22
+#: Votes that are cast at a time without gradients: at least so many, and as many as take no more
+#: memory than the scores, as a vote takes some 250 bytes until it has become part of one.
+VOTES = 2**12
+SHARE = 64
 
 
 class RelationVotes(nn.Module):
@@ -102,9 +104,13 @@ class RelationVotes(nn.Module):
 
     def forward(self, batch: SequenceBatch) -> Tensor:
         """Scores [B, N] after the newest step."""
-        place, score = self.sparse_scores(batch)
-        scores = score.new_zeros(len(batch) * self.num_items)
-        return scores.index_put((place,), score).view(len(batch), -1)
+        scores = self.weight.new_zeros(len(batch) * self.num_items)
+        for place, score in self._parts(batch):
+            if torch.is_grad_enabled():
+                scores = scores.index_put((place,), score)
+            else:
+                scores[place] = score
+        return scores.view(len(batch), -1)
 
     def sparse_scores(self, batch: SequenceBatch) -> tuple[Tensor, Tensor]:
         """The scores of :meth:`forward` that may differ from zero.
@@ -112,14 +118,19 @@ class RelationVotes(nn.Module):
         Returns:
             Places ``row * N + item`` [P], sorted, of all items voted for or taken, and scores [P].
         """
+        places, scores = (torch.cat(values) for values in zip(*self._parts(batch), strict=True))
+        return places, scores
+
+    def _parts(self, batch: SequenceBatch) -> Iterator[tuple[Tensor, Tensor]]:
+        """:meth:`sparse_scores` of some histories after the other."""
         distance = steps_back(batch.mask.size(1), True, batch.mask.device)
         queries = Queries(
             batch.item_id, batch.item_id, batch.mask, distance.expand_as(batch.item_id)
         )
         taken = taken_keys(batch, self.num_items)
         bias = None if self.history_bias is None else self.history_bias.steps(batch, self.num_items)
-        parts, size = [], self.num_items
-        rows = at_most(queries, self.tables, VOTES)
+        size = self.num_items
+        rows = at_most(queries, self.tables, max(VOTES, len(queries) * size // SHARE))
         if torch.is_grad_enabled():
             rows = [slice(0, len(queries))]
         for part in rows:
@@ -130,9 +141,7 @@ class RelationVotes(nn.Module):
                 own = bias[0][chosen] - part.start * size, bias[1][chosen]
             place, score = self._scores(self.tables, queries.part(part), key, own)
             real = place < (part.stop - part.start) * size  # on a GPU some only fill up
-            parts.append((place[real] + part.start * size, score[real]))
-        places, scores = (torch.cat(values) for values in zip(*parts, strict=True))
-        return places, scores
+            yield place[real] + part.start * size, score[real]
 
     def _scores(
         self,
