@@ -173,7 +173,7 @@ def test_a_step_of_training_gives_what_is_voted_for_more(make_votes, world) -> N
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        values.append(float(loss))
+        values.append(float(loss.detach()))
     assert values[-1] < 0.9 * values[0]
 
 
