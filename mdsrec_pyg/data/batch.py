@@ -21,19 +21,15 @@ class LossPositions:
     Args:
         place: ``b * L + t`` of each position that counts, ascending, int64 ``[P]``.
         count: How many count, float32 scalar.
-        newest: In how many sequences the newest position counts, float32 scalar.
         weight: 1 where a place counts and 0 where it only fills the shape, float32 ``[P]``.
             ``None``: all count.
         number: ``count``, without asking the device; ``None`` where that must not be looked at.
-        whole: Whether history and newest target of every sequence are all that its user took.
     """
 
     place: Tensor
     count: Tensor
-    newest: Tensor
     weight: Tensor | None = None
     number: int | None = None
-    whole: bool = False
 
     def map(self, function: Callable[[Tensor], Tensor]) -> LossPositions:
         """The same with another form of each tensor."""

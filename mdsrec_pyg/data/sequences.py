@@ -95,8 +95,6 @@ class SequenceLoader:
         self._user, self._start, self._new, self._stop = _windows(
             interactions.user_ptr, max_length, stride
         )
-        first, last = interactions.user_ptr[:-1], interactions.user_ptr[1:] - 1
-        self._whole = (self._start == first[self._user]) & (self._stop == last[self._user])
         self._tied, self._group = _tied_rows(interactions)
         if not len(self._user):
             raise ValueError("'interactions' must hold a user with two rows or more (got none)")
@@ -152,12 +150,11 @@ class SequenceLoader:
         target = gather(item, position + 1, batch.mask.numpy())
         batch.target = torch.from_numpy(target)
         batch.target_mask = torch.from_numpy(counts)
-        batch.positions = self._positions(counts, len(windows))
-        batch.positions.whole = bool(self._whole[windows].all())
+        batch.positions = self._positions(counts)
         return batch
 
-    def _positions(self, counts: NDArray[np.bool_], rows: int) -> LossPositions:
-        """The places that count; in every one of the ``rows`` windows, the newest does."""
+    def _positions(self, counts: NDArray[np.bool_]) -> LossPositions:
+        """The places that count."""
         place = np.flatnonzero(counts)
         number, weight = len(place), None
         if self.fixed_shapes:
@@ -168,7 +165,6 @@ class SequenceLoader:
         return LossPositions(
             place=torch.from_numpy(place),
             count=torch.tensor(float(number)),
-            newest=torch.tensor(float(rows)),
             weight=weight,
             number=number,
         )

@@ -193,9 +193,8 @@ class CapturedStep:
 
 
 def shape_of(batch: SequenceBatch) -> Hashable:
-    """What a captured step cannot change: shapes, and the branches that the host takes."""
-    whole = None if batch.positions is None else batch.positions.whole
-    return (*(tensor.shape for tensor in batch.tensors()), whole)
+    """What a captured step cannot change."""
+    return tuple(tensor.shape for tensor in batch.tensors())
 
 
 def copy_into(batch: SequenceBatch, other: SequenceBatch) -> None:

@@ -256,7 +256,7 @@ def test_a_packed_batch_is_the_same_in_one_block() -> None:
             assert torch.equal(one, two)
             assert two.untyped_storage().data_ptr() == packed.flat.untyped_storage().data_ptr()
             places.add(two.data_ptr())
-        assert len(places) == 9
+        assert len(places) == 8
         assert packed.num_positions == batch.num_positions
         there = packed.to("meta")
         assert there.flat is not None
@@ -264,14 +264,3 @@ def test_a_packed_batch_is_the_same_in_one_block() -> None:
         packed.flat.zero_()  # its parts, not copies
         assert not packed.item_id.any()
         assert packed.map(torch.clone).flat is None
-
-
-def test_a_batch_is_whole_only_where_no_window_leaves_a_step_of_its_user_out() -> None:
-    def whole(interactions: Interactions) -> list[bool]:
-        parts = [batch.positions for batch in SequenceLoader(interactions, 2)]
-        return [part.whole for part in parts if part is not None]
-
-    short = Interactions.from_arrays([0, 0, 0, 1, 1], [0, 1, 2, 1, 0])
-    assert whole(short) == [True]
-    long = Interactions.from_arrays([0, 0, 0, 0, 1, 1], [0, 1, 2, 3, 1, 0])
-    assert whole(long) == [False]

@@ -6,7 +6,6 @@ from collections import Counter
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from torch._dynamo.testing import CompileCounter
@@ -99,19 +98,6 @@ class TestFixedShapes:
             assert len(real) == batch.num_positions
             assert torch.equal(batch.target.flatten()[real], usual.target.flatten()[want.place])
             assert torch.equal(batch.target_mask.flatten().nonzero()[:, 0], real)
-            assert int(found.newest) == len(usual)
-            assert found.whole == want.whole
-
-    def test_whole_says_that_users_end_where_they_began(self) -> None:
-        train = train_part()
-        size = np.diff(train.user_ptr)
-        found = set()
-        for batch in SequenceLoader(train, MAX_LENGTH, 4):
-            whole = bool((size[batch.user_id] - 1 <= MAX_LENGTH).all())
-            assert batch.positions is not None
-            assert batch.positions.whole == whole
-            found.add(whole)
-        assert found == {True, False}
 
 
 @pytest.mark.parametrize(

@@ -35,9 +35,8 @@ def loss_positions(batch: SequenceBatch) -> LossPositions:
     if found is None:
         _, counts = targets(batch)
         place = counts.flatten().nonzero()[:, 0]
-        newest = counts[:, -1].sum().float()
         count = torch.tensor(float(len(place)), device=place.device)
-        found = LossPositions(place, count, newest, number=len(place))
+        found = LossPositions(place, count, number=len(place))
     if found.number == 0:
         raise ValueError("'batch' has no position that counts in the loss")
     return found

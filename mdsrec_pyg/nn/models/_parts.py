@@ -11,7 +11,6 @@ from torch_geometric.data import Data
 from mdsrec_pyg.graphs.centers import InterestCenters
 from mdsrec_pyg.nn.items.scaling import scale_features
 from mdsrec_pyg.nn.models.config import MDSRecConfig
-from mdsrec_pyg.nn.votes.edge_table import num_nodes
 from mdsrec_pyg.nn.votes.fit import Relations
 from mdsrec_pyg.nn.votes.scores import RelationVotes
 
@@ -43,15 +42,9 @@ def has_features(graphs: Mapping[str, Data]) -> bool:
 def read_features(
     graphs: Mapping[str, Data], config: MDSRecConfig
 ) -> tuple[list[Tensor], nn.ModuleList | None]:
-    """Scaled features of each modality and their scaling, where they are read; else as they are.
-
-    Graphs that carry none give tables [N, 0].
-    """
-    if not has_features(graphs):
-        tables = [graph.edge_index.new_empty(num_nodes(graph), 0) for graph in graphs.values()]
-        return [table.float() for table in tables], None
-    if not (config.vectors and config.add_features):
-        return [graph.x for graph in graphs.values()], None
+    """Scaled features of each modality and their scaling; none where they are not read."""
+    if not (config.vectors and config.add_features and has_features(graphs)):
+        return [], None
     scaled = [scale_features(graph, config.num_components) for graph in graphs.values()]
     return [x for x, _ in scaled], nn.ModuleList(scaling for _, scaling in scaled)
 

@@ -113,7 +113,7 @@ class MDSRec(SequentialRecommender):
         if scaling is not None:
             self.scaling = scaling
         if chosen.vectors:
-            self._init_vectors(own, centers, features if given and chosen.add_features else ())
+            self._init_vectors(own, centers, features)
         self.votes = make_votes(relations, chosen)
         if not chosen.vectors:
             self.history_bias = None  # that of the votes is all

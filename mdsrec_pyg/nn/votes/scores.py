@@ -127,19 +127,19 @@ class RelationVotes(nn.Module):
         queries = Queries(
             batch.item_id, batch.item_id, batch.mask, distance.expand_as(batch.item_id)
         )
-        taken = taken_keys(batch, self.num_items)
-        bias = None if self.history_bias is None else self.history_bias.steps(batch, self.num_items)
-        size = self.num_items
+        size, bias = self.num_items, None
+        if self.history_bias is None:
+            taken = taken_keys(batch, size)
+        else:
+            taken, bias = self.history_bias.steps(batch, size)
         rows = at_most(queries, self.tables, max(VOTES, len(queries) * size // SHARE))
         if torch.is_grad_enabled():
             rows = [slice(0, len(queries))]
         for part in rows:
-            key = taken[_between(taken, part, size)] - part.start * size
-            own = None
-            if bias is not None:
-                chosen = _between(bias[0], part, size)
-                own = bias[0][chosen] - part.start * size, bias[1][chosen]
-            place, score = self._scores(self.tables, queries.part(part), key, own)
+            own = _between(taken, part, size)
+            added = None if bias is None else bias[own]
+            places = taken[own] - part.start * size
+            place, score = self._scores(self.tables, queries.part(part), places, added)
             real = place < (part.stop - part.start) * size  # on a GPU some only fill up
             yield place[real] + part.start * size, score[real]
 
@@ -148,24 +148,22 @@ class RelationVotes(nn.Module):
         tables: nn.ModuleList,
         queries: Queries,
         taken: Tensor,
-        bias: tuple[Tensor, Tensor] | None,
+        bias: Tensor | None,
     ) -> tuple[Tensor, Tensor]:
         """Sorted places of all candidates, and their scores.
 
         Args:
             tables: Edges of the voters.
             queries: Histories.
-            taken: Places of their items.
-            bias: Places of their items, as often as they stand there, and a bias for each.
+            taken: Places of their items, with a bias as often as they stand there.
+            bias: What each of these adds.
         """
-        more = taken if bias is None else torch.cat([taken, bias[0]])
-        found = gather_evidence(tables, queries, self.alpha, self.num_items, more)
+        found = gather_evidence(tables, queries, self.alpha, self.num_items, taken)
         score = self.fusion(found.votes, found.largest)
         if bias is None:
             return found.place, score
-        own, step = found.inverse.split([len(taken), len(bias[0])])
-        history = torch.zeros_like(score, dtype=torch.bool).index_fill(0, own, True)
-        added = sum_at(step, bias[1].to(score.dtype), len(score))
+        history = torch.zeros_like(score, dtype=torch.bool).index_fill(0, found.inverse, True)
+        added = sum_at(found.inverse, bias.to(score.dtype), len(score))
         return found.place, torch.where(history, added, score)
 
     def votes(self, batch: SequenceBatch, item_index: Tensor) -> Tensor:
@@ -200,23 +198,24 @@ class RelationVotes(nn.Module):
         newest = slice(-min(positions, length), None)
         target, counts = (part[:, newest].flatten() for part in targets(batch))  # [B * T]
         queries, bias = self._asked(batch, newest)
-        taken, keys = self._taken(queries, bias)
-        place, score = self._scores(self._without_user().tables, queries, taken, keys)
         size = len(queries)
+        start = torch.arange(size, device=target.device) * self.num_items
+        taken = torch.where(queries.mask, start[:, None] + queries.item_id, size * self.num_items)
+        place, score = self._scores(self._without_user().tables, queries, taken.flatten(), bias)
         row = torch.div(place, self.num_items, rounding_mode="floor").clamp(max=size)
         top = score.new_zeros(size + 1).scatter_reduce(0, row, score.detach(), "amax")
         found = sum_at(row, torch.exp(score - top[row]), size + 1)[:size]
         number = sum_at(row, torch.ones_like(score), size + 1)[:size]
         top = top[:size]
         total = found + (self.num_items - number) * torch.exp(-top)
-        wanted = torch.arange(size, device=place.device) * self.num_items + target
+        wanted = start + target
         at = torch.searchsorted(place, wanted).clamp(max=len(place) - 1)
         own = torch.where(place[at] == wanted, score[at], torch.zeros_like(wanted, dtype=top.dtype))
         # A sequence that is shorter than the batch begins with positions that ask for nothing.
         return ((total.log() + top - own) * counts).sum() / counts.sum().clamp(min=1)
 
     def _asked(self, batch: SequenceBatch, newest: slice) -> tuple[Queries, Tensor | None]:
-        """The history before each of the newest positions, and the bias of its steps [B * T, L]."""
+        """The history before each of the newest positions, and its steps' bias, [B * T * L]."""
         length = batch.mask.size(1)
         distance = steps_back(length, False, batch.mask.device)[newest]  # [T, L]
         visible = visible_steps(batch.mask, distance)  # [B, T, L]
@@ -230,16 +229,7 @@ class RelationVotes(nn.Module):
         if self.history_bias is None:
             return queries, None
         bias = self.history_bias.values(batch.mask, newest_only=False)[:, newest]
-        return queries, bias.flatten(0, 1)
-
-    def _taken(
-        self, queries: Queries, bias: Tensor | None
-    ) -> tuple[Tensor, tuple[Tensor, Tensor] | None]:
-        """Places of the histories' items, and the bias of each; a step without one: no place."""
-        size = len(queries)
-        row = torch.arange(size, device=queries.mask.device)[:, None] * self.num_items
-        place = torch.where(queries.mask, row + queries.item_id, size * self.num_items).flatten()
-        return place, None if bias is None else (place, bias.flatten())
+        return queries, bias.flatten()
 
     def check_training(self, train: Interactions) -> None:
         """Raises a ValueError where the votes cannot be trained on these interactions."""
