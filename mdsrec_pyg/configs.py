@@ -42,8 +42,11 @@ class Config:
             value = getattr(self, name)
             if not _fits(value, hint):
                 raise ValueError(f"{name!r} must be {_describe(hint)} (got {value!r})")
-            if isinstance(value, Real):
-                check_finite(**{name: value})
+            held = value.items() if isinstance(value, dict) else [("", value)]
+            for key, number in held:
+                if isinstance(number, Real) and not _finite(number):
+                    of = f" of {key!r}" if key else ""
+                    raise ValueError(f"{name!r} must be finite (got {number}{of})")
 
     @classmethod
     def names(cls) -> list[str]:
@@ -84,7 +87,12 @@ def _fits(value: Any, hint: Any) -> bool:
         return value in get_args(hint)
     if hint in _PLAIN:
         return isinstance(value, _PLAIN[hint][1]) and (hint is bool or not isinstance(value, bool))
+    if hint is Any:
+        return True
     kind = get_origin(hint) or hint
+    if kind is dict and isinstance(value, dict) and get_args(hint):
+        key, held = get_args(hint)
+        return all(_fits(k, key) and _fits(v, held) for k, v in value.items())
     return not isinstance(kind, type) or isinstance(value, kind)
 
 
@@ -108,6 +116,8 @@ def _choices(hint: Any) -> list[str]:
         return [repr(value) for value in get_args(hint)]
     if hint is bool:
         return ["True", "False"]
+    if hint == dict[str, float]:
+        return ["numbers by name"]
     return [_PLAIN[hint][0] if hint in _PLAIN else f"a {getattr(hint, '__name__', hint)}"]
 
 

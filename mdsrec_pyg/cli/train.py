@@ -14,7 +14,7 @@ from mdsrec_pyg.cli.device import check_device, cpu_threads
 from mdsrec_pyg.cli.parser import Namespace, Parser, add_config, option_texts
 from mdsrec_pyg.datasets import SPLITS
 from mdsrec_pyg.nn.models.presets import PRESETS, Preset
-from mdsrec_pyg.nn.votes.fit import RelationsConfig
+from mdsrec_pyg.nn.votes.config import RelationsConfig
 from mdsrec_pyg.showing import json_text
 from mdsrec_pyg.training import (
     Logger,

@@ -3,7 +3,7 @@
 from mdsrec_pyg.graphs.build import build_item_graph
 from mdsrec_pyg.graphs.cache import cached_item_graph
 from mdsrec_pyg.graphs.centers import InterestCenters
-from mdsrec_pyg.graphs.config import ProductConfig, RidgeConfig
+from mdsrec_pyg.graphs.config import ProductConfig, RidgeConfig, RidgeForm
 from mdsrec_pyg.graphs.cooccurrence import count_cooccurrences
 from mdsrec_pyg.graphs.hetero import to_hetero_data
 from mdsrec_pyg.graphs.learned import learned_graph
@@ -15,6 +15,7 @@ __all__ = [
     "InterestCenters",
     "ProductConfig",
     "RidgeConfig",
+    "RidgeForm",
     "build_item_graph",
     "cached_item_graph",
     "count_cooccurrences",

@@ -8,7 +8,7 @@ from typing import Literal
 from mdsrec_pyg.configs import Config, check_at_least, check_one_of
 from mdsrec_pyg.graphs.cooccurrence import MAX_SEQUENCE_LENGTH
 
-__all__ = ["ProductConfig", "RidgeConfig", "Search"]
+__all__ = ["ProductConfig", "RidgeConfig", "RidgeForm", "Search"]
 
 Search = Literal["exact", "cells"]
 
@@ -99,17 +99,12 @@ class ProductConfig(_Blockwise):
 
 
 @dataclass(frozen=True, kw_only=True)
-class RidgeConfig(_Blockwise):
-    """Options of the learned graphs, exact and local.
-
-    The defaults of the weights are those that won on validation data (benchmarks/README.md). Where
-    items have few users each, a larger ``l2`` does better.
+class RidgeForm(_Blockwise):
+    """What every learned graph has an option for, whatever its ridge weighs.
 
     Args:
         num_neighbors: Largest entries kept of each row, ties by the lower id: the targets that an
             item may vote for.
-        feature_weight: Weight *a* of the affinity, not negative.
-        l2: Ridge *l*, positive.
         denoising: Dropout probability *p* of EDLAE (Steck 2020), in [0, 1): the ridge of an item
             that *n* training users took is *l* + *n* *p* / (1 - *p*).
         memory_limit: Bytes that the exact form may take; beyond it the local form is solved, and
@@ -127,8 +122,6 @@ class RidgeConfig(_Blockwise):
     """
 
     num_neighbors: int = 100
-    feature_weight: float = 20.0
-    l2: float = 100.0
     denoising: float = 0.0
     memory_limit: int = 4 * 2**30
     num_candidates: int = 200
@@ -138,8 +131,34 @@ class RidgeConfig(_Blockwise):
         """Checks the options."""
         super().__post_init__()
         check_at_least(self, 1, "num_neighbors", "num_candidates")
-        check_at_least(self, 0, "feature_weight", "memory_limit")
-        if not self.l2 > 0:
-            raise ValueError(f"'l2' must be positive (got {self.l2})")
+        check_at_least(self, 0, "memory_limit")
         if not 0 <= self.denoising < 1:
             raise ValueError(f"'denoising' must lie in [0, 1) (got {self.denoising})")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RidgeConfig(RidgeForm):
+    """Options of the learned graphs, exact and local.
+
+    The defaults of the weights are those that won on validation data (benchmarks/README.md). Where
+    items have few users each, a larger ``l2`` does better.
+
+    Args:
+        feature_weight: Weight *a* of the affinity, not negative.
+        l2: Ridge *l*, positive.
+        num_neighbors, denoising, memory_limit, num_candidates, max_sequence_length, block_size, \
+search, num_probes, device: See :class:`~mdsrec_pyg.graphs.RidgeForm`.
+
+    Raises:
+        ValueError: An option out of range.
+    """
+
+    feature_weight: float = 20.0
+    l2: float = 100.0
+
+    def __post_init__(self) -> None:
+        """Checks the options."""
+        super().__post_init__()
+        check_at_least(self, 0, "feature_weight")
+        if not self.l2 > 0:
+            raise ValueError(f"'l2' must be positive (got {self.l2})")

@@ -23,8 +23,9 @@ from mdsrec_pyg.nn.models import (
     build_mdsrec,
 )
 from mdsrec_pyg.nn.sequence_encoder import InterestTransformer
+from mdsrec_pyg.nn.votes.config import RelationsConfig
 from mdsrec_pyg.nn.votes.cross_fitted import CrossFittedVotes
-from mdsrec_pyg.nn.votes.fit import Relations, RelationsConfig, fit_relations
+from mdsrec_pyg.nn.votes.fit import Relations, fit_relations
 from mdsrec_pyg.nn.votes.fusion import VoteFusion
 from mdsrec_pyg.nn.votes.leave_one_user_out import LeaveOneUserOut
 from mdsrec_pyg.nn.votes.scores import RelationVotes

@@ -15,7 +15,7 @@ from mdsrec_pyg.data.splits import Split
 from mdsrec_pyg.datasets import SPLITS, FolderDataset, RecommendationDataset, SyntheticDataset
 from mdsrec_pyg.nn.models.mdsrec import MDSRec
 from mdsrec_pyg.nn.models.presets import PRESETS, Preset, build_mdsrec
-from mdsrec_pyg.nn.votes.fit import RelationsConfig
+from mdsrec_pyg.nn.votes.config import RelationsConfig
 from mdsrec_pyg.showing import file_name
 from mdsrec_pyg.training.config import TrainerConfig
 

@@ -23,7 +23,8 @@ from mdsrec_pyg.graphs.product import product_graph
 from mdsrec_pyg.nn.models._effects import OwnParts, without_effect
 from mdsrec_pyg.nn.models.config import MDSRecConfig
 from mdsrec_pyg.nn.models.mdsrec import MDSRec
-from mdsrec_pyg.nn.votes.fit import RelationsConfig, fit_relations
+from mdsrec_pyg.nn.votes.config import RelationsConfig
+from mdsrec_pyg.nn.votes.fit import fit_relations
 from mdsrec_pyg.seed import drawn_apart
 
 __all__ = ["PRESETS", "Preset", "build_mdsrec"]

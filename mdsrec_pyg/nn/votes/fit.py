@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,19 +11,21 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Data
 
-from mdsrec_pyg.configs import check_at_least, check_device, configure
+from mdsrec_pyg.configs import check_device, configure
 from mdsrec_pyg.data import Interactions, ModalFeature
 from mdsrec_pyg.graphs.config import RidgeConfig
 from mdsrec_pyg.graphs.learned import exact_fits
 from mdsrec_pyg.graphs.local_ridge import local_ridge_graph
 from mdsrec_pyg.graphs.neighbors import BEHAVIOR, UnitRows, as_unit
 from mdsrec_pyg.graphs.ridge import ridge_graph, ridge_memory, ridge_precision
+from mdsrec_pyg.nn.votes.config import RelationsConfig
 from mdsrec_pyg.nn.votes.cross_fitted import CrossFittedVotes
 from mdsrec_pyg.nn.votes.leave_one_user_out import LeaveOneUserOut
 from mdsrec_pyg.nn.votes.training_votes import TrainingVotes
+from mdsrec_pyg.nn.votes.weights import RidgeWeights, choose_weights
 from mdsrec_pyg.showing import counted
 
-__all__ = ["Relations", "RelationsConfig", "fit_relations"]
+__all__ = ["Relations", "fit_relations"]
 
 
 @dataclass
@@ -36,38 +38,14 @@ class Relations:
             :class:`LeaveOneUserOut` (exact) or :class:`CrossFittedVotes`. ``None``: for inference
             only, as in a model that was saved.
         solver: ``'exact'`` or ``'local'``.
+        weights: Ridge and feature weight of each modality, and how they were chosen. (default:
+            ``None``, not known)
     """
 
     graphs: dict[str, Data]
     training_votes: TrainingVotes | None
     solver: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class RelationsConfig(RidgeConfig):
-    """Options of the learned relations of all modalities.
-
-    Args:
-        num_folds: Folds of users, local form only: it is fitted once for inference and once without
-            each fold, so on a large catalog two folds take half the time of five.
-        num_neighbors, feature_weight, l2, denoising, memory_limit, num_candidates, \
-max_sequence_length, block_size, search, num_probes, device: See \
-:class:`~mdsrec_pyg.graphs.RidgeConfig`.
-
-    Raises:
-        ValueError: An option out of range.
-    """
-
-    # What won on validation where votes learn over graphs without the user (benchmarks/README.md).
-    num_neighbors: int = 50
-    l2: float = 70.0
-    denoising: float = 0.33
-    num_folds: int = 5
-
-    def __post_init__(self) -> None:
-        """Checks the options."""
-        super().__post_init__()
-        check_at_least(self, 2, "num_folds")
+    weights: RidgeWeights | None = None
 
 
 def fit_relations(
@@ -90,11 +68,12 @@ def fit_relations(
             there is one graph, ``"behavior"``, of the plain ridge, without a kernel.
         interactions: The training part.
         config: The options.
-        seed: Seed of the folds, local form only.
+        seed: Seed of the folds (local form only), and of the sample that ``'auto'`` looks at.
         **options: Some of the options by name, such as ``l2=300.0``.
 
     Raises:
-        ValueError: An option out of range, or features of another number of items.
+        ValueError: An option out of range, numbers for other modalities, or features of another
+            number of items.
     """
     chosen = configure(RelationsConfig(), config, **options)
     check_device(chosen.device)
@@ -109,44 +88,58 @@ def fit_relations(
         f"each target over its {chosen.num_candidates} best candidates, trained over "
         f"{chosen.num_folds} folds of users"
     )
-    if exact_fits(needed, chosen.memory_limit, what, instead):
-        return _fit_exact(units, interactions, chosen)
-    return _fit_local(units, interactions, chosen, seed)
+    exact = exact_fits(needed, chosen.memory_limit, what, instead)
+    weights = choose_weights(units, interactions, chosen, seed=seed)
+    ridges = {name: chosen.ridge(weights.l2[name], weights.feature_weight[name]) for name in units}
+    if exact:
+        return replace(_fit_exact(units, interactions, ridges), weights=weights)
+    folds = user_folds(interactions.num_users, chosen.num_folds, seed)
+    return replace(_fit_local(units, interactions, ridges, folds), weights=weights)
 
 
 def _fit_exact(
-    units: Mapping[str, UnitRows], interactions: Interactions, config: RelationsConfig
+    units: Mapping[str, UnitRows], interactions: Interactions, ridges: Mapping[str, RidgeConfig]
 ) -> Relations:
-    options: dict[str, Any] = {
-        **{name: getattr(config, name) for name in ("feature_weight", "l2", "denoising")},
-        **{"device": config.device, "block_size": config.block_size},
-    }
     precisions = {
-        name: ridge_precision(interactions, unit, **options) for name, unit in units.items()
+        name: ridge_precision(
+            interactions,
+            unit,
+            feature_weight=ridges[name].feature_weight,
+            l2=ridges[name].l2,
+            denoising=ridges[name].denoising,
+            block_size=ridges[name].block_size,
+            device=ridges[name].device,
+        )
+        for name, unit in units.items()
     }
+    any_ridge = next(iter(ridges.values()))
     graphs = {
-        name: ridge_graph(precision, config.num_neighbors, block_size=config.block_size)
+        name: ridge_graph(precision, any_ridge.num_neighbors, block_size=any_ridge.block_size)
         for name, precision in precisions.items()
     }
     votes = LeaveOneUserOut(
         list(precisions.values()),
         interactions,
-        num_neighbors=config.num_neighbors,
-        denoising=config.denoising,
+        num_neighbors=any_ridge.num_neighbors,
+        denoising=any_ridge.denoising,
     )
     return Relations({name: graph.cpu() for name, graph in graphs.items()}, votes.cpu(), "exact")
 
 
 def _fit_local(
-    units: Mapping[str, UnitRows], interactions: Interactions, config: RelationsConfig, seed: int
+    units: Mapping[str, UnitRows],
+    interactions: Interactions,
+    ridges: Mapping[str, RidgeConfig],
+    fold: Tensor,
 ) -> Relations:
     def fit(part: Interactions) -> dict[str, Data]:
-        return {name: local_ridge_graph(part, unit, config=config) for name, unit in units.items()}
+        return {
+            name: local_ridge_graph(part, unit, config=ridges[name]) for name, unit in units.items()
+        }
 
-    fold = user_folds(interactions.num_users, config.num_folds, seed)
     row_fold = fold.numpy()[interactions.user_id]
     folds = [
-        list(fit(interactions.select(row_fold != f)).values()) for f in range(config.num_folds)
+        list(fit(interactions.select(row_fold != f)).values()) for f in range(int(fold.max()) + 1)
     ]
     return Relations(fit(interactions), CrossFittedVotes(folds, fold, interactions), "local")
 

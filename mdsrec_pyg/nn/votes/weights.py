@@ -1,0 +1,178 @@
+r"""Ridge and feature weight of each modality, chosen by the training part alone (ours).
+
+The newest training item of each user is the target of an **inner split**; :math:`S_m` are the
+graphs of :func:`~mdsrec_pyg.graphs.ridge_graph` over what is left. The votes are plain and summed
+over all modalities,
+
+.. math::
+    s(u, j) = \sum_m \sum_{i \in \mathcal{H}_u} .85^{d(i)} S_m[i, j], \quad j \notin \mathcal{H}_u,
+    \qquad J_u = \mathrm{NDCG}@10,
+
+and a hill climb moves one number of one modality at a time along a grid. A move is taken where the
+mean :math:`\bar\Delta` of the *U* differences :math:`\Delta_u`, the new :math:`J_u` less the old,
+is more than noise:
+
+.. math::
+    \bar\Delta > k \, \sqrt{\mathrm{Var}(\Delta_u) / U}, \qquad k = 1.
+
+Leaving single users out instead, as in training, prefers a much too strong ridge: an item that is
+to be found has lost its pairs with the history for everybody (benchmarks/README.md).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from mdsrec_pyg.data import Interactions
+from mdsrec_pyg.graphs.neighbors import UnitRows
+from mdsrec_pyg.nn.votes.config import AUTO, RelationsConfig, Weight
+from mdsrec_pyg.nn.votes.inner_split import InnerSplit, State, some_items
+
+__all__ = ["RidgeWeights", "choose_weights"]
+
+#: What may be chosen; the climb starts from what validation chose on real sets.
+GRID: dict[str, tuple[float, ...]] = {
+    "l2": (7.0, 20.0, 70.0, 200.0, 700.0, 2000.0),
+    "feature_weight": (0.0, 2.0, 7.0, 20.0, 70.0, 200.0, 700.0),
+}
+START = {"l2": 70.0, "feature_weight": 20.0}
+#: Standard errors that a move must gain.
+ERRORS = 1.0
+#: Rounds over all numbers, at most. With it the fits are at most SWEEPS * 2 * M * (grid + 1).
+SWEEPS = 3
+
+
+@dataclass(frozen=True)
+class RidgeWeights:
+    """Ridge and feature weight of each modality, and why they are what they are.
+
+    Args:
+        l2: Ridge a modality.
+        feature_weight: Weight of the affinity a modality.
+        ndcg: Mean NDCG@10 of the inner split with them; ``None`` where nothing was chosen.
+        start_ndcg: The same where the choice started.
+        chosen: The options that were chosen, ``'l2'`` and ``'feature_weight'``.
+        num_targets: Users asked.
+        num_items: Items of the catalog that was asked about.
+        num_fits: Ridges fitted for the choice.
+    """
+
+    l2: dict[str, float]
+    feature_weight: dict[str, float]
+    ndcg: float | None = None
+    start_ndcg: float | None = None
+    chosen: tuple[str, ...] = field(default=())
+    num_targets: int = 0
+    num_items: int = 0
+    num_fits: int = 0
+
+
+def choose_weights(
+    units: Mapping[str, UnitRows],
+    interactions: Interactions,
+    config: RelationsConfig,
+    *,
+    seed: int = 0,
+) -> RidgeWeights:
+    """Numbers for each modality: those given, and what the training part chooses.
+
+    Args:
+        units: Unit rows of each modality.
+        interactions: The training part; nothing else is looked at.
+        config: Where ``l2`` or ``feature_weight`` is ``'auto'``, it is chosen.
+        seed: Of the sample of items on a catalog of more than 2,000, and of users where more than
+            20,000 could be asked.
+
+    Raises:
+        ValueError: Numbers by name are not those of the modalities.
+    """
+    options = {"l2": config.l2, "feature_weight": config.feature_weight}
+    start: State = {}
+    for option, given in options.items():
+        start |= {(option, n): v for n, v in _by_modality(option, given, list(units)).items()}
+    chosen = tuple(option for option, given in options.items() if given == AUTO)
+    if not chosen:
+        return _result(start)
+    rng = np.random.default_rng(seed)
+    units, interactions = some_items(units, interactions, rng)
+    free = [
+        (option, name)
+        for name, unit in units.items()
+        for option in chosen
+        if option == "l2" or bool(unit.present.any())
+    ]
+    with tqdm(desc="ridges", unit=" fits", leave=False, disable=None) as bar:
+        inner = InnerSplit(units, interactions, config, rng, bar.update)
+        if not inner.num_targets:
+            return _result(start, chosen=chosen)
+        found = _climb(inner, start, free)
+    return _result(
+        found,
+        ndcg=float(inner.ndcg(found).mean()),
+        start_ndcg=float(inner.ndcg(start).mean()),
+        chosen=chosen,
+        num_targets=inner.num_targets,
+        num_items=interactions.num_items,
+        num_fits=inner.num_fits,
+    )
+
+
+def _by_modality(option: str, given: Weight, modalities: list[str]) -> dict[str, float]:
+    """A number for each modality; where it is to be chosen, the one to start from."""
+    if isinstance(given, dict):
+        if sorted(given) != sorted(modalities):
+            raise ValueError(
+                f"{option!r} must hold a number for each of the modalities {modalities} (got "
+                f"{given})"
+            )
+        return {name: given[name] for name in modalities}
+    number = START[option] if isinstance(given, str) else given
+    return dict.fromkeys(modalities, number)
+
+
+def _result(state: State, **more: Any) -> RidgeWeights:
+    l2, weight = (
+        {name: value for (option, name), value in state.items() if option == wanted}
+        for wanted in GRID
+    )
+    return RidgeWeights(l2, weight, **more)
+
+
+def _climb(inner: InnerSplit, state: State, free: list[tuple[str, str]]) -> State:
+    """Moves one number at a time until none gains."""
+    for _ in range(SWEEPS):
+        before = state
+        for axis in free:
+            for step in (1, -1):
+                state = _walk(inner, state, axis, step)
+            if axis[0] == "feature_weight":  # small weights may be worse than none
+                state = _moved(inner, state, axis, 0.0)
+        if state == before:
+            break
+    return state
+
+
+def _walk(inner: InnerSplit, state: State, axis: tuple[str, str], step: int) -> State:
+    """Along the grid as long as it gains."""
+    grid = GRID[axis[0]]
+    place = grid.index(state[axis]) + step
+    while 0 <= place < len(grid):
+        moved = _moved(inner, state, axis, grid[place])
+        if moved is state:
+            break
+        state, place = moved, place + step
+    return state
+
+
+def _moved(inner: InnerSplit, state: State, axis: tuple[str, str], value: float) -> State:
+    """The state with another value, where that gains more than noise; else the state itself."""
+    other = {**state, axis: value}
+    gain = inner.ndcg(other) - inner.ndcg(state)
+    error = math.sqrt(gain.var() / len(gain))
+    return other if gain.mean() > max(ERRORS * error, 1e-12) else state
