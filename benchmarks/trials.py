@@ -38,8 +38,12 @@ def linear(feature_weight: float | dict[str, float] | None = None, **options: fl
 
 
 def mdsrec(**options: Any) -> dict[str, Any]:
-    """A trial of MDSRec; all have the same learned relations."""
-    return {**options, "l2": 70.0, "feature_weight": 20.0, "denoising": 0.33}
+    """A trial of MDSRec; where it does not say otherwise, all have the same learned relations.
+
+    ``l2="auto"`` and ``feature_weight="auto"`` leave them to the training part.
+    """
+    usual = {"l2": 70.0, "feature_weight": 20.0, "denoising": 0.33}
+    return {**options, **{name: options.get(name, value) for name, value in usual.items()}}
 
 
 TRIALS: dict[str, list[dict[str, Any]]] = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable
-from dataclasses import FrozenInstanceError
+from dataclasses import FrozenInstanceError, dataclass
 from typing import Any, get_type_hints
 
 import numpy as np
@@ -57,6 +57,11 @@ def test_nested_configurations_become_dictionaries() -> None:
     assert Preset(relations=None).to_dict()["relations"] is None
 
 
+@dataclass(frozen=True, kw_only=True)
+class Special(RidgeConfig):
+    num_folds: int = 2
+
+
 def test_what_is_given_stands_over_the_default_and_names_over_both() -> None:
     default = RidgeConfig(l2=3.0, num_neighbors=7)
     assert configure(default) == default
@@ -66,8 +71,8 @@ def test_what_is_given_stands_over_the_default_and_names_over_both() -> None:
     assert configure(default, RidgeConfig()) == RidgeConfig()
     assert configure(default, RidgeConfig(), l2=6.0) == RidgeConfig(l2=6.0)
     # A more special kind is one, too, and stays what it is.
-    special = RelationsConfig(num_folds=3)
-    assert configure(default, special, l2=6.0) == RelationsConfig(num_folds=3, l2=6.0)
+    special = Special(num_folds=3)
+    assert configure(default, special, l2=6.0) == Special(num_folds=3, l2=6.0)
 
 
 @pytest.mark.parametrize(
@@ -152,6 +157,21 @@ def test_an_option_has_the_same_default_at_every_entrance(config: Any, callables
         (TrainerConfig, {"grad_clip": "1"}, "'grad_clip' must be a number or None (got '1')"),
         (MDSRecConfig, {"fusion": None}, "'fusion' must be text (got None)"),
         (RidgeConfig, {"l2": None}, "'l2' must be a number (got None)"),
+        (RelationsConfig, {"l2": "aut"}, "'l2' must be a number, numbers by name or 'auto' (got"),
+        (RelationsConfig, {"l2": {"image": True}}, "'l2' must be a number, numbers by name or"),
+        (RelationsConfig, {"l2": {}}, "'l2' must hold a number for each modality (got none)"),
+        (RelationsConfig, {"l2": {"image": 0.0}}, "'l2' must be positive (got 0.0 of 'image')"),
+        (RelationsConfig, {"l2": 0}, "'l2' must be positive (got 0)"),
+        (
+            RelationsConfig,
+            {"feature_weight": {"image": 2.0, "text": -1.0}},
+            "'feature_weight' must not be negative (got -1.0 of 'text')",
+        ),
+        (
+            RelationsConfig,
+            {"feature_weight": {"text": float("nan")}},
+            "'feature_weight' must be finite (got nan of 'text')",
+        ),
         (ProductConfig, {"fill": 3}, "'fill' must be 'semantic' or None (got 3)"),
         (Preset, {"model": None}, "'model' must be a MDSRecConfig (got None)"),
     ],

@@ -25,7 +25,7 @@ from mdsrec_pyg.training.loggers import Logger
 from mdsrec_pyg.training.run_config import RunConfig
 from mdsrec_pyg.training.run_folder import History
 from mdsrec_pyg.training.run_texts import read_texts, write_texts
-from mdsrec_pyg.training.settings import chosen_by, masks_seen
+from mdsrec_pyg.training.settings import aligned, chosen_by, masks_seen
 from mdsrec_pyg.training.trainer import Trainer
 
 __all__ = ["Run", "TrainedRun", "train_run"]
@@ -105,6 +105,8 @@ def train_run(
         default = "cuda" if torch.cuda.is_available() else "cpu"
         with named_memory_errors("the graphs", "lower 'memory_limit' of 'relations'"):
             model = config.build(dataset, split, default if device is None else device)
+        if model.ridge_weights is not None:
+            log(f"{aligned(model.ridge_weights.summary())}\n")
         model.item_ids = dataset.item_ids  # what recommendations take and give
         write_json(folder / SETTINGS, settings)
         if dataset.item_text is not None:

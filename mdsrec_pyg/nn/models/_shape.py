@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from typing import Any
 
 import torch
@@ -13,6 +14,7 @@ from mdsrec_pyg.graphs.centers import InterestCenters
 from mdsrec_pyg.nn.models._effects import OwnParts
 from mdsrec_pyg.nn.models.config import MDSRecConfig
 from mdsrec_pyg.nn.votes.fit import Relations
+from mdsrec_pyg.nn.votes.weights import RidgeWeights
 
 
 def sizes_of(model: Any) -> dict[str, Any]:
@@ -30,6 +32,7 @@ def sizes_of(model: Any) -> dict[str, Any]:
         "num_items": model.num_items,
         "modalities": sizes,
         "relations": model.votes is not None,
+        "ridge_weights": None if model.ridge_weights is None else asdict(model.ridge_weights),
         "config": model.config.to_dict(),
     }
 
@@ -41,7 +44,9 @@ def empty_parts(hyperparameters: Mapping[str, Any]) -> dict[str, Any]:
     centers = {
         name: _centers(num_items, **size) for name, size in sizes.items() if "num_centers" in size
     }
-    relations = Relations(graphs, None, "exact") if hyperparameters["relations"] else None
+    known = hyperparameters.get("ridge_weights")  # older folders do not tell
+    weights = None if known is None else RidgeWeights(**{**known, "chosen": tuple(known["chosen"])})
+    relations = Relations(graphs, None, "exact", weights) if hyperparameters["relations"] else None
     return {
         "graphs": graphs,
         "centers": centers or None,

@@ -115,6 +115,8 @@ class MDSRec(SequentialRecommender):
         if chosen.vectors:
             self._init_vectors(own, centers, features)
         self.votes = make_votes(relations, chosen)
+        #: Ridge and feature weight behind the votes over each modality, where they are known.
+        self.ridge_weights = None if relations is None else relations.weights
         if not chosen.vectors:
             self.history_bias = None  # that of the votes is all
         self.own_parts = describe_own_parts(self, own)

@@ -85,8 +85,8 @@ class InnerSplit:
         rest = np.ones(len(interactions), bool)
         rest[newest] = False
         self.rest = interactions.select(rest)
-        taken = self.rest.to_csr()[interactions.user_id[newest], interactions.item_id[newest]]
-        asked = newest[np.asarray(taken).ravel() == 0]
+        pair = interactions.user_id * interactions.num_items + interactions.item_id
+        asked = newest[~np.isin(pair[newest], pair[rest])]
         if len(asked) > TARGETS:
             asked = np.sort(rng.permutation(asked)[:TARGETS])
         self.queries = make_queries("inner", interactions, asked, self.rest)

@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -33,6 +33,7 @@ from mdsrec_pyg.data import Interactions
 from mdsrec_pyg.graphs.neighbors import UnitRows
 from mdsrec_pyg.nn.votes.config import AUTO, RelationsConfig, Weight
 from mdsrec_pyg.nn.votes.inner_split import InnerSplit, State, some_items
+from mdsrec_pyg.showing import counted
 
 __all__ = ["RidgeWeights", "choose_weights"]
 
@@ -67,10 +68,29 @@ class RidgeWeights:
     feature_weight: dict[str, float]
     ndcg: float | None = None
     start_ndcg: float | None = None
-    chosen: tuple[str, ...] = field(default=())
+    chosen: tuple[str, ...] = ()
     num_targets: int = 0
     num_items: int = 0
     num_fits: int = 0
+
+    def summary(self) -> dict[str, str]:
+        """The numbers of each modality and how they were chosen, in words, by what they are."""
+        table = {
+            f"ridge of {name}": f"l2 {self.l2[name]:g}, feature weight {weight:g}"
+            for name, weight in self.feature_weight.items()
+        }
+        if not self.chosen:
+            return table
+        if self.ndcg is None or self.start_ndcg is None:
+            found = "nothing could be asked within the training part: the usual numbers stay"
+        else:
+            asked = f"{counted(self.num_targets, 'user')}, {counted(self.num_items, 'item')}"
+            usual = ", ".join(f"{option} {START[option]:g}" for option in self.chosen)
+            found = (
+                f"by votes within the training part: NDCG@10 {self.ndcg:.4f}, with {usual} "
+                f"{self.start_ndcg:.4f} ({asked}, {counted(self.num_fits, 'fit')})"
+            )
+        return {**table, "chosen": found}
 
 
 def choose_weights(
