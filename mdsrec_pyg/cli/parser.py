@@ -24,6 +24,9 @@ Namespace = jsonargparse.Namespace
 
 #: What jsonargparse calls by names of Python.
 _SAID = {
+    # What one of several numbers is not; no other option holds values by name.
+    r"Expected an? <class 'float'>\. Got value: .+?(?= - Expected)": "expected numbers by name",
+    r"Expected an? <class 'dict'>": "expected numbers by name",
     r"Expected an? typing\.Literal\[([^\]]*)\]": r"expected one of \1",
     r"Expected an? typing\.Optional\[([^\]]*)\]": r"expected \1 or null",
     r"Expected an? <class 'int'>": "expected a whole number",
@@ -195,6 +198,7 @@ def metavar_of(hint: Any) -> str | None:
     found: list[str] = []
     for part in get_args(hint) or (hint,):
         found += [names[part]] if part in names else _choices(part) or []
+        found += ["{NAME: FLOAT}"] * (part == dict[str, float])
     return "|".join(found + ["null"] * optional) if found else None
 
 

@@ -29,6 +29,7 @@ from mdsrec_pyg.nn.votes.fit import Relations, fit_relations
 from mdsrec_pyg.nn.votes.fusion import VoteFusion
 from mdsrec_pyg.nn.votes.leave_one_user_out import LeaveOneUserOut
 from mdsrec_pyg.nn.votes.scores import RelationVotes
+from mdsrec_pyg.nn.votes.weights import RidgeWeights
 
 __all__ = [
     "EASE",
@@ -54,6 +55,7 @@ __all__ = [
     "RelationVotes",
     "Relations",
     "RelationsConfig",
+    "RidgeWeights",
     "SASRec",
     "SampledCandidates",
     "SequentialRecommender",

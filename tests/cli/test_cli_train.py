@@ -11,7 +11,7 @@ import torch
 import yaml
 
 from mdsrec_pyg.cli import train
-from mdsrec_pyg.nn import PRESETS, CrossFittedVotes, LeaveOneUserOut, MDSRec
+from mdsrec_pyg.nn import PRESETS, CrossFittedVotes, LeaveOneUserOut, MDSRec, Recommender
 from mdsrec_pyg.training import RunConfig, TrainerConfig, preset_options, synthetic_settings
 
 
@@ -87,6 +87,44 @@ def test_feature_weight_and_memory_of_the_ridge_do_something(shop: Path) -> None
     assert not torch.equal(tables[0][name], tables[1][name])
     kinds = [type(model.votes.training_votes) for model in (usual, local)]  # type: ignore[union-attr]
     assert kinds == [LeaveOneUserOut, CrossFittedVotes]
+
+
+def test_the_training_part_chooses_the_ridge_and_the_run_says_what(
+    call: Any, shop: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "run.yaml").write_text(
+        "relations: {l2: {image: 50, text: 90}, feature_weight: auto}\n"
+    )
+    words = ("--config", tmp_path / "run.yaml", "--data", shop, "--votes", "true")
+    words = (*words, "--model.vectors", "false", "--num-centers", 0, "--trainer.epochs", 1)
+    done = call("train", *words, "--directory", "run")
+    assert done.code == 0, done.err
+    said = re.findall(r"^ridge of (\w+) +l2 (\d+), feature weight (\d+)$", done.out, re.MULTILINE)
+    assert [(name, l2) for name, l2, _ in said] == [("image", "50"), ("text", "90")]
+    assert re.search(
+        r"^chosen +by votes within .*: NDCG@10 0\.\d+, with feature_weight 20 ", done.out, re.M
+    )
+    model = Recommender.load(tmp_path / "run" / "model")
+    assert isinstance(model, MDSRec)
+    assert model.ridge_weights is not None
+    weights = {name: float(weight) for name, _, weight in said}
+    assert model.ridge_weights.feature_weight == weights
+    assert model.ridge_weights.chosen == ("feature_weight",)
+
+
+@pytest.mark.parametrize("option", ["l2", "feature_weight"])
+def test_numbers_by_name_are_written_as_yaml(
+    option: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--data", "d", f"--relations.{option}"]
+    for given, value in (("auto", "auto"), ("{image: 3, text: 4.5}", {"image": 3, "text": 4.5})):
+        config, _ = train.configurations(train.parse([*words, given]))
+        assert config.options == {"relations": {option: value}}
+    for wrong in ("aut", "{image: auto}", "[3]"):
+        with pytest.raises(SystemExit):
+            train.parse([*words, wrong])
+        said = f"error: --relations.{option}: expected a number or numbers by name or one of 'auto'"
+        assert capsys.readouterr().err.startswith(said)
 
 
 def test_threads_are_taken_and_given_back(

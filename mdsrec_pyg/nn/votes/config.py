@@ -23,8 +23,8 @@ class RelationsConfig(RidgeForm):
 
     Args:
         feature_weight: Weight *a* of the affinity, not negative: a number for all modalities,
-            numbers by their names, or ``'auto'``, chosen a modality by the training part
-            (:func:`~mdsrec_pyg.nn.votes.weights.choose_weights`).
+            numbers by their names, or ``'auto'``: chosen for each modality by the training part
+            alone, see :class:`~mdsrec_pyg.nn.RidgeWeights`.
         l2: Ridge *l*, positive; given as ``feature_weight`` is.
         num_folds: Folds of users, local form only: it is fitted once for inference and once without
             each fold, so on a large catalog two folds take half the time of five.

@@ -1,23 +1,4 @@
-r"""Ridge and feature weight of each modality, chosen by the training part alone (ours).
-
-The newest training item of each user is the target of an **inner split**; :math:`S_m` are the
-graphs of :func:`~mdsrec_pyg.graphs.ridge_graph` over what is left. The votes are plain and summed
-over all modalities,
-
-.. math::
-    s(u, j) = \sum_m \sum_{i \in \mathcal{H}_u} .85^{d(i)} S_m[i, j], \quad j \notin \mathcal{H}_u,
-    \qquad J_u = \mathrm{NDCG}@10,
-
-and a hill climb moves one number of one modality at a time along a grid. A move is taken where the
-mean :math:`\bar\Delta` of the *U* differences :math:`\Delta_u`, the new :math:`J_u` less the old,
-is more than noise:
-
-.. math::
-    \bar\Delta > k \, \sqrt{\mathrm{Var}(\Delta_u) / U}, \qquad k = 1.
-
-Leaving single users out instead, as in training, prefers a much too strong ridge: an item that is
-to be found has lost its pairs with the history for everybody (benchmarks/README.md).
-"""
+"""Ridge and feature weight of each modality, chosen by the training part alone (ours)."""
 
 from __future__ import annotations
 
@@ -51,7 +32,30 @@ SWEEPS = 3
 
 @dataclass(frozen=True)
 class RidgeWeights:
-    """Ridge and feature weight of each modality, and why they are what they are.
+    r"""Ridge and feature weight of each modality, given or chosen by the training part (ours).
+
+    The newest training item of each user is the target of an inner split; :math:`S_m` are the
+    graphs of :func:`~mdsrec_pyg.graphs.ridge_graph` over what is left. Plain votes over all of them
+
+    .. math::
+        s(u, j) = \sum_m \sum_{i \in \mathcal{H}_u} .85^{d(i)} S_m[i, j], \qquad
+        j \notin \mathcal{H}_u,
+
+    rank the targets, and a hill climb from *l* = 70 and *a* = 20 moves one number of one modality
+    at a time along a grid. With :math:`\Delta_u` what a move adds to the NDCG@10 of one of *U*
+    users, it is taken where the mean is more than noise,
+
+    .. math::
+        \bar\Delta > k \, \sqrt{\mathrm{Var}(\Delta_u) / U}, \qquad k = 1,
+
+    so that numbers that are well placed stay; a feature weight becomes 0 where that gains at all,
+    and the modality's graph is the plain ridge then: features that tell nothing end without weight.
+    Leaving out single users instead, as training does, prefers a much too strong ridge: an item
+    that is to be found has lost its pairs with the history for everybody (benchmarks/README.md).
+
+    A fit takes :math:`O(N^3)`. A catalog of more than 2,000 items is judged by 2,000 of them, all
+    items of some users drawn by the seed, over all users; of more than 20,000 users with a target,
+    so many are asked.
 
     Args:
         l2: Ridge a modality.
@@ -171,8 +175,8 @@ def _climb(inner: InnerSplit, state: State, free: list[tuple[str, str]]) -> Stat
         for axis in free:
             for step in (1, -1):
                 state = _walk(inner, state, axis, step)
-            if axis[0] == "feature_weight":  # small weights may be worse than none
-                state = _moved(inner, state, axis, 0.0)
+            if axis[0] == "feature_weight":  # no weight is simpler than any: it need not prove much
+                state = _moved(inner, state, axis, 0.0, errors=0.0)
         if state == before:
             break
     return state
@@ -190,9 +194,16 @@ def _walk(inner: InnerSplit, state: State, axis: tuple[str, str], step: int) -> 
     return state
 
 
-def _moved(inner: InnerSplit, state: State, axis: tuple[str, str], value: float) -> State:
+def _moved(
+    inner: InnerSplit,
+    state: State,
+    axis: tuple[str, str],
+    value: float,
+    errors: float | None = None,
+) -> State:
     """The state with another value, where that gains more than noise; else the state itself."""
     other = {**state, axis: value}
     gain = inner.ndcg(other) - inner.ndcg(state)
     error = math.sqrt(gain.var() / len(gain))
-    return other if gain.mean() > max(ERRORS * error, 1e-12) else state
+    least = (ERRORS if errors is None else errors) * error
+    return other if gain.mean() > max(least, 1e-12) else state

@@ -21,9 +21,11 @@ from mdsrec_pyg.graphs import ridge
 from mdsrec_pyg.nn import EASE, MDSRec, Popularity, Recommender, SASRec
 from mdsrec_pyg.nn.models.saving import folder as saved
 from mdsrec_pyg.nn.models.saving.folder import SavedModel
+from mdsrec_pyg.nn.votes.weights import RidgeWeights
 from mdsrec_pyg.retrieval import Retriever, recommend
 
 Make = Callable[..., MDSRec]
+TWO = {"image": 2.0, "text": 2.0}
 
 
 def names_in(folder: Path) -> set[str]:
@@ -50,6 +52,20 @@ def test_the_folder_holds_what_scoring_needs(folder: Path) -> None:
     config = json.loads((folder / "config.json").read_text())
     assert config["versions"]["torch"] == torch.__version__
     assert config["class"] == "MDSRec"
+
+
+def test_it_says_by_which_ridge_its_votes_were_learned(folder: Path) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    told = config["hyperparameters"]["ridge_weights"]
+    assert told["l2"] == {"image": 3.0, "text": 3.0}
+    loaded = MDSRec.load(folder)
+    assert loaded.ridge_weights == RidgeWeights({"image": 3.0, "text": 3.0}, TWO)
+    chosen = RidgeWeights(TWO, TWO, 0.2, 0.1, ("l2", "feature_weight"), 20, 24, 9)
+    loaded.ridge_weights = chosen
+    again = MDSRec.from_hyperparameters(json.loads(json.dumps(loaded.hyperparameters())))
+    assert again.ridge_weights == chosen
+    older = {k: v for k, v in loaded.hyperparameters().items() if k != "ridge_weights"}
+    assert MDSRec.from_hyperparameters(older).ridge_weights is None
 
 
 def test_it_is_smaller_than_all_that_training_holds(make_mdsrec: Make, folder: Path) -> None:
