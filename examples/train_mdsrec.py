@@ -49,7 +49,12 @@ from mdsrec_pyg.training import (
 ELSEWHERE = ("data", "preset", "seed", "directory", "resume", "no_baselines", "threads")
 
 
-def make_parser(usual: Preset, trainer: TrainerConfig, ridge: RidgeConfig) -> ArgumentParser:
+def number_or_auto(text: str) -> float | str:
+    """A number, or what leaves it to the training part."""
+    return text if text == "auto" else float(text)
+
+
+def make_parser(usual: Preset, trainer: TrainerConfig, ridge: RelationsConfig) -> ArgumentParser:
     """The options, with the defaults of a form, a trainer and a ridge."""
     parser = ArgumentParser(description="Train MDSRec on a folder.")
     parser.add_argument("--data", type=Path, help="folder of the data set; default: synthetic data")
@@ -61,8 +66,9 @@ def make_parser(usual: Preset, trainer: TrainerConfig, ridge: RidgeConfig) -> Ar
     parser.add_argument(
         "--centers", type=int, default=usual.num_centers, help="interest centers a modality"
     )
-    parser.add_argument("--l2", type=float, default=ridge.l2, help="ridge, also EASE's")
-    parser.add_argument("--feature-weight", type=float, default=ridge.feature_weight)
+    ridge_help = "ridge, also EASE's; auto: chosen by the training part, EASE keeps its own"
+    parser.add_argument("--l2", type=number_or_auto, default=ridge.l2, help=ridge_help)
+    parser.add_argument("--feature-weight", type=number_or_auto, default=ridge.feature_weight)
     parser.add_argument("--memory-limit", type=int, default=ridge.memory_limit, help="of the ridge")
     parser.add_argument("--epochs", type=int, default=trainer.epochs, help="at most so many")
     parser.add_argument("--patience", type=int, default=trainer.patience, help="epochs, no gain")
@@ -127,7 +133,7 @@ def run(directory: Path, args: Namespace, own: dict[str, Any], words: list[str])
         "options": {**own, "channels": args.channels, "num_centers": args.centers},
     }
     changed = {name: vars(args)[name] for name in ("l2", "feature_weight", "memory_limit")}
-    ridge = RidgeConfig(**changed)
+    ridge = RidgeConfig(**{name: value for name, value in changed.items() if value != "auto"})
     if PRESETS[args.preset].relations is not None:
         settings["options"]["relations"] = changed
     held = directory / "settings.json"

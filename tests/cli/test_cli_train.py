@@ -95,9 +95,9 @@ def test_the_training_part_chooses_the_ridge_and_the_run_says_what(
     (tmp_path / "run.yaml").write_text(
         "relations: {l2: {image: 50, text: 90}, feature_weight: auto}\n"
     )
-    words = ("--config", tmp_path / "run.yaml", "--data", shop, "--votes", "true")
-    words = (*words, "--model.vectors", "false", "--num-centers", 0, "--trainer.epochs", 1)
-    done = call("train", *words, "--directory", "run")
+    data = ("--config", tmp_path / "run.yaml", "--data", shop, "--directory", "run")
+    votes = ("--model.vectors", "false", "--num-centers", 0, "--trainer.epochs", 1)
+    done = call("train", *data, *votes)
     assert done.code == 0, done.err
     said = re.findall(r"^ridge of (\w+) +l2 (\d+), feature weight (\d+)$", done.out, re.MULTILINE)
     assert [(name, l2) for name, l2, _ in said] == [("image", "50"), ("text", "90")]

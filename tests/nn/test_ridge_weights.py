@@ -17,7 +17,7 @@ from mdsrec_pyg.nn.votes import inner_split, weights
 from mdsrec_pyg.nn.votes.inner_split import InnerSplit, some_items
 from mdsrec_pyg.nn.votes.weights import RidgeWeights, choose_weights
 
-AUTO = {"l2": "auto", "feature_weight": "auto"}
+AUTO: dict[str, Any] = {"l2": "auto", "feature_weight": "auto"}
 SPLIT = leave_last_out(SyntheticDataset(400, 124, seed=0).interactions)
 FEATURES = SyntheticDataset(400, 124, seed=0).features
 
@@ -213,8 +213,9 @@ def test_one_item_can_be_asked_about() -> None:
 @pytest.mark.parametrize("option", ["l2", "feature_weight"])
 def test_numbers_by_name_are_those_of_the_modalities(option: str) -> None:
     for given in ({"image": 2.0}, {"image": 2.0, "text": 2.0, "audio": 2.0}):
+        options: dict[str, Any] = {option: given}
         with pytest.raises(ValueError, match=rf"'{option}' must hold a number for each of the mod"):
-            fit_relations(FEATURES, SPLIT.train, **{option: given})
+            fit_relations(FEATURES, SPLIT.train, **options)
 
 
 def test_the_summary_says_what_was_chosen_and_why() -> None:
