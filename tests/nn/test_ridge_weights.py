@@ -114,18 +114,28 @@ def test_options_of_the_graphs_are_those_of_the_choice(option: dict[str, Any]) -
     assert choose(**option).start_ndcg != choose().start_ndcg
 
 
+def shuffled() -> dict[str, ModalFeature]:
+    """Texts that tell nothing."""
+    order = torch.randperm(124, generator=torch.Generator().manual_seed(0))
+    return {"image": FEATURES["image"], "text": ModalFeature(FEATURES["text"].x[order])}
+
+
 def test_a_useless_modality_ends_with_less_weight() -> None:
-    shuffled = FEATURES["text"].x[torch.randperm(124, generator=torch.Generator().manual_seed(0))]
-    found = choose({"image": FEATURES["image"], "text": ModalFeature(shuffled)})
+    found = choose(shuffled())
     assert found.feature_weight["text"] < 20.0 <= found.feature_weight["image"]
 
 
-def test_a_gain_within_noise_moves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_gain_within_noise_moves_nothing_but_to_no_weight(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(weights, "ERRORS", 1e6)
     found = choose()
     assert found.l2 == {"image": 70.0, "text": 70.0}
     assert found.feature_weight == {"image": 20.0, "text": 20.0}
     assert found.ndcg == found.start_ndcg
+    found = choose(shuffled())
+    assert found.l2 == {"image": 70.0, "text": 70.0}
+    assert found.feature_weight == {"image": 20.0, "text": 0.0}
 
 
 def test_it_is_the_same_again_and_with_more_threads() -> None:
@@ -145,6 +155,7 @@ def test_a_large_catalog_is_judged_by_some_of_its_items(monkeypatch: pytest.Monk
     assert one == choose(seed=0)
     assert one.num_items == two.num_items == 60
     assert one.start_ndcg != two.start_ndcg
+    assert fit_relations(FEATURES, SPLIT.train, seed=1, **AUTO).weights == two
     units, some = some_items(
         {name: as_unit(feature) for name, feature in FEATURES.items()},
         SPLIT.train,
@@ -190,6 +201,7 @@ def test_without_features_there_is_only_the_ridge_to_choose() -> None:
     found = choose({})
     assert found.feature_weight == {"behavior": 20.0}
     assert found.l2 != {"behavior": 70.0}
+    assert found.num_fits <= len(weights.GRID["l2"])  # nothing else is tried
     nothing = ModalFeature(torch.randn(124, 3), torch.zeros(124, dtype=torch.bool))
     assert choose({"image": nothing}).feature_weight == {"image": 20.0}
 
