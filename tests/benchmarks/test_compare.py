@@ -93,20 +93,25 @@ def test_a_table_has_a_row_a_baseline_and_a_column_a_data_set() -> None:
     assert "set_3 (new: 0.0%)" in means_table(found)
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """Twenty users of six items; every third's last item is one that the user has taken before."""
+def saved(path: Path, users: int, repeat: bool = True) -> Path:
+    """Users of six items; every third's last item may be one that the user has taken before."""
     rows = [
         {"user": f"u{u}", "item": f"i{(u + step) % 6}", "timestamp": step}
-        for u in range(20)
+        for u in range(users)
         for step in range(4)
     ]
     rows += [
         {"user": f"u{u}", "item": f"i{(u + (1 if u % 3 == 0 else 4)) % 6}", "timestamp": 9}
-        for u in range(20)
+        for u in range(users)
+        if repeat
     ]
-    from_dataframe(pd.DataFrame(rows)).save(tmp_path / "again")
-    return tmp_path / "again"
+    from_dataframe(pd.DataFrame(rows)).save(path)
+    return path
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return saved(tmp_path / "again", 20)
 
 
 def test_targets_of_the_history_are_left_out_of_the_second_judgment(
@@ -146,17 +151,13 @@ def test_targets_of_the_history_are_left_out_of_the_second_judgment(
 def test_holm_goes_over_the_sets_of_each_judgment_apart(
     run_benchmark: Callable[..., str], folder: Path, tmp_path: Path
 ) -> None:
-    rows, out, other = tmp_path / "rows.jsonl", tmp_path / "out.json", tmp_path / "new"
-    dataset = FolderDataset(folder)
-    time = dataset.interactions.timestamp
-    assert time is not None
-    dataset.interactions = dataset.interactions.select(np.asarray(time) < 9)
-    dataset.save(other)
+    rows, out = tmp_path / "rows.jsonl", tmp_path / "out.json"
+    other = saved(tmp_path / "new", 7, repeat=False)
     words = [folder, other, "--rows", rows, "--epochs", 1, "--seeds", 0]
     run_benchmark("accuracy.py", *words, "--models", "Popularity", "EASE")
     run_benchmark("compare.py", *words, "--model", "EASE", "--models", "Popularity", "--out", out)
     found = json.loads(out.read_text())["datasets"]
-    assert found["new"]["queries"] == found["new"]["new_targets"]["queries"] == 20  # all are
+    assert found["new"]["queries"] == found["new"]["new_targets"]["queries"] == 7
     for judgment in (lambda own: own, lambda own: own["new_targets"]):
         compared = [judgment(own)["comparison"]["Popularity"] for own in found.values()]
         want = holm([own["p_permutation"] for own in compared])
