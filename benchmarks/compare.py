@@ -11,9 +11,9 @@ baselines for each data set (``p_holm_models``). By how often the target occurs 
 differences and the standard error of each. The whole catalog, seen items masked, ties at the mean
 rank. A winner whose ranks are not there is trained once more, and that is said.
 
-All of it twice: over all queries, and over *new targets only*. Masking leaves the target a
-candidate also where it stands in its own history, alone among the items seen, so a model without a
-history bias finds a repeated target easily, and one that has learned that nothing repeats does not.
+All of it twice: over all queries, and over *new targets only*, without the queries whose target
+stands in its own history. There it stays a candidate while the other seen items are masked, and
+ranks that were made when its history bias still counted credit the models that have none.
 """
 
 from __future__ import annotations
@@ -56,7 +56,6 @@ from benchmarks.compare_tables import (
     differences_table,
     judge,
     means_table,
-    new_targets,
     over_sets,
     print_buckets,
 )
@@ -146,7 +145,7 @@ def compare(args: argparse.Namespace, folder: Path) -> tuple[str, list[str], dic
         raise ValueError(f"--models must name another model than {args.model}")
     split = SPLITS[args.split](dataset)
     values = {name: values_of(args, dataset, split, name) for name in names}
-    counts, new = split.train.item_counts(), new_targets(split.test)
+    counts, new = split.train.item_counts(), ~split.test.repeated
     every = judge(values, args.model, split.test.target, counts)
     found = {ALL: every}
     if new.all():

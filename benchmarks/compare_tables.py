@@ -12,10 +12,9 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
-from mdsrec_pyg.data import EvaluationSplit
 from mdsrec_pyg.evaluation import compare_with_all, difference_by_popularity, holm
 
-#: The two judgments.
+#: The two judgments; a new target does not stand in its own history.
 ALL, NEW = "all targets", "new targets only"
 
 Values = Mapping[str, NDArray[np.float64]]
@@ -37,14 +36,6 @@ class Judged:
     means: dict[str, float]
     table: pd.DataFrame
     buckets: dict[str, pd.DataFrame]
-
-
-def new_targets(test: EvaluationSplit) -> NDArray[np.bool_]:
-    """Which targets do not stand in their own history [Q]."""
-    size = np.diff(test.history_ptr)
-    query = np.repeat(np.arange(len(test)), size)
-    again = test.history_item == np.repeat(test.target, size)
-    return np.bincount(query[again], minlength=len(test)) == 0
 
 
 def judge(
