@@ -210,7 +210,7 @@ def final_rows(rows: list[Row], model: str, others: list[Row]) -> list[Row]:
     Args:
         rows: Those of one table, see :func:`parts`.
         model: Name of the model.
-        others: Rows whose winners a data set without trials takes, all of another data set.
+        others: Rows whose winner a data set without trials of the model takes, all of another one.
 
     Raises:
         ValueError: The rows were chosen by different rules, or the runs found differ in modalities
@@ -218,7 +218,7 @@ def final_rows(rows: list[Row], model: str, others: list[Row]) -> list[Row]:
     """
     rule, split = rule_of(rows), rows[0]["split"]
     like = {"modalities": modality_sets(rows)[0], "trainer": rows[0].get("trainer")}
-    tuned = rows if any(row["kind"] == "trial" for row in rows) else others
+    tuned = rows if any(has(row, {"model": model, "kind": "trial"}) for row in rows) else others
     options = winner(tuned, tuned[0]["dataset"], model, split, rule, like) if tuned else None
     found = [row for row in rows if (row["model"], row["options"]) == (model, options)]
     final = [row for row in found if row["kind"] == "final"]

@@ -102,7 +102,8 @@ def ranks_of(
     Raises:
         ValueError: The file is of other queries.
     """
-    own = {"dataset": dataset.name, "kind": "trial", "split": args.split, "chosen_by": RULE}
+    own = {"dataset": dataset.name, "model": model, "kind": "trial"}
+    own |= {"split": args.split, "chosen_by": RULE}
     tuned = args.trials_of is None or any(has(row, own) for row in read_rows(args.rows))
     tuned_on = dataset.name if tuned else args.trials_of
     options = chosen(args.rows, tuned_on, model, settings_of(args, dataset))

@@ -100,6 +100,7 @@ def test_a_data_set_without_trials_takes_anothers_winner() -> None:
     others = [*trials("SASRecF", 2, dataset="other"), *trials("SASRecF", 3, modalities=TWO)]
     rows = [row("SASRecF", 0.3, options=TRIALS["SASRecF"][2])]
     assert final_rows(rows, "SASRecF", others[:4]) == rows
+    assert final_rows([*rows, *trials("EASE", 0)], "SASRecF", others[:4]) == rows
     assert final_rows(rows, "SASRecF", others[4:]) == []
 
 
