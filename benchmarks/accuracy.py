@@ -9,7 +9,8 @@ Each model gets its trials (``trials.py``), one seed, judged by NDCG@10 on valid
 with seen items masked, which also stops the training; the winner runs over all seeds. A data set
 without features gets the models of IDs. Rows are appended to ``benchmarks/results/accuracy.jsonl``
 as they are finished, the ranks of every test query to a folder beside it; a job that has its row is
-skipped, so the command can be stopped and started again, and run for several data sets at once.
+skipped, so the command can be stopped and started again, and run for several data sets at once. A
+model of IDs reads no modality: its runs count for all.
 Rows that were chosen with seen items kept, as they all once were, count as other runs.
 """
 
@@ -67,6 +68,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--seeds", nargs="+", type=int, default=list(range(5)))
     parser.add_argument("--trials-of", help="take the winners of this data set, do not tune")
     parser.add_argument("--ablations", action="store_true", help="each part of MDSRec off in turn")
+    parser.add_argument(
+        "--ablation-seeds", type=positive, default=3, help="these over the first so many of --seeds"
+    )
     parser.add_argument("--rows", type=Path, default=RESULTS)
     parser.add_argument("--epochs", type=positive, default=TRAINER["epochs"])
     parser.add_argument("--threads", type=positive, default=1)
@@ -78,19 +82,19 @@ def jobs(
 ) -> Iterator[tuple[str, str, int, dict[str, Any]]]:
     """Kind, model, seed and options of every run, looking at the rows as they come in."""
     tuned_on = args.trials_of or dataset.name
-    models, modalities = models_for(dataset, args.models), list(dataset.features)
+    models, settings = models_for(dataset, args.models), settings_of(args, dataset)
     for model in models:
         if tuned_on == dataset.name:
             for options in TRIALS[model]:
                 yield "trial", model, args.seeds[0], options
     for seed in args.seeds:
         for model in models:
-            options = chosen(args.rows, tuned_on, model, args.split, modalities)
-            yield "final", model, seed, options
+            yield "final", model, seed, chosen(args.rows, tuned_on, model, settings)
     if args.ablations:
-        options = chosen(args.rows, tuned_on, "MDSRec", args.split, modalities)
-        for name, change in ABLATIONS.items():
-            yield f"ablation: {name}", "MDSRec", args.seeds[0], {**options, **change}
+        options = chosen(args.rows, tuned_on, "MDSRec", settings)
+        for seed in args.seeds[: args.ablation_seeds]:
+            for name, change in ABLATIONS.items():
+                yield f"ablation: {name}", "MDSRec", seed, {**options, **change}
 
 
 def train_model(
@@ -129,16 +133,21 @@ def figures(model: Recommender, split: Split) -> tuple[dict[str, Any], Evaluatio
     return row, result
 
 
-def key_of(
-    args: argparse.Namespace, dataset: FolderDataset, model: str, seed: int, options: dict[str, Any]
-) -> dict[str, Any]:
-    """What a run is known by, beside its kind."""
+def settings_of(args: argparse.Namespace, dataset: FolderDataset) -> dict[str, Any]:
+    """What all runs of a command over a data set share."""
     return {
-        **{"dataset": dataset.name, "model": model, "seed": seed, "options": options},
         **{"split": args.split, "modalities": list(dataset.features)},
         "trainer": {**TRAINER, "epochs": args.epochs},
         "chosen_by": RULE,
     }
+
+
+def key_of(
+    args: argparse.Namespace, dataset: FolderDataset, model: str, seed: int, options: dict[str, Any]
+) -> dict[str, Any]:
+    """What a run is known by, beside its kind."""
+    own = {"dataset": dataset.name, "model": model, "seed": seed, "options": options}
+    return {**own, **settings_of(args, dataset)}
 
 
 def keep_ranks(path: Path, key: dict[str, Any], test: Evaluation, dataset: FolderDataset) -> Path:

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from benchmarks.trials import NEEDS_FEATURES, TRIALS
+from benchmarks.trials import NEEDS_FEATURES, OF_IDS, TRIALS
 from mdsrec_pyg.datasets import RecommendationDataset
 from mdsrec_pyg.showing import file_name, json_text
 
@@ -54,8 +54,15 @@ def append(path: Path, row: Row) -> None:
 
 
 def has(row: Row, key: Row) -> bool:
-    """Whether a row is of a run with these settings."""
-    return all(row.get(name) == value for name, value in key.items())
+    """Whether a row is of a run with these settings; a model of IDs has any modalities."""
+    free = ("modalities",) if row["model"] in OF_IDS else ()
+    return all(row.get(name) == value for name, value in key.items() if name not in free)
+
+
+def setting(row: Row) -> str:
+    """What the figures of one cell must share: settings of the trainer, and modalities if read."""
+    modalities = [] if row["model"] in OF_IDS else row["modalities"]
+    return json.dumps({"trainer": row.get("trainer"), "modalities": modalities}, sort_keys=True)
 
 
 def of_one_rule(rows: list[Row], rule: str | None = None) -> list[Row]:
@@ -67,9 +74,16 @@ def of_one_rule(rows: list[Row], rule: str | None = None) -> list[Row]:
 
 
 def winner(
-    rows: list[Row], dataset: str, model: str, split: str = BEFORE["split"], rule: str = RULE
+    rows: list[Row],
+    dataset: str,
+    model: str,
+    split: str = BEFORE["split"],
+    rule: str = RULE,
+    like: Row | None = None,
 ) -> dict[str, Any] | None:
     """Options of the trial with the best validation NDCG@10; None until all trials are done.
+
+    Only trials of one :func:`setting` are held against each other.
 
     Args:
         rows: Finished runs.
@@ -78,35 +92,142 @@ def winner(
         split: Name of the split.
         rule: What judges; only trials whose epochs were chosen by the same take part. Trials of
             a former rule are those that were run then.
+        like: Modalities and trainer of the trials that are wanted. Where there are none such, the
+            nearest that are complete count: the same modalities first, then the same trainer.
     """
     key = {"dataset": dataset, "model": model, "kind": "trial", "split": split, "chosen_by": rule}
-    trials = [row for row in rows if has(row, key)]
-    wanted = TRIALS[model] if rule == RULE else [row["options"] for row in trials]
-    done = {json.dumps(row["options"], sort_keys=True) for row in trials}
-    if not wanted or any(json.dumps(options, sort_keys=True) not in done for options in wanted):
-        return None
+    wanted: Row = {name: like[name] for name in ("modalities", "trainer") if like and name in like}
+    groups: dict[str, list[Row]] = {}
+    for row in rows:
+        if has(row, key):
+            groups.setdefault(setting(row), []).append(row)
+    near = [trials for trials in groups.values() if has(trials[0], wanted)] or sorted(
+        groups.values(),
+        key=lambda trials: [not has(trials[0], {name: wanted[name]}) for name in wanted],
+    )
+    found = (_best(trials, TRIALS[model] if rule == RULE else None, rule) for trials in near)
+    return next((options for options in found if options is not None), None)
+
+
+def _best(trials: list[Row], wanted: list[Row] | None, rule: str) -> Row | None:
+    """Options of the best of comparable trials; None where one that is wanted is missing."""
+    wanted = [row["options"] for row in trials] if wanted is None else wanted
     current = [row for row in trials if row["options"] in wanted]
+    if any(options not in [row["options"] for row in current] for options in wanted):
+        return None
     best: Row = max(current, key=lambda row: row["val"][RULES[rule]]["ndcg@10"] or 0.0)
     return best["options"]
 
 
-def chosen(path: Path, dataset: str, model: str, split: str, modalities: list[str]) -> Row:
+def chosen(path: Path, dataset: str, model: str, settings: Row) -> Row:
     """Options of the winning trial among the rows of a file, by today's rule.
 
-    Trials over the same modalities count before others of that data set.
+    Args:
+        path: The file.
+        dataset: Name of the data set that the trials were run on.
+        model: Name of the model.
+        settings: ``split``, ``modalities`` and ``trainer`` of the run that takes them, see
+            :func:`winner`.
 
     Raises:
         ValueError: There is none yet.
     """
-    rows = [row for row in read_rows(path) if row["dataset"] == dataset and row["split"] == split]
-    same = [row for row in rows if row["modalities"] == modalities]
-    options = winner(same, dataset, model, split) or winner(rows, dataset, model, split)
+    split = settings["split"]
+    options = winner(read_rows(path), dataset, model, split, like=settings)
     if options is None:
         raise ValueError(
             f"no finished trials of {model} on {dataset}, split {split}, chosen by {RULE}: run "
             "accuracy.py there first"
         )
     return options
+
+
+def rule_of(rows: list[Row]) -> str:
+    """By what the trials and epochs of all the rows were chosen.
+
+    Raises:
+        ValueError: By different rules: their figures belong to different tables.
+    """
+    rules = sorted({row["chosen_by"] for row in rows})
+    if len(rules) != 1:
+        raise ValueError(f"the rows of a table must be chosen by one rule (got {rules})")
+    return str(rules[0])
+
+
+def parts(rows: list[Row], modalities: list[str] | None = None) -> dict[str, list[Row]]:
+    """The rows of each table: a data set, its modalities, settings of the trainer; by its name.
+
+    Args:
+        rows: Finished runs, chosen by one rule.
+        modalities: Of data sets that were run with several sets of modalities only this one;
+            None for a table each.
+
+    Raises:
+        ValueError: No data set was run with ``modalities``.
+    """
+    found: dict[str, list[Row]] = {}
+    trainers: dict[str, list[Any]] = {}
+    for row in rows:
+        known = trainers.setdefault(row["dataset"], [])
+        if row.get("trainer") not in known:
+            known.append(row.get("trainer"))
+    for dataset, known in trainers.items():
+        for trainer in known:
+            own = [
+                row for row in rows if (row["dataset"], row.get("trainer")) == (dataset, trainer)
+            ]
+            sets = modality_sets(own)
+            for names in [modalities] if modalities in sets else sets:
+                words = [", ".join(names) or "IDs", *_what_differs(trainer, known)]
+                found[f"{dataset} ({'; '.join(words)})"] = [
+                    row for row in own if has(row, {"modalities": names})
+                ]
+    if modalities is not None and not any(modalities in modality_sets(p) for p in found.values()):
+        raise ValueError(f"--modalities must be those of some rows (got {modalities})")
+    return found
+
+
+def modality_sets(rows: list[Row]) -> list[list[str]]:
+    """The sets of modalities that were read; of models of IDs alone none was."""
+    found: list[list[str]] = []
+    for row in rows:
+        if row["model"] not in OF_IDS and row["modalities"] not in found:
+            found.append(row["modalities"])
+    return found or [[]]
+
+
+def _what_differs(trainer: Row | None, known: list[Row | None]) -> list[str]:
+    """The settings of a trainer that are not the same for all of a data set."""
+    given = [row or {} for row in known]
+    names = sorted({name for row in given for name in row})
+    differ = [name for name in names if any(row.get(name) != given[0].get(name) for row in given)]
+    return [f"{name} {(trainer or {}).get(name)}" for name in differ]
+
+
+def final_rows(rows: list[Row], model: str, others: list[Row]) -> list[Row]:
+    """The final runs of the winning trial, one a seed; the trial itself while there are none.
+
+    Args:
+        rows: Those of one table, see :func:`parts`.
+        model: Name of the model.
+        others: Rows whose winner a data set without trials of the model takes, all of another one.
+
+    Raises:
+        ValueError: The rows were chosen by different rules, or the runs found differ in modalities
+            or in settings of the trainer.
+    """
+    rule, split = rule_of(rows), rows[0]["split"]
+    like = {"modalities": modality_sets(rows)[0], "trainer": rows[0].get("trainer")}
+    tuned = rows if any(has(row, {"model": model, "kind": "trial"}) for row in rows) else others
+    options = winner(tuned, tuned[0]["dataset"], model, split, rule, like) if tuned else None
+    found = [row for row in rows if (row["model"], row["options"]) == (model, options)]
+    final = [row for row in found if row["kind"] == "final"]
+    final = final or [row for row in found if row["kind"] == "trial"]
+    settings = sorted({setting(row) for row in final})
+    if len(settings) > 1:
+        raise ValueError(f"the runs of a cell must have one setting (got {settings})")
+    by_seed = {row["seed"]: row for row in reversed(final)}  # the first of each
+    return [by_seed[seed] for seed in sorted(by_seed)]
 
 
 def models_for(dataset: RecommendationDataset, asked: list[str] | None) -> list[str]:
@@ -123,8 +244,24 @@ def models_for(dataset: RecommendationDataset, asked: list[str] | None) -> list[
     return asked or [model for model in TRIALS if model not in NEEDS_FEATURES]
 
 
+def ranks_folder(rows: Path) -> Path:
+    """Where the ranks of all runs of a file are kept: a folder beside it."""
+    return rows.with_name(f"{rows.stem}-ranks")
+
+
 def ranks_path(rows: Path, key: Row) -> Path:
-    """Where the ranks of a run are kept: a folder beside the rows, a name out of all settings."""
+    """Where the ranks of a run are written: a name out of all settings."""
     words = json.dumps(key, sort_keys=True)
     name = file_name(f"{key['dataset']}-{key['model']}-seed{key['seed']}-{words}")
-    return rows.with_name(f"{rows.stem}-ranks") / f"{name}.parquet"
+    return ranks_folder(rows) / f"{name}.parquet"
+
+
+def kept_ranks(rows: Path, key: Row) -> Path:
+    """The ranks of a run, which may be one over other modalities where none is read.
+
+    Where there are none, :func:`ranks_path`, which does not exist.
+    """
+    own = ranks_path(rows, key)
+    names = [row["ranks"] for row in read_rows(rows) if "ranks" in row and has(row, key)]
+    paths = (own, *(own.with_name(name) for name in names))
+    return next((path for path in paths if path.exists()), own)

@@ -4,7 +4,9 @@
 
 ``--write`` puts them where people read them: one table of NDCG@10 into the README, all of them into
 ``docs/results.md``. All rows of the tables have had their trials and epochs chosen by one rule,
-which stands above them.
+which stands above them. A table is of one data set, its modalities, which stand beside its name,
+and settings of the trainer: a file that holds several gives several tables, and the models of IDs,
+which read no modality, stand in each. ``--modalities`` takes one of them.
 """
 
 from __future__ import annotations
@@ -15,11 +17,25 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
+from scipy import stats
 
-from benchmarks.accuracy_rows import BEFORE, RESULTS, RULES, of_one_rule, read_rows, winner
-from benchmarks.trials import TRIALS
+from benchmarks.accuracy_rows import (
+    BEFORE,
+    RESULTS,
+    RULE,
+    RULES,
+    final_rows,
+    of_one_rule,
+    parts,
+    ranks_folder,
+    read_rows,
+    rule_of,
+)
+from benchmarks.trials import ABLATIONS, TRIALS
 from mdsrec_pyg.cli.ending import run_script
 from mdsrec_pyg.datasets import SPLITS
+from mdsrec_pyg.evaluation import per_user_metric
 from mdsrec_pyg.io import atomic_write
 from mdsrec_pyg.showing import markdown_text
 
@@ -39,36 +55,12 @@ def parse() -> argparse.Namespace:
     parser.add_argument(
         "--chosen-by", choices=list(RULES), help="default: the first of these that has rows"
     )
+    parser.add_argument(
+        "--modalities", nargs="+", help="of data sets that were run with several: only with these"
+    )
     parser.add_argument("--write", action="store_true", help="into README.md and docs/results.md")
     parser.add_argument("--trials-of", default="scientific_full", help="for sets without trials")
     return parser.parse_args()
-
-
-def rule_of(rows: Rows) -> str:
-    """By what the trials and epochs of all the rows were chosen.
-
-    Raises:
-        ValueError: By different rules: their figures belong to different tables.
-    """
-    rules = sorted({row["chosen_by"] for row in rows})
-    if len(rules) != 1:
-        raise ValueError(f"the rows of a table must be chosen by one rule (got {rules})")
-    return str(rules[0])
-
-
-def final_rows(rows: Rows, dataset: str, model: str, trials_of: str) -> Rows:
-    """The final runs of the winning trial; the trial itself while there are none.
-
-    Raises:
-        ValueError: The rows were chosen by different rules.
-    """
-    rule, split = rule_of(rows), rows[0]["split"]
-    tuned = any(row["dataset"] == dataset and row["kind"] == "trial" for row in rows)
-    options = winner(rows, dataset if tuned else trials_of, model, split, rule)
-    wanted = (dataset, model, options)
-    found = [row for row in rows if (row["dataset"], row["model"], row["options"]) == wanted]
-    final = [row for row in found if row["kind"] == "final"]
-    return final or [row for row in found if row["kind"] == "trial"]
 
 
 def both_cells(rows: Rows, metric: str) -> str:
@@ -76,9 +68,9 @@ def both_cells(rows: Rows, metric: str) -> str:
     return f"{cell(rows, 'kept', metric)} / {cell(rows, 'masked', metric)}"
 
 
-def tied_note(rows: Rows, dataset: str) -> str:
+def tied_note(rows: Rows) -> str:
     """A sentence on the targets that share the time of their history; empty where none does."""
-    tied = next(row["test"]["tied"] for row in rows if row["dataset"] == dataset)
+    dataset, tied = rows[0]["dataset"], rows[0]["test"]["tied"]
     if not tied:
         return ""
     return (
@@ -104,51 +96,122 @@ def markdown(rows: list[list[str]]) -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in padded)
 
 
-def dataset_table(rows: Rows, dataset: str, trials_of: str) -> str:
+def dataset_table(name: str, rows: Rows, others: Rows) -> str:
     """One table: a row a model, seen items kept and masked."""
-    lines = [[markdown_text(dataset), *METRICS, "ndcg@10 on validation", "runs"]]
+    lines = [[markdown_text(name), *METRICS, "ndcg@10 on validation", "runs"]]
     for model in TRIALS:
-        found = final_rows(rows, dataset, model, trials_of)
+        found = final_rows(rows, model, others)
         if not found:
             continue
         cells = [both_cells(found, metric) for metric in METRICS]
         cells.append(cell(found, RULES[rule_of(found)], "ndcg@10", "val"))
         lines.append([LABELS.get(model, model), *cells, str(len(found))])
-    return markdown(lines) + tied_note(rows, dataset)
+    return markdown(lines) + tied_note(rows)
 
 
-def ablation_table(rows: Rows) -> str:
-    """Each part off in turn: the change of NDCG@10 against the whole model, same seed."""
-    cut = [row for row in rows if row["kind"].startswith("ablation")]
-    if not cut:
+def ablation_table(tables: dict[str, Rows], others: Rows, ranks: Path) -> str:
+    """Each part of MDSRec off in turn: NDCG@10 and the change against the whole model.
+
+    Args:
+        tables: Rows of each table.
+        others: Those whose winners tables without trials take.
+        ranks: The folder of the ranks.
+    """
+    head, columns = ["NDCG@10"], []
+    for name, rows in tables.items():
+        whole = final_rows(rows, "MDSRec", others)
+        found = {kind: ablation_rows(rows, kind, whole) for kind in kinds_of(rows)}
+        found = {kind: cut for kind, cut in found.items() if cut}
+        if found:
+            head += [f"{markdown_text(name)}, {part}" for part in ("val", "test")] + ["seeds"]
+            columns.append((whole, found))
+    if not columns:
         return ""
-    datasets = sorted({row["dataset"] for row in cut})
-    kinds = list(dict.fromkeys(row["kind"] for row in cut))
-    head = [f"{markdown_text(name)}, {part}" for name in datasets for part in ("val", "test")]
-    seen = RULES[rule_of(rows)]
-    lines = [[f"NDCG@10, seen items {seen}", *head]]
-    whole: list[str] = []
-    for dataset in datasets:
-        seed = next(row["seed"] for row in cut if row["dataset"] == dataset)
-        found = final_rows(rows, dataset, "MDSRec", dataset)
-        found = [row for row in found if row["seed"] == seed]
-        whole += [cell(found, seen, "ndcg@10", part) if found else "" for part in ("val", "test")]
-    lines.append(["whole", *whole])
-    for kind in kinds:
-        cells = []
-        for dataset in datasets:
-            found = [row for row in cut if (row["kind"], row["dataset"]) == (kind, dataset)][-1:]
-            for part in ("val", "test"):
-                cells.append(cell(found, seen, "ndcg@10", part) if found else "")
-        lines.append([kind.removeprefix("ablation: "), *cells])
-    return markdown(lines)
+    seen = RULES[rule_of(columns[0][0])]
+    head[0] += f", seen items {seen}"
+    lines = [head, ["whole"]]
+    for whole, found in columns:
+        seeds = {row["seed"] for cut in found.values() for row in cut}
+        same = [row for row in whole if row["seed"] in seeds]
+        lines[1] += [*(cell(same, seen, "ndcg@10", part) for part in ("val", "test"))]
+        lines[1].append(str(len(same)))
+    for kind in dict.fromkeys(kind for _, found in columns for kind in found):
+        lines.append([kind.removeprefix("ablation: ")])
+        for whole, found in columns:
+            lines[-1] += ablation_cells(found.get(kind, []), whole, seen, ranks)
+    note = (
+        "In brackets the change against the whole model over the same seeds, its standard error "
+        "over them, and t of a paired test over the test's queries, each query's mean over the "
+        "seeds, where the ranks are kept."
+    )
+    return f"{markdown(lines)}\n\n{note}"
 
 
-def summary_table(rows: Rows, datasets: list[str], trials_of: str) -> str:
+def kinds_of(rows: Rows) -> list[str]:
+    """The ablations that have rows."""
+    kinds = dict.fromkeys(row["kind"] for row in rows)
+    return [kind for kind in kinds if kind.startswith("ablation: ")]
+
+
+def ablation_rows(rows: Rows, kind: str, whole: Rows) -> Rows:
+    """The runs of an ablation, the newest of those of one seed, that differ in nothing else."""
+    seeds = {row["seed"] for row in whole}
+    cut = [row for row in rows if row["kind"] == kind and row["seed"] in seeds]
+    change = ABLATIONS.get(kind.removeprefix("ablation: "))
+    if cut and rule_of(cut) == RULE:  # by a former rule the ablations were others
+        if change is None:
+            return []
+        wanted = {**whole[0]["options"], **change}
+        cut = [row for row in cut if row["options"] == wanted]
+    cut = [row for row in cut if row["options"] == cut[-1]["options"]]
+    return list({row["seed"]: row for row in cut}.values())
+
+
+def ablation_cells(cut: Rows, whole: Rows, seen: str, ranks: Path) -> list[str]:
+    """Validation, test and number of seeds of an ablation."""
+    if not cut:
+        return [""] * 3
+    by_seed = {row["seed"]: row for row in whole}
+    same = [by_seed[row["seed"]] for row in cut]
+    cells = []
+    for part in ("val", "test"):
+        one, two = ([row[part][seen]["ndcg@10"] for row in rows] for rows in (cut, same))
+        change = np.subtract(one, two)
+        words = f"{change.mean().round(4) + 0.0:+.4f}".replace("0.", ".", 1)  # not -.0000
+        if len(change) > 1:
+            words += f" ± {stats.sem(change):.4f}".replace("0.", ".", 1)
+        t = paired_t(cut, same, seen, ranks) if part == "test" else None
+        words += "" if t is None else f", t {t:.1f}"
+        cells.append(f"{np.mean(one):.4f}".removeprefix("0") + f" ({words})")
+    return [*cells, str(len(cut))]
+
+
+def paired_t(a: Rows, b: Rows, seen: str, folder: Path) -> float | None:
+    """Paired t over the test's queries, each query's NDCG@10 averaged over the runs.
+
+    None where ranks are missing, or no query differs.
+
+    Raises:
+        ValueError: The ranks are of different queries.
+    """
+    names = [row.get("ranks") for row in (*a, *b)]
+    if not all(name and (folder / name).exists() for name in names):
+        return None
+    kept = [pd.read_parquet(folder / str(name)) for name in names]
+    for name, table in zip(names, kept, strict=True):
+        if not table[["user", "target"]].equals(kept[0][["user", "target"]]):
+            raise ValueError(f"{folder / str(name)} must hold the queries of {names[0]}")
+    column = {"masked": "rank_masked", "kept": "rank"}[seen]
+    values = np.array([per_user_metric(table[column], "ndcg@10") for table in kept])
+    one, two = values[: len(a)].mean(0), values[len(a) :].mean(0)
+    return float(stats.ttest_rel(one, two).statistic) if (one != two).any() else None
+
+
+def summary_table(tables: dict[str, Rows], others: Rows) -> str:
     """Test NDCG@10 of every model on every data set, seen items kept and masked."""
-    lines = [["Test NDCG@10, seen items kept / masked", *map(markdown_text, datasets)]]
+    lines = [["Test NDCG@10, seen items kept / masked", *map(markdown_text, tables)]]
     for model in TRIALS:
-        found = [final_rows(rows, dataset, model, trials_of) for dataset in datasets]
+        found = [final_rows(rows, model, others) for rows in tables.values()]
         cells = [both_cells(runs, "ndcg@10") if runs else "" for runs in found]
         lines.append([LABELS.get(model, model), *cells])
     return markdown(lines)
@@ -165,36 +228,24 @@ def write_between(path: Path, text: str) -> None:
         temporary.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}")
 
 
-def labeled(rows: Rows) -> Rows:
-    """Rows whose data set is called after its modalities, where it was run with several sets."""
-    sets: dict[str, list[list[str]]] = {}
-    for row in rows:
-        known = sets.setdefault(row["dataset"], [])
-        if row["modalities"] not in known:
-            known.append(row["modalities"])
-    return [
-        {**row, "dataset": f"{row['dataset']} ({', '.join(row['modalities']) or 'IDs'})"}
-        if len(sets[row["dataset"]]) > 1
-        else row
-        for row in rows
-    ]
-
-
 def main() -> None:
     """Prints the tables."""
     args = parse()
     rows = [row for row in read_rows(args.rows) if row["split"] == args.split]
-    rows = labeled(of_one_rule(rows, args.chosen_by))
+    rows = of_one_rule(rows, args.chosen_by)
     if not rows:
         raise ValueError(f"no rows of the split {args.split} in {args.rows}: run accuracy.py first")
     rule = (
         f"Trials and epochs were chosen on validation by {rule_of(rows).replace('ndcg', 'NDCG')}."
     )
-    datasets = list(dict.fromkeys(row["dataset"] for row in rows))
-    summary = summary_table(rows, datasets, args.trials_of)
-    tables = [dataset_table(rows, dataset, args.trials_of) for dataset in datasets]
-    summary = f"{summary}\n\n{rule}"
-    text = "\n\n".join([rule, *tables, ablation_table(rows)]).strip()
+    tables, others = (
+        parts(rows, args.modalities),
+        [row for row in rows if row["dataset"] == args.trials_of],
+    )
+    summary = f"{summary_table(tables, others)}\n\n{rule}"
+    every = [dataset_table(name, own, others) for name, own in tables.items()]
+    cut = ablation_table(tables, others, ranks_folder(args.rows))
+    text = "\n\n".join([rule, *every, cut]).strip()
     print(summary, text, sep="\n\n")
     if args.write:
         write_between(README, summary)

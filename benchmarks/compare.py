@@ -10,15 +10,18 @@ are corrected by Holm's method, over the data sets for each baseline (``p_holm_s
 baselines for each data set (``p_holm_models``). By how often the target occurs in training: means,
 differences and the standard error of each. The whole catalog, seen items masked, ties at the mean
 rank. A winner whose ranks are not there is trained once more, and that is said.
+
+All of it twice: over all queries, and over *new targets only*, without the queries whose target
+stands in its own history. There it stays a candidate while the other seen items are masked, and
+ranks that were made when its history bias still counted credit the models that have none.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import sys
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -26,7 +29,14 @@ import torch
 from numpy.typing import NDArray
 
 from benchmarks.about import about
-from benchmarks.accuracy import TRAINER, figures, keep_ranks, key_of, train_model
+from benchmarks.accuracy import (
+    TRAINER,
+    figures,
+    keep_ranks,
+    key_of,
+    settings_of,
+    train_model,
+)
 from benchmarks.accuracy_rows import (
     BEFORE,
     RESULTS,
@@ -34,9 +44,20 @@ from benchmarks.accuracy_rows import (
     RULES,
     chosen,
     has,
+    kept_ranks,
     models_for,
-    ranks_path,
     read_rows,
+)
+from benchmarks.compare_tables import (
+    ALL,
+    NEW,
+    Judged,
+    as_json,
+    differences_table,
+    judge,
+    means_table,
+    over_sets,
+    print_buckets,
 )
 from benchmarks.harness import positive
 from benchmarks.trials import TRIALS
@@ -44,12 +65,7 @@ from mdsrec_pyg import FolderDataset
 from mdsrec_pyg.cli.ending import run_script
 from mdsrec_pyg.data import Split
 from mdsrec_pyg.datasets import SPLITS
-from mdsrec_pyg.evaluation import (
-    compare_with_all,
-    difference_by_popularity,
-    holm,
-    per_user_metric,
-)
+from mdsrec_pyg.evaluation import per_user_metric
 from mdsrec_pyg.io import atomic_write
 from mdsrec_pyg.showing import json_text
 
@@ -86,12 +102,13 @@ def ranks_of(
     Raises:
         ValueError: The file is of other queries.
     """
-    own = {"dataset": dataset.name, "kind": "trial", "split": args.split, "chosen_by": RULE}
+    own = {"dataset": dataset.name, "model": model, "kind": "trial"}
+    own |= {"split": args.split, "chosen_by": RULE}
     tuned = args.trials_of is None or any(has(row, own) for row in read_rows(args.rows))
     tuned_on = dataset.name if tuned else args.trials_of
-    options = chosen(args.rows, tuned_on, model, args.split, list(dataset.features))
+    options = chosen(args.rows, tuned_on, model, settings_of(args, dataset))
     key = key_of(args, dataset, model, seed, options)
-    path = ranks_path(args.rows, key)
+    path = kept_ranks(args.rows, key)
     if not path.exists():
         print(f"{model}, seed {seed}: no ranks in {path.parent.name}, trained once more")
         trained, _ = train_model(dataset, split, model, seed, options, args.epochs)
@@ -120,8 +137,8 @@ def values_of(
     return np.asarray(mean, np.float64)
 
 
-def compare(args: argparse.Namespace, folder: Path) -> tuple[str, pd.DataFrame, dict[str, Any]]:
-    """One data set: its name, the comparison with each baseline, and what the result says of it."""
+def compare(args: argparse.Namespace, folder: Path) -> tuple[str, list[str], dict[str, Judged]]:
+    """One data set: its name, its modalities, and what each judgment finds."""
     dataset = FolderDataset(folder, modalities=args.modalities)
     others = models_for(dataset, args.models)
     names = models_for(dataset, list(dict.fromkeys([args.model, *others])))
@@ -129,26 +146,15 @@ def compare(args: argparse.Namespace, folder: Path) -> tuple[str, pd.DataFrame, 
         raise ValueError(f"--models must name another model than {args.model}")
     split = SPLITS[args.split](dataset)
     values = {name: values_of(args, dataset, split, name) for name in names}
-    table = compare_with_all(values, args.model).rename(columns={"p_holm": "p_holm_models"})
-    counts, target = split.train.item_counts(), split.test.target
-    ours = values[args.model]
-    buckets = {
-        name: difference_by_popularity(ours, values[name], target, counts)
-        for name in names
-        if name != args.model
-    }
-    return dataset.name, table, {"modalities": list(dataset.features), "buckets": buckets}
-
-
-def over_sets(tables: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
-    """The tables with each baseline's p-values corrected for the number of data sets."""
-    corrected = {name: table.assign(p_holm_sets=np.nan) for name, table in tables.items()}
-    for model in dict.fromkeys(model for table in tables.values() for model in table.index):
-        where = [name for name, table in tables.items() if model in table.index]
-        p_values = holm([tables[name].loc[model, "p_permutation"] for name in where])
-        for name, p_value in zip(where, p_values, strict=True):
-            corrected[name].loc[model, "p_holm_sets"] = p_value
-    return corrected
+    counts, new = split.train.item_counts(), ~split.test.repeated
+    every = judge(values, args.model, split.test.target, counts)
+    found = {ALL: every}
+    if new.all():
+        found[NEW] = replace(every, table=every.table.copy())
+    elif new.sum() > 1:
+        part = {name: value[new] for name, value in values.items()}
+        found[NEW] = judge(part, args.model, split.test.target[new], counts)
+    return dataset.name, list(dataset.features), found
 
 
 def main() -> None:
@@ -156,19 +162,24 @@ def main() -> None:
     args = parse()
     torch.set_num_threads(args.threads)
     per_user_metric([0.0], args.metric)  # a wrong name is an error before the work
-    tables, found = {}, {}
+    found: dict[str, dict[str, Judged]] = {}
+    modalities: dict[str, list[str]] = {}
     for folder in args.folders:
-        name, table, about_it = compare(args, folder)
-        if name in tables:
+        name, read, judged = compare(args, folder)
+        if name in found:
             raise ValueError(f"two of the folders hold the data set {name}: compare them apart")
-        tables[name], found[name] = table, about_it
-    for name, table in over_sets(tables).items():
-        print(f"\n{name}, test {args.metric}, {args.model} (a) against each other model (b):")
-        print(table.to_string(float_format="{:.4f}".format))
-        buckets = found[name].pop("buckets")
-        print_buckets(buckets, args.metric)
-        found[name]["comparison"] = as_json(table)
-        found[name]["by_training_count"] = {model: as_json(part) for model, part in buckets.items()}
+        found[name], modalities[name] = judged, read
+    for judgment in (ALL, NEW):
+        tables = {name: own[judgment].table for name, own in found.items() if judgment in own}
+        for name, table in over_sets(tables).items():
+            found[name][judgment].table = table
+    print(f"Test {args.metric}, seen items {args.seen}, each query's mean over the seeds:\n")
+    print(means_table(found))
+    for judgment in (ALL, NEW):
+        print(f"\n{args.model} minus each other model, {judgment}: difference, paired t, p of the")
+        print("permutation test (Holm over the data sets):\n")
+        print(differences_table(found, judgment))
+    print_buckets(found, args.metric)
     result = {
         "model": args.model,
         "metric": args.metric,
@@ -177,33 +188,15 @@ def main() -> None:
         "each query's mean over the seeds",
         "chosen_by": RULE,
         **about(args.threads),
-        "datasets": found,
+        "datasets": {
+            name: {"modalities": modalities[name], **as_json(own)} for name, own in found.items()
+        },
     }
     text = json_text(result)
     print(f"\n{text}")
     if args.out:
         with atomic_write(args.out) as path:
             path.write_text(text + "\n", encoding="utf-8")
-
-
-def as_json(table: pd.DataFrame) -> dict[str, Any]:
-    """A table row by row; what a bucket without queries has not is null."""
-    rows: dict[str, Any] = json.loads(table.to_json(orient="index", double_precision=15))
-    return rows
-
-
-def print_buckets(buckets: dict[str, pd.DataFrame], metric: str) -> None:
-    """The differences by the target's training count, with their standard errors."""
-    print(f"\nDifference of {metric} by the target's training count, its standard error:")
-    cells = {
-        model: [
-            f"{row.difference:+.4f} ({row.standard_error:.4f})" if row.queries else "-"
-            for row in part.itertuples()
-        ]
-        for model, part in buckets.items()
-    }
-    first = next(iter(buckets.values()))
-    print(pd.DataFrame({"queries": first["queries"].tolist(), **cells}, first.index).to_string())
 
 
 if __name__ == "__main__":

@@ -89,6 +89,8 @@ TRIALS: dict[str, list[dict[str, Any]]] = {
 
 #: Models that cannot do without a modality.
 NEEDS_FEATURES = ("EASE+features", "SASRecF")
+#: Models that read no modality: the same over any.
+OF_IDS = ("Popularity", "EASE", "GRU4Rec", "SASRec", "eSASRec")
 
 #: Each part of MDSRec off in turn.
 ABLATIONS: dict[str, dict[str, Any]] = {

@@ -23,8 +23,15 @@ from matplotlib import pyplot as plt
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.accuracy_rows import RESULTS, RULES, of_one_rule, read_rows  # noqa: E402
-from benchmarks.accuracy_table import final_rows, rule_of  # noqa: E402
+from benchmarks.accuracy_rows import (  # noqa: E402
+    RESULTS,
+    RULES,
+    final_rows,
+    of_one_rule,
+    parts,
+    read_rows,
+    rule_of,
+)
 from benchmarks.trials import TRIALS  # noqa: E402
 from mdsrec_pyg.io import atomic_write  # noqa: E402
 
@@ -37,16 +44,17 @@ def parse() -> argparse.Namespace:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--rows", type=Path, default=RESULTS)
+    parser.add_argument("--modalities", nargs="+", help="as of accuracy_table.py")
     parser.add_argument("--trials-of", default="scientific_full", help="for sets without trials")
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "results.svg")
     return parser.parse_args()
 
 
-def panel(ax: Any, rows: list[dict[str, Any]], dataset: str, trials_of: str) -> None:
+def panel(ax: Any, name: str, rows: list[dict[str, Any]], others: list[dict[str, Any]]) -> None:
     """One bar a model, from the weakest to the best."""
     values, seen = {}, RULES[rule_of(rows)]
     for model in TRIALS:
-        found = final_rows(rows, dataset, model, trials_of)
+        found = final_rows(rows, model, others)
         if found:
             values[model] = [row["test"][seen]["ndcg@10"] for row in found]
     order = sorted(values, key=lambda model: sum(values[model]) / len(values[model]))
@@ -57,7 +65,7 @@ def panel(ax: Any, rows: list[dict[str, Any]], dataset: str, trials_of: str) -> 
         ax.plot([min(values[model]), max(values[model])], [place, place], color="#333333", lw=1.5)
         ax.text(mean + 0.002, place, f"{mean:.4f}".removeprefix("0"), va="center", fontsize=9)
     ax.set_yticks(range(len(order)), [NAMES.get(model, model) for model in order])
-    ax.set_title(dataset, fontsize=11, fontweight="bold", parse_math=False)
+    ax.set_title(name, fontsize=11, fontweight="bold", parse_math=False)
     ax.set_xlim(0, 0.155)
     ax.set_xlabel(f"test NDCG@10, whole catalog, seen items {seen}", fontsize=9)
     ax.spines[["top", "right"]].set_visible(False)
@@ -68,12 +76,13 @@ def main() -> None:
     args = parse()
     matplotlib.rcParams["svg.hashsalt"] = "mdsrec_pyg"  # the same rows, the same file
     rows = of_one_rule(read_rows(args.rows))
-    datasets = list(dict.fromkeys(row["dataset"] for row in rows))
-    if not datasets:
+    if not rows:
         raise SystemExit(f"no rows in {args.rows}: run benchmarks/accuracy.py first")
-    figure, axes = plt.subplots(1, len(datasets), figsize=(4.6 * len(datasets), 3.2))
-    for ax, dataset in zip([axes] if len(datasets) == 1 else axes, datasets, strict=True):
-        panel(ax, rows, dataset, args.trials_of)
+    tables = parts(rows, args.modalities)
+    others = [row for row in rows if row["dataset"] == args.trials_of]
+    figure, axes = plt.subplots(1, len(tables), figsize=(4.6 * len(tables), 3.2), squeeze=False)
+    for ax, (name, own) in zip(axes[0], tables.items(), strict=True):
+        panel(ax, name, own, others)
     figure.tight_layout()
     with atomic_write(args.out) as path:
         figure.savefig(path, format="svg", metadata={"Date": None})

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -107,6 +108,28 @@ class EvaluationSplit:
         if self.num_left_out:
             text += f"; {counted(self.num_left_out, 'user')} without a history left out"
         return text
+
+    @property
+    def repeated(self) -> NDArray[np.bool_]:
+        """Queries whose target stands in their history, [Q]."""
+        query = np.repeat(np.arange(len(self)), np.diff(self.history_ptr))
+        found = np.zeros(len(self), bool)
+        found[query[self.history_item == self.target[query]]] = True
+        return found
+
+    def select(self, queries: NDArray[Any]) -> EvaluationSplit:
+        """The split of some of the queries.
+
+        Args:
+            queries: Their indices, or a mask [Q].
+        """
+        chosen = np.arange(len(self))[queries]
+        length = np.diff(self.history_ptr)[chosen]
+        ptr = np.concatenate([[0], np.cumsum(length)])
+        place = np.repeat(self.history_ptr[chosen] - ptr[:-1], length) + np.arange(ptr[-1])
+        names = ("user_id", "target", "tied", "known", "cold")
+        parts = {name: getattr(self, name)[chosen] for name in names}
+        return replace(self, **parts, history_ptr=ptr, history_item=self.history_item[place])
 
     def batches(self, batch_size: int, max_length: int) -> Iterator[tuple[slice, SequenceBatch]]:
         """Batches of queries in order, without targets.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,7 +22,8 @@ from mdsrec_pyg.evaluation.metrics import (
 )
 from mdsrec_pyg.evaluation.result import Evaluation, save_ranks
 from mdsrec_pyg.evaluation.scores import check_scores, seen_items
-from mdsrec_pyg.nn.mode import Unchanged, model_device, scorer, scoring_copy
+from mdsrec_pyg.nn.history_bias import leave_out_history_bias
+from mdsrec_pyg.nn.mode import Unchanged, model_device, scorer, scoring_copy, uncompiled
 from mdsrec_pyg.nn.models.base import Recommender
 
 __all__ = [
@@ -46,7 +48,9 @@ def evaluate(
 ) -> Evaluation:
     """Ranks the whole catalog for every query, with seen items masked and not.
 
-    The scores are computed once for both rules.
+    The scores are computed once for both rules. Only a target that stands in its own history is
+    scored once more: with seen items masked it is ranked without the model's history bias, see
+    :func:`target_ranks`.
 
     Args:
         model: The model. A copy in evaluation mode scores, over the same weights; the model's own
@@ -101,7 +105,9 @@ def target_ranks(
             mode is never touched.
         split: Histories and targets.
         exclude_seen: Whether the items of the whole history (not only the part that the model
-            reads) are taken out of the candidates. The target itself always stays.
+            reads) are taken out of the candidates. The target itself always stays; if it was
+            seen, what the model adds for that (``history_bias``) is left out of its score, so that
+            models with such a bias and without are asked the same.
         batch_size: Queries scored at a time.
         device: Where to compute; the model stays where it is. Default: there.
         progress: Shows a progress bar.
@@ -134,22 +140,41 @@ def _count_ranks(
     device = model_device(model) if device is None else check_device(device)
     weights = Unchanged(model.parameters())
     model = scoring_copy(model, device, own_weights=False)
-    ranks, ranks_masked = np.empty(len(split)), np.empty(len(split))
     with tqdm(
         total=len(split), desc=split.name, leave=False, disable=None if progress else True
     ) as bar:
-        items, score = model.encode_items(), scorer(model)
-        for rows, batch in split.batches(batch_size, model.max_length):
-            scores = score(batch.to(device), items)
-            shape = rows.stop - rows.start, split.num_items
-            check_scores(model, scores, shape, partial(_query, split, rows))
-            target = torch.from_numpy(split.target[rows]).to(device)
-            seen = seen_items(split.history_ptr, split.history_item, rows, split.num_items)
-            plain, masked = _ranks_of_block(scores, target, *(s.to(device) for s in seen))
-            ranks[rows], ranks_masked[rows] = plain.cpu().numpy(), masked.cpu().numpy()
-            del scores  # before the next ones are made: one batch at a time
-            bar.update(rows.stop - rows.start)
+        items = model.encode_items()
+        ranks, ranks_masked = _ranks_of_split(model, items, split, batch_size, device, bar)
+        repeated = split.repeated
+        if repeated.any() and leave_out_history_bias(model):
+            part = split.select(repeated)
+            unbiased = _ranks_of_split(uncompiled(model), items, part, batch_size, device, None)
+            ranks_masked[repeated] = unbiased[1]
     weights.check("during its evaluation")
+    return ranks, ranks_masked
+
+
+def _ranks_of_split(
+    model: Recommender,
+    items: Any,
+    split: EvaluationSplit,
+    batch_size: int,
+    device: torch.device,
+    bar: tqdm[Any] | None,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    ranks, ranks_masked = np.empty(len(split)), np.empty(len(split))
+    score = scorer(model)
+    for rows, batch in split.batches(batch_size, model.max_length):
+        scores = score(batch.to(device), items)
+        shape = rows.stop - rows.start, split.num_items
+        check_scores(model, scores, shape, partial(_query, split, rows))
+        target = torch.from_numpy(split.target[rows]).to(device)
+        seen = seen_items(split.history_ptr, split.history_item, rows, split.num_items)
+        plain, masked = _ranks_of_block(scores, target, *(s.to(device) for s in seen))
+        ranks[rows], ranks_masked[rows] = plain.cpu().numpy(), masked.cpu().numpy()
+        del scores  # before the next ones are made: one batch at a time
+        if bar is not None:
+            bar.update(rows.stop - rows.start)
     return ranks, ranks_masked
 
 

@@ -25,7 +25,8 @@ class Evaluation:
         user_id: The user of each query ``[Q]``.
         target: The item to be found ``[Q]``.
         ranks: Mean rank of the target from 0 ``[Q]``, seen items being candidates like all others.
-        ranks_masked: The same with the items of the history taken out of the candidates.
+        ranks_masked: The same with the items of the history taken out of the candidates, the target
+            ranked without the model's history bias.
         tied: Share of the queries whose target has the timestamp of the newest history item, so
             that "next" is not defined for them.
         num_items: Size of the catalog that was ranked.

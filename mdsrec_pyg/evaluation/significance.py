@@ -233,7 +233,7 @@ def _bootstrap_interval(
 
 def _sign_flip_p(difference: NDArray[np.float64], num_resamples: int, seed: int) -> float:
     moving = difference[difference != 0]  # a zero is a zero with either sign
-    if len(moving) == 0:
+    if len(moving) < 2:  # one is as large with either sign
         return 1.0
     result = stats.permutation_test(
         (moving,),

@@ -186,6 +186,27 @@ class HistoryBias(nn.Module):
         return f"max_length={self.max_length}, scale={self.scale}"
 
 
+def leave_out_history_bias(model: nn.Module) -> bool:
+    """Takes the history bias out of a model, which has to be a copy that nobody else scores with.
+
+    A :class:`HistoryBias` that is called ``history_bias`` somewhere in the model becomes None, a
+    number of that name, as :class:`~mdsrec_pyg.EASE` has it, zero.
+
+    Returns:
+        Whether there was any.
+    """
+    found = False
+    for module in model.modules():
+        value = getattr(module, "history_bias", None)
+        if isinstance(value, HistoryBias):
+            setattr(module, "history_bias", None)  # noqa: B010 (typed as a module)
+            found = True
+        elif isinstance(value, (int, float)) and not isinstance(value, bool) and value:
+            setattr(module, "history_bias", 0.0)  # noqa: B010
+            found = True
+    return found
+
+
 def learns_history_bias(model: nn.Module) -> bool:
     """Whether a model has a :class:`HistoryBias`, in the votes or beside the vectors."""
     return any(isinstance(module, HistoryBias) for module in model.modules())

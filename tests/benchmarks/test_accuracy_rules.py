@@ -10,9 +10,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from benchmarks.accuracy_rows import RULE, RULES, read_rows, winner
-from benchmarks.accuracy_table import final_rows
-from benchmarks.compare import over_sets
+from benchmarks.accuracy_rows import RULE, RULES, final_rows, read_rows, winner
+from benchmarks.compare_tables import over_sets
 from benchmarks.trials import TRIALS
 
 MASKED, KEPT = RULES
@@ -59,7 +58,7 @@ def test_a_winner_is_judged_by_its_rule_among_the_rows_of_that_rule(tmp_path: Pa
 def test_rows_of_two_rules_make_no_cell(tmp_path: Path) -> None:
     rows = read_rows(write(tmp_path / "rows.jsonl", [*FORMER, *TODAY]))
     with pytest.raises(ValueError, match="must be chosen by one rule"):
-        final_rows(rows, "shop", "EASE", "shop")
+        final_rows(rows, "EASE", [])
 
 
 def test_a_table_holds_the_rows_of_one_rule_and_says_which(

@@ -77,6 +77,11 @@ def test_equal_models():
     assert (result.p_permutation, result.p_t, result.low, result.high) == (1, 1, 0, 0)
 
 
+def test_models_that_differ_in_one_query():
+    # Of the two flips, both are as large as the difference found.
+    assert compare_paired([0.5, 1.0, 1.0], [0.5, 0.2, 1.0]).p_permutation == 1.0
+
+
 def test_holm_by_hand():
     # Sorted .01 .02 .03 .04 times 4 3 2 1 = .04 .06 .06 .04, and none below the one before.
     assert holm([0.04, 0.01, 0.03, 0.02]) == pytest.approx([0.06, 0.04, 0.06, 0.06])

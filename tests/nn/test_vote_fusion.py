@@ -45,9 +45,15 @@ def test_scores_by_hand() -> None:
 
 
 @pytest.mark.parametrize("hidden", [0, 32])
-def test_without_evidence_the_score_is_zero(hidden: int) -> None:
-    none = torch.zeros(50, 2)
-    assert moved(hidden=hidden)(none, none).abs().max() < 1e-6  # but for rounding
+def test_without_evidence_the_score_is_exactly_zero(hidden: int) -> None:
+    """Among candidates with evidence, too, and it moves nothing that is learned."""
+    fusion, some = moved(hidden=hidden), torch.rand(50, 2, generator=torch.manual_seed(0))
+    some[::5] = 0.0
+    score = fusion(some, some)
+    assert score[::5].tolist() == [0.0] * 10
+    assert score[some.any(1)].all()
+    score[::5].sum().backward()
+    assert not any(p.grad.any() for p in fusion.parameters() if p.grad is not None)
 
 
 def test_hidden_0_is_the_plain_sum_and_all_start_there() -> None:

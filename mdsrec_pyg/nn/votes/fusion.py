@@ -26,8 +26,8 @@ class VoteFusion(nn.Module):
     f a network of one hidden layer, zero at first, so that training starts from the sum of votes.
     The sum says how many agree, the largest how sure the surest is; the network learns which
     modality to believe when they disagree. There is one f for all candidates, neither items nor
-    users are known to it, and without evidence the score is zero: a softmax over the catalog is
-    exact at the cost of the candidates with evidence.
+    users are known to it, and without evidence the score is exactly zero: a softmax over the
+    catalog is exact at the cost of the candidates with evidence.
 
     Args:
         num_modalities: M, the number of graphs.
@@ -65,18 +65,21 @@ class VoteFusion(nn.Module):
             nn.init.zeros_(self.outer.weight)
 
     def forward(self, votes: Tensor, largest: Tensor) -> Tensor:
-        """Scores of candidates, zero for one without evidence.
+        """Scores of candidates, exactly zero for one without evidence.
 
         Args:
-            votes: Weighted votes over each graph, [C, M].
+            votes: Weighted votes over each graph, [C, M], positive where there is one.
             largest: The largest single vote over each graph, [C, M].
         """
-        score = votes.mean(1) * self.log_scale.exp()
+        mean = votes.mean(1)
+        score = mean * self.log_scale.exp()
         if self.inner is None or self.outer is None:
             return score
         evidence = torch.log1p(torch.cat([votes, largest], 1) / BASE)  # [C, 2M]
         learned = self.outer(torch.relu(self.inner(evidence)))[:, 0]
-        return score + learned - self.outer(torch.relu(self.inner.bias))  # f(e) - f(0)
+        found = score + learned - self.outer(torch.relu(self.inner.bias))  # f(e) - f(0)
+        # f(0) by itself is rounded otherwise than among the candidates: some 1e-7 would be left.
+        return torch.where(mean == 0, score, found)
 
     def extra_repr(self) -> str:
         """Shows the settings."""

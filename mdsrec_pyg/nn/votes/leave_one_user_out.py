@@ -108,7 +108,7 @@ def _groups(item: Tensor, start: Tensor, num_items: int) -> Iterator[tuple[Tenso
 
 
 def rows_without_user(precision: Tensor, own: Tensor, denoising: float) -> Tensor:
-    r"""Rows :math:`S^{-u}_{o:}` of the users' own items, their diagonal zero.
+    r"""Rows :math:`S^{-u}_{o:}` of the users' own items; what each votes for itself is -1.
 
     Args:
         precision: P, [N, N].
@@ -135,5 +135,4 @@ def rows_without_user(precision: Tensor, own: Tensor, denoising: float) -> Tenso
         scale = 1 / (1 - inner.sum((1, 2)))[:, None]
         below = diagonal + scale * z**2
         rows = torch.baddbmm(rows, inner.sum(2, keepdim=True), (scale * z)[:, None])
-    rows.div_(-below[:, None])
-    return rows.scatter_(2, own[..., None], 0.0)
+    return rows.div_(-below[:, None])

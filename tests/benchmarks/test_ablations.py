@@ -1,0 +1,133 @@
+"""Ablations over several seeds, and how their table holds them against the whole model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from benchmarks import accuracy
+from benchmarks.accuracy_rows import FORMER_RULE, RULE, parts
+from benchmarks.accuracy_table import ablation_table
+from benchmarks.trials import ABLATIONS, TRIALS
+from mdsrec_pyg import SyntheticDataset
+from mdsrec_pyg.evaluation import per_user_metric
+
+Row = dict[str, Any]
+PART, OTHER, *_ = ABLATIONS
+WINNER = TRIALS["MDSRec"][0]
+
+
+def row(kind: str, seed: int, figure: float, **more: Any) -> Row:
+    """A row of MDSRec with one figure on validation and one that is .01 lower on test."""
+    val, test = (
+        {seen: {"ndcg@10": value} for seen in ("kept", "masked")} | {"tied": 0.0}
+        for value in (figure, figure - 0.01)
+    )
+    known: Row = {
+        "dataset": "shop",
+        "model": "MDSRec",
+        "split": "leave_last_out",
+        "chosen_by": RULE,
+    }
+    known |= {"modalities": ["image"], "trainer": {"epochs": 9}, "options": WINNER}
+    return {**known, "kind": kind, "seed": seed, "val": val, "test": test, **more}
+
+
+def cut(name: str, seed: int, figure: float, **more: Any) -> Row:
+    return row(f"ablation: {name}", seed, figure, **{"options": WINNER | ABLATIONS[name], **more})
+
+
+WHOLE = [
+    *(
+        row("trial", 0, 0.2 - i / 100, options=options)
+        for i, options in enumerate(TRIALS["MDSRec"])
+    ),
+    *(row("final", seed, figure) for seed, figure in enumerate((0.2, 0.21, 0.23, 0.9, 0.9))),
+]
+CUT = [cut(PART, seed, figure) for seed, figure in enumerate((0.19, 0.2, 0.21))]
+
+
+def lines(rows: list[Row], ranks: Path) -> dict[str, list[str]]:
+    """The cells of each line by its first."""
+    table = ablation_table(parts(rows), [], ranks)
+    cells = [line.strip("| ").split("|") for line in table.splitlines() if line.startswith("|")]
+    return {first.strip(): [cell.strip() for cell in rest] for first, *rest in cells}
+
+
+def test_the_change_is_over_the_same_seeds_with_its_standard_error(tmp_path: Path) -> None:
+    found = lines([*WHOLE, *CUT], tmp_path)
+    head = ["shop (image), val", "shop (image), test", "seeds"]
+    assert found["NDCG@10, seen items masked"] == head
+    # .2 .21 .23 whole; without the part .01, .01 and .02 less.
+    assert found["whole"] == [".2133 (153)", ".2033 (153)", "3"]
+    error = f"{stats.sem([0.01, 0.01, 0.02]):.4f}".removeprefix("0")
+    assert found[PART] == [f".2000 (-.0133 ± {error})", f".1900 (-.0133 ± {error})", "3"]
+
+
+def test_an_unfinished_ablation_is_held_against_the_seeds_that_it_has(tmp_path: Path) -> None:
+    found = lines([*WHOLE, *CUT, cut(OTHER, 1, 0.22)], tmp_path)
+    assert found[OTHER] == [".2200 (+.0100)", ".2100 (+.0100)", "1"]
+    assert found[PART][2] == "3"
+    assert lines(WHOLE, tmp_path) == {}
+    lonely = [line for line in WHOLE if line["seed"] != 4] + [cut(OTHER, 4, 0.1)]
+    assert lines(lonely, tmp_path) == {}  # there is nothing to hold it against
+
+
+def test_ablations_of_another_winner_do_not_count(tmp_path: Path) -> None:
+    former = [cut(PART, seed, 0.5, options={"channels": 7, **ABLATIONS[PART]}) for seed in (0, 1)]
+    unknown = row("ablation: of yore", 0, 0.5, options={**WINNER, "channels": 7})
+    found = lines([*WHOLE, *former, unknown, *CUT, *former], tmp_path)
+    assert found[PART] == lines([*WHOLE, *CUT], tmp_path)[PART]
+    assert "of yore" not in found
+    aged = [{**line, "chosen_by": FORMER_RULE} for line in (*WHOLE, *CUT, *former, unknown)]
+    found = lines(aged, tmp_path)
+    assert found["of yore"][2] == "1"
+    assert found[PART][2] == "2"  # the newest options; what the ablations were is not known
+
+
+def test_t_is_over_the_queries_of_ranks_averaged_over_the_seeds(tmp_path: Path) -> None:
+    generator = np.random.default_rng(0)
+    values: dict[str, list[Any]] = {}
+    rows = [*WHOLE[:-2], *CUT]
+    for i, line in enumerate(rows):
+        if line["kind"] != "trial":
+            rank = generator.integers(0, 12, 30)
+            table = pd.DataFrame({"user": range(30), "target": 0, "rank": 99, "rank_masked": rank})
+            table.to_parquet(tmp_path / f"{i}.parquet")
+            line = rows[i] = {**line, "ranks": f"{i}.parquet"}
+            values.setdefault(line["kind"], []).append(per_user_metric(rank, "ndcg@10"))
+    one, two = np.mean(values[f"ablation: {PART}"], 0), np.mean(values["final"], 0)
+    t = stats.ttest_rel(one, two).statistic
+    found = lines(rows, tmp_path)[PART]
+    assert found[1].endswith(f", t {t:.1f})")
+    assert "t" not in found[0]
+    pd.read_parquet(tmp_path / f"{i}.parquet").iloc[::-1].to_parquet(tmp_path / f"{i}.parquet")
+    with pytest.raises(ValueError, match=f"{i}.parquet must hold the queries of "):
+        lines(rows, tmp_path)
+    (tmp_path / f"{i}.parquet").unlink()
+    assert ", t" not in lines(rows, tmp_path)[PART][1]
+
+
+@pytest.mark.parametrize("options", [{}, {"ablation_seeds": 2}])
+def test_ablations_run_over_the_first_seeds_and_go_on_where_they_were(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, options: dict[str, int]
+) -> None:
+    words = ["accuracy.py", "shop", "--ablations", "--models", "Popularity"]
+    words += [
+        part for name, n in options.items() for part in (f"--{name.replace('_', '-')}", str(n))
+    ]
+    monkeypatch.setattr("sys.argv", [*words, "--seeds", "5", "3", "8", "1"])
+    args = accuracy.parse()
+    monkeypatch.setattr(accuracy, "chosen", lambda *_: {"channels": 4})
+    dataset = cast(Any, SyntheticDataset(60, 40))
+    jobs = [job for job in accuracy.jobs(args, dataset) if job[0].startswith("ablation")]
+    seeds = [5, 3, 8][: options.get("ablation_seeds", 3)]
+    assert [(kind, seed) for kind, _, seed, _ in jobs] == [
+        (f"ablation: {name}", seed) for seed in seeds for name in ABLATIONS
+    ]
+    assert jobs[0][3] == {"channels": 4, **ABLATIONS[PART]}
