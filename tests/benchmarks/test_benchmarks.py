@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from mdsrec_pyg import EASE, FolderDataset, SyntheticDataset, leave_last_out
-from mdsrec_pyg.nn import MDSRecConfig
+from mdsrec_pyg.nn import MDSRec, MDSRecConfig
 
 Run = Callable[..., str]
 
@@ -197,6 +197,20 @@ def test_trials_and_ablations_reach_what_they_are_for(
     closed = ("EASE", "EASE+features")  # seconds each
     assert {len(TRIALS[name]) for name in closed} == {8}
     assert {len(trials) for name, trials in TRIALS.items() if name not in closed} == {4}
+
+
+def test_a_trial_may_leave_the_ridge_to_the_training_part(folder: Path) -> None:
+    from benchmarks.trials import TRIALS, make_model, mdsrec
+
+    usual = {name: TRIALS["MDSRec"][0][name] for name in ("l2", "feature_weight", "denoising")}
+    assert mdsrec(channels=8) == {"channels": 8, **usual}
+    trial = mdsrec(l2="auto", feature_weight="auto", vectors=False, num_centers=0)
+    assert {**trial, **usual} == mdsrec(vectors=False, num_centers=0)
+    dataset = FolderDataset(folder)
+    model = make_model("MDSRec", dataset, dataset.interactions, 3, trial)
+    assert isinstance(model, MDSRec)
+    assert model.ridge_weights is not None
+    assert model.ridge_weights.chosen == ("l2", "feature_weight")
 
 
 def test_trials_of_the_linear_models_reach_them(folder: Path) -> None:
