@@ -109,6 +109,8 @@ TEXTS = {
     "precision": "bfloat16",
     "grad_clip": 2.5,
     "exclude_seen": True,
+    "l2": "auto" if RelationsConfig().l2 != "auto" else 7.0,
+    "feature_weight": "auto" if RelationsConfig().feature_weight != "auto" else 7.0,
 }
 
 

@@ -16,6 +16,7 @@ import pytest
 from mdsrec_pyg import FolderDataset, SyntheticDataset, leave_last_out
 from mdsrec_pyg.evaluation.metrics import ranking_metrics
 from mdsrec_pyg.graphs import RidgeConfig
+from mdsrec_pyg.nn import RelationsConfig
 from mdsrec_pyg.training.checkpoint import load_checkpoint
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
@@ -190,7 +191,7 @@ def test_train_takes_a_ridge(run: Run, folder: Path, tmp_path: Path) -> None:
         (directory,) = (tmp_path / "runs").glob(f"*-l2-{l2}.0*")
         options = json.loads((directory / "settings.json").read_text())["options"]
         assert options["relations"] == {
-            **{"l2": l2, "feature_weight": 20.0},
+            **{"l2": l2, "feature_weight": RelationsConfig.feature_weight},
             "memory_limit": RidgeConfig.memory_limit,
         }
         tables = load_checkpoint(directory / "best.pt")["built_from"]["tables"]

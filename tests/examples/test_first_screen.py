@@ -75,7 +75,7 @@ def test_made_up_data_have_defaults_of_their_own(run: Run, folder: Path) -> None
     assert options["paper"] == {"channels": 64, "num_centers": 64}
     ridge = {
         "l2": RelationsConfig.l2,
-        "feature_weight": 20.0,
+        "feature_weight": RelationsConfig.feature_weight,
         "memory_limit": RidgeConfig.memory_limit,
     }
     assert options["own"] == {"channels": 64, "num_centers": 32, "relations": ridge}
