@@ -110,8 +110,9 @@ def describe_training(
 
 def aligned(table: Mapping[str, object]) -> str:
     """Names and values in two columns."""
-    width = max(map(len, table))
-    return "\n".join(f"{name:<{width}}  {showable(value)}" for name, value in table.items())
+    shown = {showable(name): showable(value) for name, value in table.items()}
+    width = max(map(len, shown))
+    return "\n".join(f"{name:<{width}}  {value}" for name, value in shown.items())
 
 
 def describe_interruption(directory: object, epochs: int) -> str:

@@ -13,7 +13,6 @@ from torch_geometric.data import Data
 
 from mdsrec_pyg.configs import check_device, configure
 from mdsrec_pyg.data import Interactions, ModalFeature
-from mdsrec_pyg.graphs.config import RidgeConfig
 from mdsrec_pyg.graphs.learned import exact_fits
 from mdsrec_pyg.graphs.local_ridge import local_ridge_graph
 from mdsrec_pyg.graphs.neighbors import BEHAVIOR, UnitRows, as_unit
@@ -90,38 +89,40 @@ def fit_relations(
     )
     exact = exact_fits(needed, chosen.memory_limit, what, instead)
     weights = choose_weights(units, interactions, chosen, seed=seed)
-    ridges = {name: chosen.ridge(weights.l2[name], weights.feature_weight[name]) for name in units}
     if exact:
-        return replace(_fit_exact(units, interactions, ridges), weights=weights)
-    folds = user_folds(interactions.num_users, chosen.num_folds, seed)
-    return replace(_fit_local(units, interactions, ridges, folds), weights=weights)
+        found = _fit_exact(units, interactions, chosen, weights)
+    else:
+        found = _fit_local(units, interactions, chosen, weights, seed)
+    return replace(found, weights=weights)
 
 
 def _fit_exact(
-    units: Mapping[str, UnitRows], interactions: Interactions, ridges: Mapping[str, RidgeConfig]
+    units: Mapping[str, UnitRows],
+    interactions: Interactions,
+    config: RelationsConfig,
+    weights: RidgeWeights,
 ) -> Relations:
     precisions = {
         name: ridge_precision(
             interactions,
             unit,
-            feature_weight=ridges[name].feature_weight,
-            l2=ridges[name].l2,
-            denoising=ridges[name].denoising,
-            block_size=ridges[name].block_size,
-            device=ridges[name].device,
+            feature_weight=weights.feature_weight[name],
+            l2=weights.l2[name],
+            denoising=config.denoising,
+            block_size=config.block_size,
+            device=config.device,
         )
         for name, unit in units.items()
     }
-    any_ridge = next(iter(ridges.values()))
     graphs = {
-        name: ridge_graph(precision, any_ridge.num_neighbors, block_size=any_ridge.block_size)
+        name: ridge_graph(precision, config.num_neighbors, block_size=config.block_size)
         for name, precision in precisions.items()
     }
     votes = LeaveOneUserOut(
         list(precisions.values()),
         interactions,
-        num_neighbors=any_ridge.num_neighbors,
-        denoising=any_ridge.denoising,
+        num_neighbors=config.num_neighbors,
+        denoising=config.denoising,
     )
     return Relations({name: graph.cpu() for name, graph in graphs.items()}, votes.cpu(), "exact")
 
@@ -129,17 +130,21 @@ def _fit_exact(
 def _fit_local(
     units: Mapping[str, UnitRows],
     interactions: Interactions,
-    ridges: Mapping[str, RidgeConfig],
-    fold: Tensor,
+    config: RelationsConfig,
+    weights: RidgeWeights,
+    seed: int,
 ) -> Relations:
+    ridges = {name: config.ridge(weights.l2[name], weights.feature_weight[name]) for name in units}
+
     def fit(part: Interactions) -> dict[str, Data]:
         return {
             name: local_ridge_graph(part, unit, config=ridges[name]) for name, unit in units.items()
         }
 
+    fold = user_folds(interactions.num_users, config.num_folds, seed)
     row_fold = fold.numpy()[interactions.user_id]
     folds = [
-        list(fit(interactions.select(row_fold != f)).values()) for f in range(int(fold.max()) + 1)
+        list(fit(interactions.select(row_fold != f)).values()) for f in range(config.num_folds)
     ]
     return Relations(fit(interactions), CrossFittedVotes(folds, fold, interactions), "local")
 

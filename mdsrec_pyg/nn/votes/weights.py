@@ -182,10 +182,12 @@ def _climb(inner: InnerSplit, state: State, free: list[tuple[str, str]]) -> Stat
 def _moves(state: State, free: list[tuple[str, str]]) -> Iterator[State]:
     """A step along the grid, up or down, of one number; to no weight from any."""
     for axis in free:
-        grid, value = GRID[axis[0]], state[axis]
-        place = grid.index(value)
-        near = {*grid[max(place - 1, 0) : place + 2], grid[0] if grid[0] == 0 else value} - {value}
-        yield from ({**state, axis: other} for other in sorted(near, reverse=True))
+        grid = GRID[axis[0]]
+        place = grid.index(state[axis])
+        none = {0} if grid[0] == 0 else set()
+        for other in sorted(({place - 1, place + 1} | none) - {place}):
+            if 0 <= other < len(grid):
+                yield {**state, axis: grid[other]}
 
 
 def _gain(inner: InnerSplit, state: State, other: State) -> float:
