@@ -20,7 +20,7 @@ from mdsrec_pyg.nn.votes.scores import DECAY, STEPS
 __all__ = ["InnerSplit", "some_items"]
 
 #: A fit takes O(N^3): on larger catalogs so many items stand for all.
-ITEMS = 2_000
+ITEMS = 4_000
 #: Targets, at most: more would tell no more.
 TARGETS = 20_000
 #: Votes are counted for so many targets at a time.
@@ -33,17 +33,15 @@ State = dict[tuple[str, str], float]
 def some_items(
     units: Mapping[str, UnitRows], interactions: Interactions, rng: np.random.Generator
 ) -> tuple[Mapping[str, UnitRows], Interactions]:
-    """A catalog of at most ITEMS items: all those of some users, so that histories stay whole.
+    """A catalog of at most ITEMS items, drawn at random.
 
-    The other users keep what they have of these items: counts and co-occurrences stay.
+    All users keep what they have of these: counts and co-occurrences stay what they are.
     """
-    if interactions.num_items <= ITEMS:
+    num_items = interactions.num_items
+    if num_items <= ITEMS:
         return units, interactions
-    turn = rng.permutation(interactions.num_users)
-    first = np.full(interactions.num_items, interactions.num_users)  # after all: taken by nobody
-    np.minimum.at(first, interactions.item_id, turn[interactions.user_id])
-    kept = np.sort(np.lexsort((rng.permutation(len(first)), first))[:ITEMS])
-    place = np.full(len(first), -1)
+    kept = np.sort(rng.permutation(num_items)[:ITEMS])
+    place = np.full(num_items, -1)
     place[kept] = np.arange(ITEMS)
     item = place[interactions.item_id]
     some = Interactions.from_arrays(
@@ -52,11 +50,9 @@ def some_items(
         num_users=interactions.num_users,
         num_items=ITEMS,
     )
-    rows = torch.from_numpy(kept)
-    parts = {name: unit.feature for name, unit in units.items()}
-    return {
-        name: UnitRows(ModalFeature(part.x[rows], part.mask[rows])) for name, part in parts.items()
-    }, some
+    rows, features = torch.from_numpy(kept), {n: unit.feature for n, unit in units.items()}
+    parts = {n: ModalFeature(part.x[rows], part.mask[rows]) for n, part in features.items()}
+    return {name: UnitRows(part) for name, part in parts.items()}, some
 
 
 class InnerSplit:

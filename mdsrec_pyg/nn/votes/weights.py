@@ -53,9 +53,9 @@ class RidgeWeights:
     Leaving out single users instead, as training does, prefers a much too strong ridge: an item
     that is to be found has lost its pairs with the history for everybody (benchmarks/README.md).
 
-    A fit takes :math:`O(N^3)`. A catalog of more than 2,000 items is judged by 2,000 of them, all
-    items of some users drawn by the seed, over all users; of more than 20,000 users with a target,
-    so many are asked.
+    A fit takes :math:`O(N^3)`. A larger catalog is judged by 4,000 of its items, drawn by the
+    seed, and what all users have of them; of more than 20,000 users with a target, so many are
+    asked.
 
     Args:
         l2: Ridge a modality.
@@ -110,7 +110,7 @@ def choose_weights(
         units: Unit rows of each modality.
         interactions: The training part; nothing else is looked at.
         config: Where ``l2`` or ``feature_weight`` is ``'auto'``, it is chosen.
-        seed: Of the sample of items on a catalog of more than 2,000, and of users where more than
+        seed: Of the sample of items on a catalog of more than 4,000, and of users where more than
             20,000 could be asked.
 
     Raises:
