@@ -39,7 +39,7 @@ from benchmarks.accuracy_rows import (
     read_rows,
 )
 from benchmarks.harness import positive
-from benchmarks.trials import ABLATIONS, OF_TRAINER, TRIALS, make_model
+from benchmarks.trials import ABLATIONS, NEURAL, OF_TRAINER, TRIALS, make_model
 from mdsrec_pyg import FolderDataset, Trainer, evaluate, seed_everything
 from mdsrec_pyg.cli.ending import run_script
 from mdsrec_pyg.data import Split
@@ -73,6 +73,11 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument("--rows", type=Path, default=RESULTS)
     parser.add_argument("--epochs", type=positive, default=TRAINER["epochs"])
+    parser.add_argument(
+        "--num-negatives",
+        type=positive,
+        help="sampled softmax in every neural model whose trials do not say it (large catalogs)",
+    )
     parser.add_argument("--threads", type=positive, default=1)
     return parser.parse_args()
 
@@ -103,15 +108,19 @@ def train_model(
     model_name: str,
     seed: int,
     options: dict[str, Any],
-    epochs: int,
+    common: dict[str, Any],
 ) -> tuple[Recommender, dict[str, Any]]:
     """A model made from the training part and trained, and how the training went."""
     seed_everything(seed)
+    shared = dict(common)
+    negatives = {name: shared.pop(name) for name in ("num_negatives",) if name in shared}
+    if model_name in NEURAL:
+        options = {**negatives, **options}
     model = make_model(model_name, dataset, split.train, seed, options)
     row: dict[str, Any] = {}
     if isinstance(model, SequentialRecommender):
         own = {name: options[name] for name in OF_TRAINER if name in options}
-        settings = {**TRAINER, "epochs": epochs, **own}
+        settings = {**shared, **own}
         trainer = Trainer(model, seed=seed, progress=False, log=lambda line: None, **settings)
         history = trainer.fit(split.train, split.val)
         seconds = [epoch["seconds"] for epoch in history.rows]
@@ -135,9 +144,10 @@ def figures(model: Recommender, split: Split) -> tuple[dict[str, Any], Evaluatio
 
 def settings_of(args: argparse.Namespace, dataset: FolderDataset) -> dict[str, Any]:
     """What all runs of a command over a data set share."""
+    sampled = {"num_negatives": args.num_negatives} if args.num_negatives else {}
     return {
         **{"split": args.split, "modalities": list(dataset.features)},
-        "trainer": {**TRAINER, "epochs": args.epochs},
+        "trainer": {**TRAINER, "epochs": args.epochs, **sampled},
         "chosen_by": RULE,
     }
 
@@ -176,7 +186,7 @@ def main() -> None:
                 append(args.rows, {**same[0], "kind": kind})
                 continue
             start = time.perf_counter()
-            trained, row = train_model(dataset, split, model, seed, options, args.epochs)
+            trained, row = train_model(dataset, split, model, seed, options, key["trainer"])
             found, test = figures(trained, split)
             row |= found
             row["seconds"] = round(time.perf_counter() - start, 1)

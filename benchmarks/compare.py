@@ -89,6 +89,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--metric", default="ndcg@10")
     parser.add_argument("--rows", type=Path, default=RESULTS)
     parser.add_argument("--epochs", type=positive, default=TRAINER["epochs"])
+    parser.add_argument("--num-negatives", type=positive, help="as accuracy.py was given it")
     parser.add_argument("--threads", type=positive, default=1)
     parser.add_argument("--out", type=Path, help="write the result here, too (JSON)")
     return parser.parse_args()
@@ -111,7 +112,7 @@ def ranks_of(
     path = kept_ranks(args.rows, key)
     if not path.exists():
         print(f"{model}, seed {seed}: no ranks in {path.parent.name}, trained once more")
-        trained, _ = train_model(dataset, split, model, seed, options, args.epochs)
+        trained, _ = train_model(dataset, split, model, seed, options, key["trainer"])
         keep_ranks(args.rows, key, figures(trained, split)[1], dataset)
     ranks = pd.read_parquet(path)
     expected = {

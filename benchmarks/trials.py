@@ -81,12 +81,14 @@ TRIALS: dict[str, list[dict[str, Any]]] = {
     "MDSRec-paper": PAPER_TRIALS,
     "MDSRec": [
         mdsrec(channels=64, dropout=0.3, vector_weight=0.1),
-        mdsrec(channels=64, dropout=0.5, vector_weight=0.05),
         mdsrec(channels=128, dropout=0.5, vector_weight=0.1),
         mdsrec(channels=128, dropout=0.5, vector_weight=0.2),
+        mdsrec(channels=128, dropout=0.5, vector_weight=0.4, average_epochs=10.0),
     ],
 }
 
+#: Models that learn by a softmax over the catalog, or over a sample of it.
+NEURAL = ("GRU4Rec", "SASRec", "SASRecF", "eSASRec", "MDSRec-paper", "MDSRec")
 #: Models that cannot do without a modality.
 NEEDS_FEATURES = ("EASE+features", "SASRecF")
 #: Models that read no modality: the same over any.

@@ -171,7 +171,7 @@ def test_without_trials_there_is_no_winner(
 def test_trials_and_ablations_reach_what_they_are_for(
     run_benchmark: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from benchmarks.trials import ABLATIONS, TRIALS, make_model
+    from benchmarks.trials import ABLATIONS, OF_TRAINER, TRIALS, make_model
 
     dataset = FolderDataset(folder)
     given: list[dict[str, Any]] = []
@@ -190,7 +190,7 @@ def test_trials_and_ablations_reach_what_they_are_for(
         assert set(relations) <= {"l2", "feature_weight", "denoising"}
         assert set(options) <= {"num_centers", "relations", *MDSRecConfig.names()}
         assert {**options, **graph, **relations} == {
-            name: value for name, value in trial.items() if name != "lr"
+            name: value for name, value in trial.items() if name not in OF_TRAINER
         }
     assert sum("fill" in trial for trial in every) == 1
     assert {trial["self_loops"] for trial in TRIALS["MDSRec-paper"]} == {0.0, 0.25, 1.0}
@@ -257,8 +257,24 @@ def test_a_trial_may_hold_options_of_the_trainer(monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(accuracy, "Trainer", Kept)
     for trial in ENCODER_TRIALS:
-        accuracy.train_model(cast(Any, made), split, "GRU4Rec", 0, {**trial, "channels": 4}, 1)
+        options, short = {**trial, "channels": 4}, {**accuracy.TRAINER, "epochs": 1}
+        accuracy.train_model(cast(Any, made), split, "GRU4Rec", 0, options, short)
         given = {name: kept[-1][name] for name in OF_TRAINER}
         assert given == {"lr": 1e-3, **{key: trial[key] for key in OF_TRAINER if key in trial}}
     assert len(kept) == 4
     assert {made["average_epochs"] for made in kept} == {3.0, 10.0}
+
+
+def test_a_sampled_softmax_for_all_models_that_have_none_of_their_own() -> None:
+    from benchmarks import accuracy
+
+    made = SyntheticDataset(60, 40)
+    split = leave_last_out(made.interactions)
+    common = {**accuracy.TRAINER, "epochs": 1, "num_negatives": 7}
+    for name in ("SASRec", "MDSRec", "EASE"):
+        model, _ = accuracy.train_model(cast(Any, made), split, name, 0, {}, common)
+        assert getattr(model, "num_negatives", 7) == 7
+    own = {"num_negatives": 5, "channels": 4}
+    model, _ = accuracy.train_model(cast(Any, made), split, "eSASRec", 0, own, common)
+    assert cast(Any, model).num_negatives == 5
+    assert "num_negatives" in common
