@@ -38,13 +38,13 @@ def linear(feature_weight: float | dict[str, float] | None = None, **options: fl
 
 
 def mdsrec(**options: Any) -> dict[str, Any]:
-    """A trial of MDSRec; where it does not say otherwise, all have the same learned relations.
-
-    ``l2="auto"`` and ``feature_weight="auto"`` leave them to the training part.
-    """
+    """A trial of MDSRec; where it does not say otherwise, its ridges have the same numbers."""
     usual = {"l2": 70.0, "feature_weight": 20.0, "denoising": 0.33}
     return {**options, **{name: options.get(name, value) for name, value in usual.items()}}
 
+
+#: The ridges of a trial whose numbers the training part chooses.
+CHOSEN: dict[str, Any] = {"l2": "auto", "feature_weight": "auto"}
 
 TRIALS: dict[str, list[dict[str, Any]]] = {
     "Popularity": [
@@ -80,10 +80,10 @@ TRIALS: dict[str, list[dict[str, Any]]] = {
     "eSASRec": [{**trial, "block": "ligr", "num_negatives": 512} for trial in ENCODER_TRIALS],
     "MDSRec-paper": PAPER_TRIALS,
     "MDSRec": [
-        mdsrec(channels=64, dropout=0.3, vector_weight=0.1),
-        mdsrec(channels=128, dropout=0.5, vector_weight=0.1),
+        mdsrec(channels=64, dropout=0.3, vector_weight=0.1, **CHOSEN),
+        mdsrec(channels=128, dropout=0.5, vector_weight=0.1, **CHOSEN),
         mdsrec(channels=128, dropout=0.5, vector_weight=0.2),
-        mdsrec(channels=128, dropout=0.5, vector_weight=0.4, average_epochs=10.0),
+        mdsrec(channels=128, dropout=0.5, vector_weight=0.4, average_epochs=10.0, **CHOSEN),
     ],
 }
 

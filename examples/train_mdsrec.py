@@ -49,13 +49,12 @@ from mdsrec_pyg.training import (
 ELSEWHERE = ("data", "preset", "seed", "directory", "resume", "no_baselines", "threads")
 
 
-def number_or_auto(text: str) -> float | str:
-    """A number, or what leaves it to the training part."""
-    return text if text == "auto" else float(text)
-
-
 def make_parser(usual: Preset, trainer: TrainerConfig, ridge: RelationsConfig) -> ArgumentParser:
     """The options, with the defaults of a form, a trainer and a ridge."""
+
+    def number(text: str) -> float | str:
+        return text if text == "auto" else float(text)
+
     parser = ArgumentParser(description="Train MDSRec on a folder.")
     parser.add_argument("--data", type=Path, help="folder of the data set; default: synthetic data")
     parser.add_argument("--modalities", nargs="+", help="default: all in the folder")
@@ -63,12 +62,9 @@ def make_parser(usual: Preset, trainer: TrainerConfig, ridge: RelationsConfig) -
     parser.add_argument("--split", choices=sorted(SPLITS), default="leave_last_out")
     parser.add_argument("--preset", choices=sorted(PRESETS), default="best")
     parser.add_argument("--channels", type=int, default=usual.model.channels, help="width D")
-    parser.add_argument(
-        "--centers", type=int, default=usual.num_centers, help="interest centers a modality"
-    )
-    ridge_help = "ridge, also EASE's; auto: chosen by the training part, EASE keeps its own"
-    parser.add_argument("--l2", type=number_or_auto, default=ridge.l2, help=ridge_help)
-    parser.add_argument("--feature-weight", type=number_or_auto, default=ridge.feature_weight)
+    parser.add_argument("--centers", type=int, default=usual.num_centers, help="a modality")
+    parser.add_argument("--l2", type=number, default=ridge.l2, help="EASE's, too, if not 'auto'")
+    parser.add_argument("--feature-weight", type=number, default=ridge.feature_weight)
     parser.add_argument("--memory-limit", type=int, default=ridge.memory_limit, help="of the ridge")
     parser.add_argument("--epochs", type=int, default=trainer.epochs, help="at most so many")
     parser.add_argument("--patience", type=int, default=trainer.patience, help="epochs, no gain")
@@ -99,11 +95,9 @@ def say_what_next(directory: Path, user: object) -> None:
     python = Path(sys.executable)
     if python.is_relative_to(Path.cwd()):
         python = python.relative_to(Path.cwd())
-    print("What next\n  Recommendations of this run, with the why of each:")
-    print(f"    {python} examples/recommend.py {directory} --user {shlex.quote(str(user))}")
-    print("  Your own data (docs/guides/data.md says what the folder holds):")
-    print(f"    {python} examples/train_mdsrec.py --data FOLDER")
-    print("  Layers, modalities, models of your own: docs/guides")
+    words = f"{python} examples/recommend.py {directory} --user {shlex.quote(str(user))}"
+    print(f"What next\n  Recommendations of this run, with the why of each:\n    {words}")
+    print(f"  Your own data:\n    {python} examples/train_mdsrec.py --data FOLDER")
 
 
 def main(argv: list[str] | None = None) -> int:

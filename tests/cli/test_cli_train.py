@@ -47,8 +47,8 @@ def test_settings_of_the_data_that_a_file_names(call: Any, tmp_path: Path) -> No
     config, trainer = train.configurations(train.parse(["--config", str(tmp_path / "shop.yaml")]))
     assert (config, trainer) == (RunConfig(data="shop"), TrainerConfig())
     again = call("train", "--config", tmp_path / "shop.yaml", "--print-config")
-    assert yaml.safe_load(again.out)["relations"]["l2"] == 70.0
-    assert "default: 70" in call("train", "--help").out  # those of data of one's own
+    assert yaml.safe_load(again.out)["relations"]["l2"] == "auto"
+    assert "default: auto" in call("train", "--help").out  # those of data of one's own
 
 
 def test_the_settings_are_printed_and_not_in_the_name() -> None:
@@ -117,9 +117,10 @@ def test_numbers_by_name_are_written_as_yaml(
     option: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ["--data", "d", f"--relations.{option}"]
-    for given, value in (("auto", "auto"), ("{image: 3, text: 4.5}", {"image": 3, "text": 4.5})):
+    for given, value in (("7", 7), ("{image: 3, text: 4.5}", {"image": 3, "text": 4.5})):
         config, _ = train.configurations(train.parse([*words, given]))
         assert config.options == {"relations": {option: value}}
+    assert train.configurations(train.parse([*words, "auto"]))[0].options == {}  # the default
     for wrong in ("aut", "{image: auto}", "[3]"):
         with pytest.raises(SystemExit):
             train.parse([*words, wrong])

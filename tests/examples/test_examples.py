@@ -121,8 +121,8 @@ def test_add_modality(run: Run) -> None:
     names = ["image, text", "image, text, audio", "image, text, noise"]
     rows = table_rows(output, names)
     audio_users = {name: row[3] for name, row in rows.items()}
-    assert audio_users["image, text, audio"] > 2 * audio_users["image, text"]
-    assert audio_users["image, text, audio"] > 2 * audio_users["image, text, noise"]
+    assert audio_users["image, text, audio"] > 1.5 * audio_users["image, text"]
+    assert audio_users["image, text, audio"] > 1.5 * audio_users["image, text, noise"]
 
 
 # ---- train_mdsrec.py ----------------------------------------------------------------------------

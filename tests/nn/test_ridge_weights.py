@@ -125,17 +125,20 @@ def test_a_useless_modality_ends_with_less_weight() -> None:
     assert found.feature_weight["text"] < 20.0 <= found.feature_weight["image"]
 
 
-def test_a_gain_within_noise_moves_nothing_but_to_no_weight(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_gain_within_noise_moves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(weights, "ERRORS", 1e6)
-    found = choose()
-    assert found.l2 == {"image": 70.0, "text": 70.0}
-    assert found.feature_weight == {"image": 20.0, "text": 20.0}
-    assert found.ndcg == found.start_ndcg
-    found = choose(shuffled())
-    assert found.l2 == {"image": 70.0, "text": 70.0}
-    assert found.feature_weight == {"image": 20.0, "text": 0.0}
+    for features in (FEATURES, shuffled()):
+        found = choose(features)
+        assert found.l2 == {"image": 70.0, "text": 70.0}
+        assert found.feature_weight == {"image": 20.0, "text": 20.0}
+        assert found.ndcg == found.start_ndcg
+
+
+def test_from_any_weight_a_step_leads_to_none() -> None:
+    state = {("l2", "image"): 7.0, ("feature_weight", "image"): 70.0}
+    found = list(weights._moves(state, list(state)))
+    assert [move["l2", "image"] for move in found] == [20.0, 7.0, 7.0, 7.0]
+    assert [move["feature_weight", "image"] for move in found] == [70.0, 0.0, 20.0, 200.0]
 
 
 def test_it_is_the_same_again_and_with_more_threads() -> None:

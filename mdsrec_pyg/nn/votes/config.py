@@ -35,10 +35,11 @@ search, num_probes, device: See :class:`~mdsrec_pyg.graphs.RidgeForm`.
         ValueError: An option out of range.
     """
 
-    # What won on validation where votes learn over graphs without the user (benchmarks/README.md).
     num_neighbors: int = 50
-    feature_weight: Weight = 20.0
-    l2: Weight = 70.0
+    # About what validation wants where that is known, and far better where features are weak or a
+    # catalog is unlike those (benchmarks/README.md).
+    feature_weight: Weight = AUTO
+    l2: Weight = AUTO
     denoising: float = 0.33
     num_folds: int = 5
 

@@ -48,8 +48,8 @@ class RidgeWeights:
     .. math::
         \bar\Delta > k \, \sqrt{\mathrm{Var}(\Delta_u) / U}, \qquad k = 1,
 
-    so that numbers that are well placed stay; a feature weight becomes 0 where that gains at all,
-    and the modality's graph is the plain ridge then: features that tell nothing end without weight.
+    so that numbers that are well placed stay. From any feature weight a step leads to 0, too, the
+    plain ridge: features that tell nothing end without weight.
     Leaving out single users instead, as training does, prefers a much too strong ridge: an item
     that is to be found has lost its pairs with the history for everybody (benchmarks/README.md).
 
@@ -193,6 +193,5 @@ def _moves(state: State, free: list[tuple[str, str]]) -> Iterator[State]:
 def _gain(inner: InnerSplit, state: State, other: State) -> float:
     """What a move adds to the mean NDCG@10; nothing where that is noise."""
     gain = inner.ndcg(other) - inner.ndcg(state)
-    simpler = any(other[axis] == 0 != state[axis] for axis in state)
-    error = 0.0 if simpler else math.sqrt(gain.var() / len(gain))
+    error = math.sqrt(gain.var() / len(gain))
     return float(gain.mean()) if gain.mean() > max(ERRORS * error, 1e-12) else 0.0
