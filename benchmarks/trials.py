@@ -160,9 +160,12 @@ def weights_of(modalities: Iterable[str], given: float | dict[str, float]) -> An
 
 
 def nested(options: dict[str, Any]) -> dict[str, Any]:
-    """The options of a trial as ``build_mdsrec`` takes them; trials and their rows stay flat."""
+    """The options of a trial as ``build_mdsrec`` takes them; trials and their rows stay flat.
+
+    A part that is left out, such as ``relations=False``, has no options.
+    """
     parts: dict[str, Any] = {
         part: {key: options[key] for key in keys if key in options} for part, keys in NESTED.items()
     }
     flat = {key: value for key, value in options.items() if key not in sum(NESTED.values(), ())}
-    return flat | {part: inner for part, inner in parts.items() if inner}
+    return {part: inner for part, inner in parts.items() if inner} | flat

@@ -13,8 +13,8 @@ from scipy import stats
 from benchmarks import accuracy
 from benchmarks.accuracy_rows import FORMER_RULE, RULE, parts
 from benchmarks.accuracy_table import ablation_table
-from benchmarks.trials import ABLATIONS, TRIALS
-from mdsrec_pyg import SyntheticDataset
+from benchmarks.trials import ABLATIONS, TRIALS, make_model
+from mdsrec_pyg import MDSRec, SyntheticDataset, leave_last_out
 from mdsrec_pyg.evaluation import per_user_metric
 
 Row = dict[str, Any]
@@ -131,3 +131,24 @@ def test_ablations_run_over_the_first_seeds_and_go_on_where_they_were(
         (f"ablation: {name}", seed) for seed in seeds for name in ABLATIONS
     ]
     assert jobs[0][3] == {"channels": 4, **ABLATIONS[PART]}
+
+
+@pytest.mark.filterwarnings("ignore:.*have no effect with centers=None")
+def test_each_ablation_takes_out_what_it_says() -> None:
+    dataset = cast(Any, SyntheticDataset(60, 40, seed=0))
+    train = leave_last_out(dataset.interactions).train
+    options = {**WINNER, "channels": 8, "l2": 70.0, "feature_weight": 20.0}
+
+    def made(change: Row) -> MDSRec:
+        return cast(MDSRec, make_model("MDSRec", dataset, train, 0, {**options, **change}))
+
+    def tables(model: MDSRec) -> list[Any]:
+        votes = [] if model.votes is None else [model.votes.edges(m)[1].tolist() for m in (0, 1)]
+        return [model._edges(0)[0].tolist(), model.labels is None, votes]
+
+    whole = made({})
+    for name, change in ABLATIONS.items():
+        cut = made(change)
+        assert (cut.config, tables(cut)) != (whole.config, tables(whole)), name
+        assert (cut.votes is None) == (name == "vectors only"), name
+        assert cut.config.vectors == ("vectors" not in change), name
