@@ -106,8 +106,10 @@ def target_ranks(
         split: Histories and targets.
         exclude_seen: Whether the items of the whole history (not only the part that the model
             reads) are taken out of the candidates. The target itself always stays; if it was
-            seen, what the model adds for that (``history_bias``) is left out of its score, so that
-            models with such a bias and without are asked the same.
+            seen, what the model adds for that is left out of its score, so that models with such a
+            bias and without are asked the same: a :class:`~mdsrec_pyg.nn.HistoryBias`, an attribute
+            ``history_bias`` that is a number or a tensor, and whatever a module's own method
+            ``leave_out_history_bias()`` takes out.
         batch_size: Queries scored at a time.
         device: Where to compute; the model stays where it is. Default: there.
         progress: Shows a progress bar.
@@ -146,9 +148,10 @@ def _count_ranks(
         items = model.encode_items()
         ranks, ranks_masked = _ranks_of_split(model, items, split, batch_size, device, bar)
         repeated = split.repeated
-        if repeated.any() and leave_out_history_bias(model):
+        plain = uncompiled(model)
+        if repeated.any() and leave_out_history_bias(plain):
             part = split.select(repeated)
-            unbiased = _ranks_of_split(uncompiled(model), items, part, batch_size, device, None)
+            unbiased = _ranks_of_split(plain, items, part, batch_size, device, None)
             ranks_masked[repeated] = unbiased[1]
     weights.check("during its evaluation")
     return ranks, ranks_masked

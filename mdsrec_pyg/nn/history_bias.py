@@ -1,5 +1,8 @@
 """A learned bonus or malus for the items that already stand in the history."""
 
+from numbers import Real
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -189,22 +192,37 @@ class HistoryBias(nn.Module):
 def leave_out_history_bias(model: nn.Module) -> bool:
     """Takes the history bias out of a model, which has to be a copy that nobody else scores with.
 
-    A :class:`HistoryBias` that is called ``history_bias`` somewhere in the model becomes None, a
-    number of that name, as :class:`~mdsrec_pyg.EASE` has it, zero.
+    Every :class:`HistoryBias` in the model becomes zero, whatever it is called, and so does an
+    attribute ``history_bias`` that is a number, as :class:`~mdsrec_pyg.EASE` has it, or a tensor.
+    Where zero is not as if there were none, a module has a method ``leave_out_history_bias()`` that
+    says how it goes without, and returns whether it had any. A property stays what it is.
 
     Returns:
         Whether there was any.
     """
     found = False
-    for module in model.modules():
-        value = getattr(module, "history_bias", None)
-        if isinstance(value, HistoryBias):
-            setattr(module, "history_bias", None)  # noqa: B010 (typed as a module)
+    for module in list(model.modules()):
+        own = getattr(module, "leave_out_history_bias", None)
+        if callable(own):
+            found |= bool(own())
+        elif isinstance(module, HistoryBias):
+            module.weight = _zero(module.weight)  # the copy's own
             found = True
-        elif isinstance(value, (int, float)) and not isinstance(value, bool) and value:
-            setattr(module, "history_bias", 0.0)  # noqa: B010
-            found = True
+        elif not isinstance(getattr(type(module), "history_bias", None), property):
+            none = _zero(getattr(module, "history_bias", None))
+            if none is not None:
+                setattr(module, "history_bias", none)  # noqa: B010 (typed as a module)
+                found = True
     return found
+
+
+def _zero(bias: Any) -> Any:
+    """In place of a bias that is a tensor or a number; None for anything else."""
+    if isinstance(bias, nn.Parameter):
+        return nn.Parameter(torch.zeros_like(bias), requires_grad=False)
+    if isinstance(bias, Tensor):
+        return torch.zeros_like(bias)
+    return 0.0 if isinstance(bias, Real) and not isinstance(bias, bool) and bias else None
 
 
 def learns_history_bias(model: nn.Module) -> bool:

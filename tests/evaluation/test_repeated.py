@@ -34,22 +34,96 @@ class BiasedTable(TableModel):
         return scores
 
 
-@pytest.mark.parametrize("kind", ["number", "learned"])
-def test_with_seen_items_masked_a_repeated_target_is_ranked_without_the_bias(kind: str) -> None:
-    table = torch.tensor([[5.0, 4, 3, 2], [5, 4, 3, 2], [1, 2, 3, 4]])
-    split = make_split([[0, 2], [1], [1, 0]], [2, 2, 3], 4)
-    assert split.repeated.tolist() == [True, False, False]
-    bias: Any = -10.0
-    if kind == "learned":
-        bias = HistoryBias(3)
-        nn.init.constant_(bias.weight, -1)
-    model = BiasedTable(table, bias)
-    result = evaluate(model, split)
-    assert result.ranks.tolist() == [3, 1, 0]  # the bias puts the first target last
-    assert result.ranks_masked.tolist() == [1, 1, 0]  # it is 3 again, behind item 1 alone
-    assert model.history_bias is bias
-    plain = evaluate(BiasedTable(table, None), split)
+def learned() -> HistoryBias:
+    bias = HistoryBias(3)
+    nn.init.constant_(bias.weight, -1)
+    return bias
+
+
+class AlwaysBiased(TableModel):
+    """A model of somebody's own that never asks whether it has a bias, and calls it otherwise."""
+
+    def __init__(self, table: Tensor) -> None:
+        super().__init__(table)
+        self.biases = nn.ModuleList([learned()])
+
+    def score(self, batch: SequenceBatch, items: Any = None) -> Tensor:
+        scores = super().score(batch, items)[:, None]
+        return self.biases[0](scores, batch.item_id, batch.mask)[:, 0]
+
+
+class Ruled(BiasedTable):
+    """A model whose bias is a property, and that says itself how it goes without."""
+
+    size = -10.0
+
+    def __init__(self, table: Tensor) -> None:
+        TableModel.__init__(self, table)
+
+    @property
+    def history_bias(self) -> float:
+        return self.size
+
+    def leave_out_history_bias(self) -> bool:
+        self.size = 0.0
+        return True
+
+
+class Fixed(Ruled):
+    """The same, but it does not say."""
+
+    leave_out_history_bias = None  # type: ignore[assignment]
+
+
+TABLE = torch.tensor([[5.0, 4, 3, 2], [5, 4, 3, 2], [1, 2, 3, 4]])
+AGAIN = make_split([[0, 2], [1], [1, 0]], [2, 2, 3], 4)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        BiasedTable(TABLE, -10.0),
+        BiasedTable(TABLE, -10),
+        BiasedTable(TABLE, np.float32(-10)),
+        BiasedTable(TABLE, torch.tensor(-10.0)),
+        BiasedTable(TABLE, nn.Parameter(torch.tensor(-10.0))),
+        BiasedTable(TABLE, learned()),
+        AlwaysBiased(TABLE),
+        Ruled(TABLE),
+    ],
+    ids=["number", "int", "numpy", "tensor", "parameter", "learned", "always", "own"],
+)
+def test_with_seen_items_masked_a_repeated_target_is_ranked_without_the_bias(
+    model: Recommender,
+) -> None:
+    assert AGAIN.repeated.tolist() == [True, False, False]
+    before = getattr(model, "history_bias", None)
+    for _ in range(2):
+        result = evaluate(model, AGAIN)
+        assert result.ranks.tolist() == [3, 1, 0]  # the bias puts the first target last
+        assert result.ranks_masked.tolist() == [1, 1, 0]  # it is 3 again, behind item 1 alone
+        assert getattr(model, "history_bias", None) is before
+    plain = evaluate(BiasedTable(TABLE, None), AGAIN)
     assert plain.ranks_masked.tolist() == result.ranks_masked.tolist()
+
+
+def test_a_bias_that_cannot_be_taken_out_stays() -> None:
+    assert evaluate(Fixed(TABLE), AGAIN).ranks_masked.tolist() == [2, 1, 0]
+
+
+def test_a_compiled_model_is_ranked_without_the_bias(toy_split) -> None:
+    test = toy_split.test
+    again = test.history_item[test.history_ptr[1:] - 1]
+    split = replace(test, target=again, cold=np.zeros(len(test), bool))
+    model = SASRec(30, channels=8)
+    assert model.history_bias is not None
+    nn.init.constant_(model.history_bias.weight, -3)
+    want = evaluate(model, split)
+    compiled: Any = torch.compile(model, backend="eager")
+    for _ in range(2):  # the compiled model still has its bias
+        found = evaluate(compiled, split)
+        assert (found.ranks == want.ranks).all()
+        assert (found.ranks_masked == want.ranks_masked).all()
 
 
 @pytest.mark.parametrize("kind", ["vectors", "votes and vectors"])

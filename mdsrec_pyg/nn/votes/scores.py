@@ -89,6 +89,15 @@ class RelationVotes(nn.Module):
         with torch.no_grad():
             self.weight.copy_(math.log(DECAY) * torch.arange(self.weight.size(1)))
 
+    def leave_out_history_bias(self) -> bool:
+        """Items of the history take votes like any other: beside a bias of zero they take none.
+
+        Returns:
+            Whether there was a bias.
+        """
+        had, self.history_bias = self.history_bias is not None, None
+        return had
+
     @property
     def alpha(self) -> Tensor:
         """What a vote d steps back counts, positive, [M, STEPS]."""
