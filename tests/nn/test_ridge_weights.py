@@ -134,6 +134,22 @@ def test_a_gain_within_noise_moves_nothing(monkeypatch: pytest.MonkeyPatch) -> N
         assert found.ndcg == found.start_ndcg
 
 
+@pytest.mark.parametrize("users", [1, 2, 3, 10, 1000])
+def test_one_user_alone_moves_nothing(users: int) -> None:
+    class Inner:
+        def ndcg(self, state: Any) -> Any:
+            return state
+
+    inner: Any = Inner()
+    none: Any = np.zeros(users)
+    gain: Any = np.zeros(users)
+    for gain[0] in (1.0, 0.1, 1 / 3, 0.63):
+        assert weights._gain(inner, none, gain) == 0
+    if users > 1:
+        gain[1] = gain[0]
+        assert weights._gain(inner, none, gain) == pytest.approx(2 * gain[0] / users)
+
+
 def test_from_any_weight_a_step_leads_to_none() -> None:
     state = {("l2", "image"): 7.0, ("feature_weight", "image"): 70.0}
     found = list(weights._moves(state, list(state)))

@@ -48,8 +48,9 @@ class RidgeWeights:
     .. math::
         \bar\Delta > k \, \sqrt{\mathrm{Var}(\Delta_u) / U}, \qquad k = 1,
 
-    so that numbers that are well placed stay. From any feature weight a step leads to 0, too, the
-    plain ridge: features that tell nothing end without weight.
+    so that numbers that are well placed stay, and no single user moves one (the variance is that of
+    a sample). From any feature weight a step leads to 0, too, the plain ridge: features that tell
+    nothing end without weight.
     Leaving out single users instead, as training does, prefers a much too strong ridge: an item
     that is to be found has lost its pairs with the history for everybody (benchmarks/README.md).
 
@@ -193,5 +194,8 @@ def _moves(state: State, free: list[tuple[str, str]]) -> Iterator[State]:
 def _gain(inner: InnerSplit, state: State, other: State) -> float:
     """What a move adds to the mean NDCG@10; nothing where that is noise."""
     gain = inner.ndcg(other) - inner.ndcg(state)
-    error = math.sqrt(gain.var() / len(gain))
-    return float(gain.mean()) if gain.mean() > max(ERRORS * error, 1e-12) else 0.0
+    if len(gain) < 2:
+        return 0.0
+    # With the variance of a sample a single user lies at one error exactly: a hair above it is due.
+    error = ERRORS * math.sqrt(gain.var(ddof=1) / len(gain)) * (1 + 1e-9)
+    return float(gain.mean()) if gain.mean() > max(error, 1e-12) else 0.0
