@@ -7,10 +7,21 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
-from benchmarks.accuracy_rows import RULE, chosen, final_rows, kept_ranks, parts, winner
+from benchmarks import accuracy
+from benchmarks.accuracy_rows import (
+    RULE,
+    chosen,
+    final_rows,
+    has,
+    kept_ranks,
+    parts,
+    ranks_path,
+    winner,
+)
 from benchmarks.trials import OF_IDS, TRIALS, make_model
 from mdsrec_pyg import FolderDataset, SyntheticDataset, leave_last_out
 from mdsrec_pyg.nn.models import Recommender
@@ -65,6 +76,23 @@ def test_other_settings_of_the_trainer_make_another_table() -> None:
     found = parts(rows)
     assert list(found) == ["shop (IDs; epochs 100)", "shop (IDs; epochs 1)"]
     assert [figures(own, "EASE") for own in found.values()] == [[0.3], [0.2]]
+
+
+def test_a_sampled_softmax_is_part_of_what_a_run_is_known_by(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    dataset: Any = SyntheticDataset(60, 40)
+    keys = []
+    for words in ([], ["--num-negatives", "7"], ["--num-negatives", "9"], ["--epochs", "3"]):
+        monkeypatch.setattr("sys.argv", ["accuracy.py", "shop", *words])
+        keys.append(accuracy.key_of(accuracy.parse(), dataset, "SASRec", 0, {}))
+    assert [key["trainer"].get("num_negatives") for key in keys] == [None, 7, 9, None]
+    assert len({ranks_path(tmp_path / "rows.jsonl", key) for key in keys}) == 4
+    rows = [{**row("SASRec", 0.1), **key, "dataset": "shop"} for key in keys]
+    assert [[has(line, rows[i]) for line in rows] for i in range(4)] == np.eye(4).tolist()
+    heads = list(parts(rows))
+    assert heads[1] == "shop (IDs; epochs 100; num_negatives 7)"
+    assert len(heads) == 4
 
 
 def test_no_cell_mixes_trainers_or_modalities() -> None:

@@ -7,12 +7,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch_geometric.data import Data
 
 from mdsrec_pyg import SyntheticDataset
-from mdsrec_pyg.data import Interactions, ModalFeature, leave_last_out
+from mdsrec_pyg.data import EvaluationSplit, Interactions, ModalFeature, leave_last_out
+from mdsrec_pyg.data.sequences import MAX_LENGTH
 from mdsrec_pyg.evaluation import evaluate
 from mdsrec_pyg.graphs.neighbors import as_unit
-from mdsrec_pyg.nn import RelationsConfig, build_mdsrec, fit_relations
+from mdsrec_pyg.nn import RelationsConfig, RelationVotes, build_mdsrec, fit_relations
 from mdsrec_pyg.nn.votes import inner_split, weights
 from mdsrec_pyg.nn.votes.inner_split import InnerSplit, some_items
 from mdsrec_pyg.nn.votes.weights import RidgeWeights, choose_weights
@@ -70,13 +72,39 @@ def test_votes_are_counted_as_the_model_counts_them() -> None:
     assert found.mean() > 0.01
 
 
-def test_ties_have_their_mean_rank_and_seen_items_are_masked() -> None:
-    train = Interactions.from_arrays([0, 0, 0, 1, 1, 1], [0, 1, 2, 0, 1, 0], num_items=5)
+def test_a_step_back_counts_as_in_an_untrained_model() -> None:
+    queries = EvaluationSplit(
+        "inner", np.array([0]), np.array([60]), np.array([0, 60]), np.arange(60), 61
+    )
+    graph = Data(edge_index=torch.tensor([[0], [1]]), edge_weight=torch.ones(1), num_nodes=61)
+    alpha = RelationVotes([graph], None, max_length=MAX_LENGTH).alpha[0].tolist()
+    want = [alpha[min(back, len(alpha) - 1)] for back in range(MAX_LENGTH)] + [0.0] * 11
+    found = inner_split._histories(queries, slice(0, 1))[0].toarray()[0]
+    assert found[59::-1].tolist() == pytest.approx(want[:60])
+
+
+def test_without_weight_all_modalities_have_one_graph() -> None:
+    units = {name: as_unit(feature) for name, feature in FEATURES.items()}
+    rng = np.random.default_rng(0)
+    inner = InnerSplit(units, SPLIT.train, RelationsConfig(), rng, lambda: None)
+    plain = {("l2", name): 70.0 for name in units} | {
+        ("feature_weight", name): 0.0 for name in units
+    }
+    inner.ndcg(plain)
+    assert inner.num_fits == 1
+    inner.ndcg({**plain, ("l2", "text"): 7.0})
+    assert inner.num_fits == 2
+
+
+@pytest.mark.parametrize("again", [[], [0], [1, 0]])
+def test_ties_have_their_mean_rank_and_seen_items_are_masked(again: list[int]) -> None:
+    user, item = [0] * (len(again) + 3) + [1] * 3, [*again, 0, 1, 2, 0, 1, 0]
+    train = Interactions.from_arrays(user, item, num_items=5)
     units = {"image": as_unit(torch.zeros(5, 1))}
     inner = InnerSplit(units, train, RelationsConfig(), np.random.default_rng(0), lambda: None)
     # The newest item of user 1 is none that can be recommended: it was taken before.
     assert inner.queries.user_id.tolist() == [0]
-    assert len(inner.rest) == 4
+    assert len(inner.rest) == 4 + len(again)
     # Nobody votes for item 2: it ties with 3 and 4 at the mean of ranks 0, 1, 2.
     found = inner.ndcg({("l2", "image"): 1.0, ("feature_weight", "image"): 0.0})
     assert found.tolist() == pytest.approx([1 / np.log2(3)])

@@ -49,14 +49,14 @@ class RidgeWeights:
         \bar\Delta > k \, \sqrt{\mathrm{Var}(\Delta_u) / U}, \qquad k = 1,
 
     so that numbers that are well placed stay, and no single user moves one (the variance is that of
-    a sample). From any feature weight a step leads to 0, too, the plain ridge: features that tell
-    nothing end without weight.
+    a sample). From any feature weight a step leads to 0, too, the plain ridge, for features that
+    tell nothing.
     Leaving out single users instead, as training does, prefers a much too strong ridge: an item
     that is to be found has lost its pairs with the history for everybody (benchmarks/README.md).
 
-    A fit takes :math:`O(N^3)`. A larger catalog is judged by 4,000 of its items, drawn by the
-    seed, and what all users have of them; of more than 20,000 users with a target, so many are
-    asked.
+    A fit is exact and takes :math:`O(N^3)` and :math:`12 N^2` bytes, whatever ``memory_limit``. A
+    catalog of more than 4,000 items is judged by 4,000 of them (192 MB), drawn by the seed, and
+    what all users have of them; of more than 20,000 users with a target, so many are asked.
 
     Args:
         l2: Ridge a modality.
