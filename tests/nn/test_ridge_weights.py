@@ -179,10 +179,11 @@ def test_one_user_alone_moves_nothing(users: int) -> None:
 
 
 def test_from_any_weight_a_step_leads_to_none() -> None:
-    state = {("l2", "image"): 7.0, ("feature_weight", "image"): 70.0}
-    found = list(weights._moves(state, list(state)))
-    assert [move["l2", "image"] for move in found] == [20.0, 7.0, 7.0, 7.0]
-    assert [move["feature_weight", "image"] for move in found] == [70.0, 0.0, 20.0, 200.0]
+    for l2, beside in ((7.0, [20.0]), (200.0, [70.0, 700.0])):
+        state = {("l2", "image"): l2, ("feature_weight", "image"): 70.0}
+        found = list(weights._moves(state, list(state)))
+        assert [move["l2", "image"] for move in found] == [*beside, l2, l2, l2]
+        assert [move["feature_weight", "image"] for move in found][-3:] == [0.0, 20.0, 200.0]
 
 
 def test_it_is_the_same_again_and_with_more_threads() -> None:
