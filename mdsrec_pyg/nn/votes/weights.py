@@ -26,6 +26,8 @@ GRID: dict[str, tuple[float, ...]] = {
 START = {"l2": 70.0, "feature_weight": 20.0}
 #: Standard errors that a move must gain.
 ERRORS = 1.0
+#: Users that must be asked; what fewer say is chance.
+FEWEST = 30
 #: Moves, at most. The first looks at 6 fits a modality, each further one at 4 more.
 MOVES = 20
 
@@ -56,7 +58,8 @@ class RidgeWeights:
 
     A fit is exact and takes :math:`O(N^3)` and :math:`12 N^2` bytes, whatever ``memory_limit``. A
     catalog of more than 4,000 items is judged by 4,000 of them (192 MB), drawn by the seed, and
-    what all users have of them; of more than 20,000 users with a target, so many are asked.
+    what all users have of them; of more than 20,000 users with a target, so many are asked. Where
+    fewer than 30 can be, because few have two of those items, the start stays.
 
     Args:
         l2: Ridge a modality.
@@ -87,7 +90,10 @@ class RidgeWeights:
         if not self.chosen:
             return table
         if self.ndcg is None or self.start_ndcg is None:
-            found = "nothing could be asked within the training part: the usual numbers stay"
+            found = (
+                f"{counted(self.num_targets, 'user')} could be asked within the training part, "
+                f"fewer than {FEWEST}: the usual numbers stay"
+            )
         else:
             asked = f"{counted(self.num_targets, 'user')}, {counted(self.num_items, 'item')}"
             usual = ", ".join(f"{option} {START[option]:g}" for option in self.chosen)
@@ -121,21 +127,21 @@ def choose_weights(
     start: State = {}
     for option, given in options.items():
         start |= {(option, n): v for n, v in _by_modality(option, given, list(units)).items()}
-    chosen = tuple(option for option, given in options.items() if given == AUTO)
+    free = [
+        (option, name)
+        for name, unit in units.items()
+        for option, given in options.items()
+        if given == AUTO and (option == "l2" or bool(unit.present.any()))
+    ]
+    chosen = tuple(option for option in options if option in dict(free))
     if not chosen:
         return _result(start)
     rng = np.random.default_rng(seed)
     units, interactions = some_items(units, interactions, rng)
-    free = [
-        (option, name)
-        for name, unit in units.items()
-        for option in chosen
-        if option == "l2" or bool(unit.present.any())
-    ]
     with tqdm(desc="ridges", unit=" fits", leave=False, disable=None) as bar:
         inner = InnerSplit(units, interactions, config, rng, bar.update)
-        if not inner.num_targets:
-            return _result(start, chosen=chosen)
+        if inner.num_targets < FEWEST:
+            return _result(start, chosen=chosen, num_targets=inner.num_targets)
         found = _climb(inner, start, free)
     return _result(
         found,
