@@ -27,6 +27,7 @@ def run(run_benchmark: Run) -> Run:
     return partial(run_benchmark, "datasets.py")
 
 
+@pytest.mark.slow
 def test_short_form(run: Run, tmp_path: Path) -> None:
     out = tmp_path / "out.json"
     options = ["--short", "--threads", 1, "--peers", "none", "--folder", tmp_path, "--out", out]

@@ -47,6 +47,7 @@ def test_short_form(run: Run, tmp_path: Path) -> None:
     assert "extrapolated_s" in row  # at this size a difference of milliseconds
 
 
+@pytest.mark.slow
 def test_a_process_of_its_own_and_what_does_not_fit(run: Run, tmp_path: Path) -> None:
     out = tmp_path / "out.json"
     options = ["--num-items", 400, "--num-features", 8, "--folder", tmp_path, "--out", out]

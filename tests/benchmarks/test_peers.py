@@ -111,6 +111,7 @@ def test_training(run: Run, folder: Path, tmp_path: Path) -> None:
     assert result["skipped"] == {}
 
 
+@pytest.mark.slow
 def test_training_options_reach_the_models(run: Run, folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "training.json"
     options = ["--short", "--threads", 1, "--peers", "none", "--steps", 1, "--batch-size", 10]
