@@ -113,9 +113,9 @@ def train_model(
     """A model made from the training part and trained, and how the training went."""
     seed_everything(seed)
     shared = dict(common)
-    negatives = {name: shared.pop(name) for name in ("num_negatives",) if name in shared}
-    if model_name in NEURAL:
-        options = {**negatives, **options}
+    negatives = shared.pop("num_negatives", None)
+    if negatives and model_name in NEURAL:
+        options = {"num_negatives": negatives, **options}
     model = make_model(model_name, dataset, split.train, seed, options)
     row: dict[str, Any] = {}
     if isinstance(model, SequentialRecommender):

@@ -39,8 +39,7 @@ def linear(feature_weight: float | dict[str, float] | None = None, **options: fl
 
 def mdsrec(**options: Any) -> dict[str, Any]:
     """A trial of MDSRec; where it does not say otherwise, its ridges have the same numbers."""
-    usual = {"l2": 70.0, "feature_weight": 20.0, "denoising": 0.33}
-    return {**options, **{name: options.get(name, value) for name, value in usual.items()}}
+    return {"l2": 70.0, "feature_weight": 20.0, "denoising": 0.33, **options}
 
 
 #: The ridges of a trial whose numbers the training part chooses.

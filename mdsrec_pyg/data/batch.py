@@ -185,6 +185,22 @@ def pack(
     )
 
 
+def joined_ranges(
+    start: NDArray[np.int64], length: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Ranges one after the other, such as the rows of some users.
+
+    Args:
+        start: First number of each range, [Q].
+        length: Numbers in each, [Q].
+
+    Returns:
+        Where each range begins and the last one ends, ``[Q + 1]``, and the numbers.
+    """
+    ptr = np.concatenate([[0], np.cumsum(length)])
+    return ptr, np.repeat(start - ptr[:-1], length) + np.arange(ptr[-1])
+
+
 def _before(
     item: NDArray[np.int64], first: NDArray[np.int64], start: NDArray[np.int64]
 ) -> Tensor | None:

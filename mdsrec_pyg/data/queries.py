@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mdsrec_pyg.data.batch import joined_ranges
 from mdsrec_pyg.data.interactions import Interactions
 from mdsrec_pyg.data.sequences import SequenceBatch, pack
 from mdsrec_pyg.showing import counted
@@ -125,8 +126,7 @@ class EvaluationSplit:
         """
         chosen = np.arange(len(self))[queries]
         length = np.diff(self.history_ptr)[chosen]
-        ptr = np.concatenate([[0], np.cumsum(length)])
-        place = np.repeat(self.history_ptr[chosen] - ptr[:-1], length) + np.arange(ptr[-1])
+        ptr, place = joined_ranges(self.history_ptr[chosen], length)
         names = ("user_id", "target", "tied", "known", "cold")
         parts = {name: getattr(self, name)[chosen] for name in names}
         return replace(self, **parts, history_ptr=ptr, history_item=self.history_item[place])
@@ -180,8 +180,7 @@ def make_queries(
     """One query a row: the row is the target, the user's rows before it are the history."""
     user = interactions.user_id[rows]
     start = interactions.user_ptr[user]
-    ptr = np.concatenate([[0], np.cumsum(rows - start)])
-    index = np.repeat(start - ptr[:-1], rows - start) + np.arange(ptr[-1])
+    ptr, index = joined_ranges(start, rows - start)
     time = interactions.timestamp
     return EvaluationSplit(
         name=name,

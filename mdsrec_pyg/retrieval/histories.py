@@ -12,6 +12,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from mdsrec_pyg.data.batch import joined_ranges
 from mdsrec_pyg.data.sequences import SequenceBatch, pack
 from mdsrec_pyg.data.splits import EvaluationSplit
 from mdsrec_pyg.datasets.order import by_user_and_time
@@ -50,9 +51,7 @@ class Histories:
 
     def select(self, rows: NDArray[np.int64]) -> Histories:
         """Some of the users, in the order given; all of their items must be known."""
-        size = np.diff(self.ptr)[rows]
-        ptr = np.append(0, np.cumsum(size))
-        place = np.repeat(self.ptr[rows] - ptr[:-1], size) + np.arange(ptr[-1])
+        ptr, place = joined_ranges(self.ptr[:-1][rows], np.diff(self.ptr)[rows])
         return Histories(self.users[rows], ptr, self.item[place], self.known[rows])
 
     def batch(self, rows: slice, max_length: int) -> SequenceBatch:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -90,10 +90,8 @@ def fit_relations(
     exact = exact_fits(needed, chosen.memory_limit, what, instead)
     weights = choose_weights(units, interactions, chosen, seed=seed)
     if exact:
-        found = _fit_exact(units, interactions, chosen, weights)
-    else:
-        found = _fit_local(units, interactions, chosen, weights, seed)
-    return replace(found, weights=weights)
+        return _fit_exact(units, interactions, chosen, weights)
+    return _fit_local(units, interactions, chosen, weights, seed)
 
 
 def _fit_exact(
@@ -124,7 +122,8 @@ def _fit_exact(
         num_neighbors=config.num_neighbors,
         denoising=config.denoising,
     )
-    return Relations({name: graph.cpu() for name, graph in graphs.items()}, votes.cpu(), "exact")
+    graphs = {name: graph.cpu() for name, graph in graphs.items()}
+    return Relations(graphs, votes.cpu(), "exact", weights)
 
 
 def _fit_local(
@@ -146,7 +145,8 @@ def _fit_local(
     folds = [
         list(fit(interactions.select(row_fold != f)).values()) for f in range(config.num_folds)
     ]
-    return Relations(fit(interactions), CrossFittedVotes(folds, fold, interactions), "local")
+    votes = CrossFittedVotes(folds, fold, interactions)
+    return Relations(fit(interactions), votes, "local", weights)
 
 
 def user_folds(num_users: int, num_folds: int, seed: int) -> Tensor:
