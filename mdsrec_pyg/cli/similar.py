@@ -17,8 +17,9 @@ EXAMPLES = """\
   mdsrec similar runs/shop B001 -k 5 --by image text
   mdsrec similar runs/shop B001 --by "votes image" --json
 
-What there is depends on the model: its modalities (cosine of their features), "votes MODALITY" (what
-the item votes for over the learned graph), "item graph MODALITY" (its neighbors) and "vectors"."""
+What there is depends on the model: its modalities (cosine of their features), "votes MODALITY"
+(what the item votes for over the learned graph), "item graph MODALITY" (its neighbors) and
+"vectors"."""
 
 
 def make_parser() -> Parser:
