@@ -85,9 +85,9 @@ class DenseGRU(InnerProducts):
     r"""GRU4Rec with its steps written out, as PyTorch exports a GRU for one size of batch only.
 
     .. math::
-        \mathbf{r}, \mathbf{z} = \sigma(\mathbf{W} \mathbf{x} + \mathbf{U} \mathbf{h}), \quad
-        \mathbf{n} = \tanh(\mathbf{W}_n \mathbf{x} + \mathbf{r} \odot \mathbf{U}_n \mathbf{h}), \quad
-        \mathbf{h}^{\prime} = (1 - \mathbf{z}) \odot \mathbf{n} + \mathbf{z} \odot \mathbf{h}
+        \mathbf{r}, \mathbf{z} &= \sigma(\mathbf{W} \mathbf{x} + \mathbf{U} \mathbf{h}), \quad
+        \mathbf{n} = \tanh(\mathbf{W}_n \mathbf{x} + \mathbf{r} \odot \mathbf{U}_n \mathbf{h}) \\
+        \mathbf{h}^{\prime} &= (1 - \mathbf{z}) \odot \mathbf{n} + \mathbf{z} \odot \mathbf{h}
 
     Steps of padding leave :math:`\mathbf{h}` as it is, which is zero.
     """

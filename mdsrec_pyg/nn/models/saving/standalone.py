@@ -34,7 +34,7 @@ class StandsAlone(nn.Module):
 
     num_items: int
     own_parts: dict[str, dict[str, str]]
-    #: Makes of a model and its item vectors what is exported, see :mod:`mdsrec_pyg.nn.models.dense`.
+    #: Makes of a model and its item vectors the module that is exported.
     export_form: type[nn.Module] = OwnScores
 
     def __init__(self) -> None:
