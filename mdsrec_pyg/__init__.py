@@ -52,7 +52,7 @@ _HOMES = {
     "seed": ("seed_everything",),
     "training": ("Trainer",),
 }
-_FOLDERS = (*_HOMES, "encoders", "inspection", "io", "memory")
+_FOLDERS = (*_HOMES, "encoders", "export", "inspection", "io", "memory")
 
 __all__ = [
     "EASE",
