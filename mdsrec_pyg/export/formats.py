@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 import logging
 import warnings
 from collections.abc import Callable, Iterator
@@ -132,7 +133,10 @@ def write(program: Program, format: str, folder: Path) -> None:
             lines = [line.strip() for line in str(error).splitlines() if line.strip()]
             raise NotExportableError((lines or [type(error).__name__])[0]) from error
         if made is None:
-            torch.export.save(traced, path)
+            # Its own writer aborts the whole process where the disk is full.
+            buffer = io.BytesIO()
+            torch.export.save(traced, buffer)
+            path.write_bytes(buffer.getbuffer())
         else:
             tensors = [*traced.state_dict.values(), *traced.constants.values()]
             size = sum(part.nbytes for part in tensors if isinstance(part, torch.Tensor))
