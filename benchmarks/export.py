@@ -7,7 +7,8 @@ first asked the same histories as the retriever, drawn from its catalog, of 1 to
 items that the model reads, with repeats; a row says how many of all items came out the same, and
 how far scores are apart. One user is timed from a list of items to items and scores: padding is in
 the time of a program, reading ids and making a table in that of the retriever, neither in that of
-the model.
+the model. Besides what a clock says there is what the processor has worked, which other jobs of
+the machine do not lengthen; ratios are of that.
 """
 
 from __future__ import annotations
@@ -30,7 +31,6 @@ from tqdm import tqdm
 from benchmarks.about import about
 from benchmarks.harness import (
     RESULTS,
-    Seconds,
     add_common_arguments,
     interleave,
     positive,
@@ -48,8 +48,9 @@ from mdsrec_pyg.showing import json_text
 
 MODELS = ("MDSRec", "MDSRec-paper", "SASRec", "SASRecF", "GRU4Rec", "EASE", "Popularity")
 MANY = 256  # users of a batch
-COLUMNS = ["model", "items", "way", "p50_ms", "to_retriever", "many_ms", "mb", "export_s"]
-CHECKED = ["same_items", "apart"]
+COLUMNS = ["model", "items", "way", "p50_ms", "cpu_ms", "to_retriever", "many_ms", "many_cpu_ms"]
+MORE = ["mb", "export_s", "same_items", "apart"]
+WARM_UP = 3
 #: Scores that lie no further apart are equal but for rounding.
 ROUNDING = 1e-4
 Histories = list[NDArray[np.int64]]
@@ -136,7 +137,7 @@ def check(program: ExportedModel, retriever: Retriever, histories: Histories) ->
                 same += (item == wanted["item"].to_numpy().reshape(-1, k)[rows]).sum()
     if not apart < ROUNDING:
         raise ValueError(f"the program answers otherwise than the retriever (by {apart:.3g})")
-    return {"same_items": same / best.size, "apart": float(f"{apart:.2g}")}
+    return {"same_items": digits(same / best.size), "apart": float(f"{apart:.2g}")}
 
 
 def model_alone(retriever: Retriever, histories: Histories, k: int) -> Callable[[], object]:
@@ -187,27 +188,48 @@ def measure(
         seconds = time.perf_counter() - start
         program = ExportedModel(path, threads=args.threads)
         size = sum((path / part).stat().st_size for part in program.settings["hashes"])
-        rows[form] = {"mb": size / 1e6, "export_s": seconds} | check(program, retriever, histories)
+        rows[form] = {"mb": digits(size / 1e6), "export_s": digits(seconds)}
+        rows[form] |= check(program, retriever, histories)
         one[form] = in_turn(histories, lambda h, program=program: program(*padded(h)))
         many[form] = lambda program=program: program(*padded(histories[:MANY]))
-    few = args.repeats or max(1, args.calls // 20)
-    return _timed(rows, interleave(one, args.calls, warmup=3), interleave(many, few), name, model)
+    for row in rows.values():
+        row |= {"model": name, "items": model.num_items}
+    _timed(rows, one, args.calls)
+    _timed(rows, many, args.repeats or max(1, args.calls // 20), "many_")
+    return [{"way": way, **row} for way, row in rows.items()]
 
 
 def _timed(
-    rows: dict[str, dict[str, Any]], one: Seconds, many: Seconds, name: str, model: Recommender
-) -> list[dict[str, Any]]:
-    median = {way: statistics.median(seconds) for way, seconds in one.items()}
-    for way, row in rows.items():
-        row |= {"model": name, "items": model.num_items, "way": way, "calls": len(one[way])}
-        row["p50_ms"] = median[way] * 1e3
-        row["to_retriever"] = median[way] / median["Retriever"]
-        if way in many:
-            row["many_ms"] = statistics.median(many[way]) * 1e3
-        for part in ("p50_ms", "to_retriever", "many_ms", "mb", "export_s", "same_items"):
-            if part in row:
-                row[part] = float(f"{row[part]:.4g}")
-    return list(rows.values())
+    rows: dict[str, dict[str, Any]],
+    runs: dict[str, Callable[[], object]],
+    calls: int,
+    of: str = "",
+) -> None:
+    """Adds medians to the rows: as a clock has them, and as the processor, which others share."""
+    cpu: dict[str, list[float]] = {way: [] for way in runs}
+
+    def counted(way: str) -> Callable[[], None]:
+        def run() -> None:
+            start = time.process_time()
+            runs[way]()
+            cpu[way].append(time.process_time() - start)
+
+        return run
+
+    seconds = interleave({way: counted(way) for way in runs}, calls, warmup=WARM_UP)
+    median = {way: statistics.median(part[WARM_UP:]) * 1e3 for way, part in cpu.items()}
+    for way in runs:
+        rows[way] |= {
+            f"{of}{'p50_' if not of else ''}ms": digits(statistics.median(seconds[way]) * 1e3),
+            f"{of}cpu_ms": digits(median[way]),
+            f"{of}to_retriever": digits(median[way] / median["Retriever"]),
+            f"{of}calls": calls,
+        }
+
+
+def digits(value: float) -> float:
+    """Four digits."""
+    return float(f"{value:.4g}")
 
 
 def main() -> None:
@@ -227,7 +249,7 @@ def main() -> None:
             rows += found
             with path.open("a", encoding="utf-8") as file:  # a run that is stopped keeps these
                 file.writelines(json_text({**shared, **row}) + "\n" for row in found)
-    print(table(rows, [*COLUMNS, *CHECKED]))
+    print(table(rows, [*COLUMNS, *MORE]))
     print(json.dumps(rows))
 
 

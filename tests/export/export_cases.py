@@ -45,6 +45,7 @@ def features() -> list[torch.Tensor]:
 MODELS: dict[str, Callable[[], Recommender]] = {
     "mdsrec": mdsrec,
     "mdsrec paper": lambda: mdsrec(preset="paper"),
+    "mdsrec few votes": lambda: mdsrec(relations={"num_neighbors": 3}),
     "mdsrec votes only": lambda: mdsrec(vectors=False),
     "mdsrec sum of votes": lambda: mdsrec(vote_hidden=0, history_bias=False),
     "mdsrec without centers": lambda: mdsrec(num_centers=0, block="ligr", fusion="mean"),

@@ -15,7 +15,7 @@ from mdsrec_pyg.export.formats import FORMATS
 from tests.export.export_cases import MODELS, NUM_ITEMS, K, assert_same, make
 
 #: Written in each run of the tests; the others take seconds each.
-QUICK = ("mdsrec", "popularity")
+QUICK = ("mdsrec few votes", "popularity")
 NAMES = [
     pytest.param(name, format, marks=() if name in QUICK else pytest.mark.slow)
     for name in MODELS

@@ -43,6 +43,16 @@ def test_a_form_answers_as_the_retriever(name: str, exclude_seen: bool) -> None:
     assert_same(model, as_answer(made), exclude_seen)
 
 
+def test_votes_are_weighed_for_all_items_or_where_they_end() -> None:
+    ways = {
+        name: program(make(name)).scores.votes.weighs_all
+        for name in MODELS
+        if "mds" in name and "paper" not in name
+    }
+    assert ways.pop("mdsrec few votes") is False
+    assert set(ways.values()) == {True}
+
+
 @pytest.mark.parametrize("name", MODELS)
 def test_what_stands_under_padding_does_not_count(name: str) -> None:
     made = program(make(name))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 
@@ -51,45 +49,56 @@ def taken(item_id: Tensor, mask: Tensor, num_items: int) -> Tensor:
 class DenseVotes(nn.Module):
     """The scores of :class:`~mdsrec_pyg.nn.votes.scores.RelationVotes` with a place for every item.
 
-    The votes of all edges out of the history are added up in rows of N, looked up again where an
-    edge ends, weighed there by the same :class:`~mdsrec_pyg.nn.VoteFusion`, and put back: nothing
-    but the rows grows with the catalog. Where several edges end, equal scores are put.
+    The votes of all edges out of the history are added up in rows of N and weighed there by the
+    same :class:`~mdsrec_pyg.nn.VoteFusion`. Where a catalog is larger than all edges of a longest
+    history, they are looked up again where an edge ends, weighed there, and put back (where several
+    edges end, equal scores): nothing but the rows grows with the catalog then.
 
     Args:
         votes: What is to be exported.
         max_length: Steps of a history that vote.
     """
 
+    alpha: Tensor
+    gamma: Tensor | None
+
     def __init__(self, votes: RelationVotes, max_length: int) -> None:
         super().__init__()
         self.num_items, self.max_length = votes.num_items, max_length
         self.fusion, self.tables = votes.fusion, votes.tables
-        back = torch.arange(max_length - 1, -1, -1).clamp(max=votes.weight.size(1) - 1)
-        self.register_buffer("alpha", votes.alpha.detach()[:, back])  # [M, W]
+        self.register_buffer("alpha", votes.alpha.detach())  # [M, STEPS]
         bias = votes.history_bias
         self.register_buffer("gamma", None if bias is None else bias.gamma.detach())
+        edges = sum(table.get_buffer("target").size(1) for table in votes.tables)
+        self.weighs_all = self.num_items <= max_length * edges
 
     def forward(self, item_id: Tensor, mask: Tensor) -> Tensor:
         """Scores ``[B, N]`` of histories ``[B, L]``."""
-        voter, votes_too = newest(item_id, mask, self.max_length)
         none = self.alpha.new_zeros(mask.size(0), self.num_items)
-        places, totals, maxima = [], [], []
-        table: Any
-        for table, alpha in zip(self.tables, self.alpha, strict=True):
-            target, weight = table(voter)  # [B, W, H]
-            weight = weight * votes_too[..., None]
+        back = torch.arange(mask.size(1) - 1, -1, -1, device=mask.device)
+        votes_too = (mask & (back < self.max_length))[..., None]
+        places, totals, largest = [], [], []
+        for m, table in enumerate(self.tables):
+            target, weight = table(item_id)  # [B, L, H]
+            weight = weight * votes_too
             place = target.flatten(1)
-            cast = (weight * alpha[:, None]).flatten(1)
+            alpha = self.alpha[m, back.clamp(max=self.alpha.size(1) - 1)]  # [L]
             places.append(place)
-            totals.append(none.scatter_add(1, place, cast))
-            maxima.append(none.scatter_reduce(1, place, weight.flatten(1), "amax"))
-        place = torch.cat(places, 1)  # [B, P]
-        evidence = (
-            torch.stack([rows.gather(1, place) for rows in side], 2).flatten(0, 1)
-            for side in (totals, maxima)
-        )
-        scores = none.scatter(1, place, self.fusion(*evidence).view(place.shape))
+            totals.append(none.scatter_add(1, place, (weight * alpha[:, None]).flatten(1)))
+            largest.append(none.scatter_reduce(1, place, weight.flatten(1), "amax"))
+        scores = self._fused(none, torch.cat(places, 1), totals, largest)
         if self.gamma is None:
             return scores
         bias = add_at(none, item_id, mask, self.gamma)
         return torch.where(taken(item_id, mask, self.num_items), bias, scores)
+
+    def _fused(
+        self, none: Tensor, place: Tensor, totals: list[Tensor], largest: list[Tensor]
+    ) -> Tensor:
+        """One score from the evidence over all graphs, for all items or those voted for."""
+        if self.weighs_all:
+            evidence = [torch.stack(rows, 2).flatten(0, 1) for rows in (totals, largest)]
+            return self.fusion(*evidence).view(none.shape)  # type: ignore[no-any-return]
+        at = [[row.gather(1, place) for row in rows] for rows in (totals, largest)]
+        evidence = [torch.stack(rows, 2).flatten(0, 1) for rows in at]
+        return none.scatter(1, place, self.fusion(*evidence).view(place.shape))
