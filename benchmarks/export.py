@@ -20,12 +20,12 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from tqdm import tqdm
 
 from benchmarks.about import about
@@ -53,7 +53,7 @@ MORE = ["mb", "export_s", "same_items", "apart"]
 WARM_UP = 3
 #: Scores that lie no further apart are equal but for rounding.
 ROUNDING = 1e-4
-Histories = list[NDArray[np.int64]]
+Histories = list[Any]  # of arrays of item indices
 
 
 def parse() -> argparse.Namespace:
@@ -77,7 +77,8 @@ def make_model(
     name: str, data: RecommendationDataset, split: Split, max_length: int
 ) -> Recommender:
     """A model of the usual size, away from its start."""
-    train, size = split.train, {"max_length": max_length}
+    train = split.train
+    size: dict[str, Any] = {"max_length": max_length}
     torch.manual_seed(0)
     if name.startswith("MDSRec"):
         preset = "paper" if name.endswith("paper") else "best"
@@ -105,7 +106,7 @@ def make_histories(num_items: int, max_length: int, count: int) -> Histories:
     """Of every length that the model reads; items come back in them."""
     rng = np.random.default_rng(0)
     lengths = np.resize(np.arange(1, max_length + 1), count)
-    return [rng.choice(rng.integers(0, num_items, max(2, length)), length) for length in lengths]
+    return [rng.choice(rng.integers(0, num_items, int(length) + 1), length) for length in lengths]
 
 
 def batch_of(model: Recommender, histories: Histories) -> SequenceBatch:
@@ -190,13 +191,17 @@ def measure(
         size = sum((path / part).stat().st_size for part in program.settings["hashes"])
         rows[form] = {"mb": digits(size / 1e6), "export_s": digits(seconds)}
         rows[form] |= check(program, retriever, histories)
-        one[form] = in_turn(histories, lambda h, program=program: program(*padded(h)))
-        many[form] = lambda program=program: program(*padded(histories[:MANY]))
+        ask = partial(_ask, program)
+        one[form], many[form] = in_turn(histories, ask), partial(ask, histories[:MANY])
     for row in rows.values():
         row |= {"model": name, "items": model.num_items}
     _timed(rows, one, args.calls)
     _timed(rows, many, args.repeats or max(1, args.calls // 20), "many_")
     return [{"way": way, **row} for way, row in rows.items()]
+
+
+def _ask(program: ExportedModel, histories: Histories) -> object:
+    return program(*padded(histories))
 
 
 def _timed(

@@ -65,7 +65,7 @@ def make(name: str) -> Recommender:
     return model
 
 
-def histories(count: int = 1000) -> list[NDArray[np.int64]]:
+def histories(count: int = 1000) -> list[Any]:
     """Of 1 to the length that is read, some longer; items come back in them."""
     rng = np.random.default_rng(1)
     lengths = rng.integers(1, MAX_LENGTH + 1, count)
@@ -73,7 +73,7 @@ def histories(count: int = 1000) -> list[NDArray[np.int64]]:
     return [rng.integers(0, NUM_ITEMS, length) // rng.integers(1, 4) for length in lengths]
 
 
-def answers(answer: Answer, asked: list[NDArray[np.int64]]) -> tuple[NDArray[Any], NDArray[Any]]:
+def answers(answer: Answer, asked: list[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
     """Asked in batches of 1, 2, 3, ... histories, so that lengths differ, too."""
     items, scores, start, size = [], [], 0, 1
     while start < len(asked):

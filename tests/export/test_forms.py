@@ -25,6 +25,10 @@ def program(model: Any, k: int = K, exclude_seen: bool = True) -> Program:
     return Program(form, model.num_items, k, exclude_seen).eval()
 
 
+def form_of_votes(name: str) -> Any:
+    return program(make(name)).scores.get_submodule("votes")
+
+
 def as_answer(made: Program) -> Answer:
     @torch.no_grad()
     def answer(item_id: Any, mask: Any) -> Any:
@@ -45,7 +49,7 @@ def test_a_form_answers_as_the_retriever(name: str, exclude_seen: bool) -> None:
 
 def test_votes_are_weighed_for_all_items_or_where_they_end() -> None:
     ways = {
-        name: program(make(name)).scores.votes.weighs_all
+        name: form_of_votes(name).weighs_all
         for name in MODELS
         if "mds" in name and "paper" not in name
     }

@@ -119,7 +119,7 @@ class SequentialRecommender(Recommender):
         ValueError: A number out of range.
     """
 
-    export_form = InnerProducts
+    export_form: type[nn.Module] = InnerProducts
     item_probability: Tensor
 
     def __init__(

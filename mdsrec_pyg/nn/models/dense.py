@@ -34,6 +34,8 @@ class OwnScores(nn.Module):
         items: Result of ``model.encode_items()``.
     """
 
+    model: Any
+
     def __init__(self, model: Any, items: Any) -> None:
         super().__init__()
         self.model, self.items = model, items
@@ -52,6 +54,10 @@ class InnerProducts(nn.Module):
         model: A :class:`~mdsrec_pyg.nn.SequentialRecommender`.
         items: Result of ``model.encode_items()``.
     """
+
+    model: Any
+    table: Tensor
+    gamma: Tensor | None
 
     def __init__(self, model: Any, items: Any) -> None:
         super().__init__()

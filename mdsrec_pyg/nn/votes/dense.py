@@ -98,7 +98,7 @@ class DenseVotes(nn.Module):
         """One score from the evidence over all graphs, for all items or those voted for."""
         if self.weighs_all:
             evidence = [torch.stack(rows, 2).flatten(0, 1) for rows in (totals, largest)]
-            return self.fusion(*evidence).view(none.shape)  # type: ignore[no-any-return]
+            return self.fusion(*evidence).view(none.shape)
         at = [[row.gather(1, place) for row in rows] for rows in (totals, largest)]
         evidence = [torch.stack(rows, 2).flatten(0, 1) for rows in at]
         return none.scatter(1, place, self.fusion(*evidence).view(place.shape))
