@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from mdsrec_pyg.cli.main import load_command
 from mdsrec_pyg.export import ExportedModel
 
 
@@ -27,11 +28,14 @@ def test_a_run_is_exported(call: Any, trained: Path) -> None:
 
 
 def test_a_saved_model_is_exported_with_seen_items(call: Any, trained: Path) -> None:
-    pytest.importorskip("onnxscript")
-    pytest.importorskip("onnxruntime")
-    done = call("export", trained / "model", "--out", "shop", "--keep-seen", "--json")
+    words = ["export", trained / "model", "--out", "shop", "--format", "torch"]
+    done = call(*words, "--keep-seen", "--json")
     assert done.code == 0, done.err
     settings = json.loads(done.out)
     assert settings == json.loads(Path("shop/export.json").read_text())
-    kept = {"format": "onnx", "k": 10, "exclude_seen": False, "num_items": 124}
+    kept = {"format": "torch", "k": 10, "exclude_seen": False, "num_items": 124}
     assert kept.items() <= settings.items()
+
+
+def test_onnx_is_what_is_written_unless_something_else_is_asked_for() -> None:
+    assert load_command("export").parse(["run", "--out", "shop"]).format == "onnx"
