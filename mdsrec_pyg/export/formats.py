@@ -157,12 +157,12 @@ def _to_onnx(traced: torch.export.ExportedProgram) -> Any:
         verbose=False,
     )
     assert made is not None
-    _forget_sources(made.model)
+    _forget_origins(made.model)
     return made
 
 
-def _forget_sources(model: Any) -> None:
-    """Takes out where in whose source files each operator was made: paths of this machine."""
+def _forget_origins(model: Any) -> None:
+    """Takes out of what each operator was made, which is longer than a small program itself."""
     for graph in (model.graph, *(function.graph for function in model.functions.values())):
         graph.metadata_props.clear()
         for value in (*graph.inputs, *graph.initializers.values()):

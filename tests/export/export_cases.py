@@ -84,7 +84,7 @@ def answers(answer: Answer, asked: list[Any]) -> tuple[NDArray[Any], NDArray[Any
     return np.concatenate(items), np.concatenate(scores)
 
 
-def assert_same(model: Recommender, answer: Answer, exclude_seen: bool, count: int = 1000) -> None:
+def assert_same(model: Recommender, answer: Answer, exclude_seen: bool, count: int = 1000) -> float:
     """The same items as the retriever, but where the model's own scores are equal but for rounding.
 
     Args:
@@ -92,6 +92,9 @@ def assert_same(model: Recommender, answer: Answer, exclude_seen: bool, count: i
         answer: The program.
         exclude_seen: As exported.
         count: Histories.
+
+    Returns:
+        The share of items that are others.
     """
     asked = histories(count)
     item, score = answers(answer, asked)
@@ -112,3 +115,4 @@ def assert_same(model: Recommender, answer: Answer, exclude_seen: bool, count: i
     assert all(len(set(row)) == K for row in item.tolist())
     if exclude_seen:
         assert all(not set(row) & set(seen.tolist()) for row, seen in zip(item, asked, strict=True))
+    return float(other.mean())
