@@ -169,7 +169,7 @@ class DenseMDSRec(nn.Module):
 
 
 class DenseEASE(nn.Module):
-    """Rows of the regression, one history step after the other: never more than ``[B, N]`` at once.
+    """A row of the regression an item of the histories, ``[B, L, N]`` at once.
 
     Args:
         model: An :class:`~mdsrec_pyg.EASE`.
@@ -177,20 +177,22 @@ class DenseEASE(nn.Module):
     """
 
     weight: Tensor
+    decay: Tensor
 
     def __init__(self, model: Any, items: None = None) -> None:
         super().__init__()
-        self.num_items, self.max_length = model.num_items, model.max_length
-        self.decay, self.history_bias = model.decay, model.history_bias
+        self.max_length, self.history_bias = model.max_length, model.history_bias
         self.register_buffer("weight", model.weight)
+        back = torch.arange(model.max_length + 1)
+        decay = torch.pow(model.decay, back).to(model.weight.dtype)
+        self.register_buffer("decay", decay * (back < model.max_length))  # [W + 1]; older: zero
 
     def forward(self, item_id: Tensor, mask: Tensor) -> Tensor:
         """Scores ``[B, N]``."""
-        voter, votes_too = newest(item_id, mask, self.max_length)
-        scores = self.weight.new_zeros(mask.size(0), self.num_items)
-        for step in range(self.max_length):
-            vote = votes_too[:, step].to(scores.dtype) * self.decay ** (self.max_length - 1 - step)
-            scores = scores + vote[:, None] * F.embedding(voter[:, step], self.weight)
+        back = torch.arange(mask.size(1) - 1, -1, -1, device=mask.device)
+        vote = self.decay[back.clamp(max=self.max_length)] * mask  # [B, L]
+        rows = F.embedding(item_id, self.weight)
+        scores = (vote[:, None] @ rows)[:, 0]  # [B, 1, L] @ [B, L, N] -> [B, 1, N]
         return _with_bias(scores, item_id, mask, self.history_bias)
 
 
