@@ -21,6 +21,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,7 @@ from mdsrec_pyg.data import FeatureScaler, SequenceBatch, Split, leave_last_out
 from mdsrec_pyg.datasets import FolderDataset, RecommendationDataset, SyntheticDataset
 from mdsrec_pyg.export import ExportedModel
 from mdsrec_pyg.export.check import padded
-from mdsrec_pyg.export.formats import FORMATS
+from mdsrec_pyg.export.formats import FORMATS, NEEDED
 from mdsrec_pyg.nn import EASE, GRU4Rec, Popularity, Recommender, SASRec, build_mdsrec
 from mdsrec_pyg.retrieval import Retriever, top_items
 from mdsrec_pyg.showing import json_text
@@ -247,6 +248,7 @@ def main() -> None:
     settings = {name: getattr(args, name) for name in ("k", "max_length", "histories")}
     named = "synthetic" if args.data is None else Path(args.data).name
     shared = {"benchmark": "export", "data": named, **about(args.threads), "settings": settings}
+    shared["versions"] |= {name: version(name) for name in NEEDED["onnx"]}
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         for name in tqdm(args.models, desc="models"):
