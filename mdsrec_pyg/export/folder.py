@@ -82,8 +82,6 @@ def write_export(
         }
         text = json.dumps(settings, indent=2, allow_nan=False, ensure_ascii=False)
         (temporary / SETTINGS).write_text(text + "\n", encoding="utf-8")
-        for path in temporary.iterdir():  # ONNX lets nobody but the owner read its file
-            path.chmod((temporary / SETTINGS).stat().st_mode & 0o777)
     for name in (*PROGRAMS.values(), f"{PROGRAMS['onnx']}.data", ITEMS):  # of an earlier export
         if name not in settings["hashes"]:
             (Path(folder) / name).unlink(missing_ok=True)

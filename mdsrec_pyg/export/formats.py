@@ -129,6 +129,8 @@ def write(program: Program, format: str, folder: Path) -> None:
         try:
             traced = trace(program)
             made = _to_onnx(traced) if format == "onnx" else None
+        except MemoryError:
+            raise
         except Exception as error:  # each release of PyTorch has kinds of its own
             lines = [line.strip() for line in str(error).splitlines() if line.strip()]
             raise NotExportableError((lines or [type(error).__name__])[0]) from error

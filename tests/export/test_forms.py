@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,9 @@ from mdsrec_pyg.nn.models.exporting import form_of
 from mdsrec_pyg.retrieval import top_items
 from tests.export.export_cases import MODELS, NUM_ITEMS, K, assert_same, make
 
+#: Nothing here changes a model.
+made_once = cache(make)
+
 
 @torch.no_grad()
 def program(model: Any, k: int = K, exclude_seen: bool = True) -> Program:
@@ -26,7 +30,7 @@ def program(model: Any, k: int = K, exclude_seen: bool = True) -> Program:
 
 
 def form_of_votes(name: str) -> Any:
-    return program(make(name)).scores.get_submodule("votes")
+    return program(made_once(name)).scores.get_submodule("votes")
 
 
 def as_answer(made: Program) -> Answer:
@@ -41,7 +45,7 @@ def as_answer(made: Program) -> Answer:
 @pytest.mark.parametrize("exclude_seen", [True, False])
 @pytest.mark.parametrize("name", MODELS)
 def test_a_form_answers_as_the_retriever(name: str, exclude_seen: bool) -> None:
-    model = make(name)
+    model = made_once(name)
     made = program(model, exclude_seen=exclude_seen)
     assert not isinstance(made.scores, OwnScores)
     assert_same(model, as_answer(made), exclude_seen)
@@ -59,7 +63,7 @@ def test_votes_are_weighed_for_all_items_or_where_they_end() -> None:
 
 @pytest.mark.parametrize("name", MODELS)
 def test_what_stands_under_padding_does_not_count(name: str) -> None:
-    made = program(make(name))
+    made = program(made_once(name))
     item_id = torch.tensor([[9, 9, 9, 5, 3], [1, 2, 3, 4, 5]])
     mask = torch.tensor([[False, False, False, True, True], [True] * 5])
     with torch.no_grad():
@@ -82,7 +86,7 @@ def test_equal_scores_go_by_the_lower_index() -> None:
 
 
 def test_fewer_items_than_k_are_told_by_minus_infinity() -> None:
-    made = program(make("sasrec"), k=NUM_ITEMS)
+    made = program(made_once("sasrec"), k=NUM_ITEMS)
     with torch.no_grad():
         item, score = made(torch.tensor([[4, 8, 4]]), torch.ones(1, 3, dtype=torch.bool))
     assert score[0].isneginf().tolist() == [False] * (NUM_ITEMS - 2) + [True, True]
@@ -92,7 +96,7 @@ def test_fewer_items_than_k_are_told_by_minus_infinity() -> None:
 @pytest.mark.parametrize("k", [0, NUM_ITEMS + 1])
 def test_k_must_be_a_number_of_items(k: int) -> None:
     with pytest.raises(ValueError, match=rf"'k' must be from 1 to .* {NUM_ITEMS} \(got {k}\)"):
-        program(make("popularity"), k=k)
+        program(made_once("popularity"), k=k)
 
 
 def test_a_model_that_scores_otherwise_is_exported_by_its_own_score() -> None:
