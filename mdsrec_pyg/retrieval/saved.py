@@ -75,8 +75,8 @@ class InFolder:
 
         Raises:
             ValueError: See :meth:`~mdsrec_pyg.nn.Recommender.load` and
-                :meth:`~mdsrec_pyg.retrieval.FaissIndex.load`, or the saved index was built over the vectors
-                of another model.
+                :meth:`~mdsrec_pyg.retrieval.FaissIndex.load`, or the saved index was built over
+                the vectors of another model.
         """
         place = Path(folder)
         model = Recommender.load(place, device, mmap=mmap, **own_parts)
