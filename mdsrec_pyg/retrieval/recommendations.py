@@ -63,9 +63,8 @@ def recommend(
             what they are without. Default: the whole catalog.
         exclude: Items that must not be recommended, such as those out of stock, in the same forms.
         modality: Name of the only modality whose votes and vectors count, one of
-            ``model.modalities``: each adds to the score what it adds beside the others, see
-            :func:`~mdsrec_pyg.nn.models.one_modality.one_modality`. The history bias stays.
-            Default: all of them.
+            ``model.modalities``: it adds to the score what it adds beside the others, which add
+            nothing. The history bias stays. Default: all of them.
         item_ids: Raw id of each item ``[num_items]``, distinct; they are expected in ``histories``
             and returned. Default: those of the model, as a saved one has them; without, items are
             the indices 0 to ``num_items - 1``.
