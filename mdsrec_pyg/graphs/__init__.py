@@ -5,6 +5,7 @@ from mdsrec_pyg.graphs.cache import cached_item_graph
 from mdsrec_pyg.graphs.centers import InterestCenters
 from mdsrec_pyg.graphs.config import ProductConfig, RidgeConfig, RidgeForm
 from mdsrec_pyg.graphs.cooccurrence import count_cooccurrences
+from mdsrec_pyg.graphs.growing import grow_precision
 from mdsrec_pyg.graphs.hetero import to_hetero_data
 from mdsrec_pyg.graphs.learned import learned_graph
 from mdsrec_pyg.graphs.local_ridge import local_ridge_graph
@@ -19,6 +20,7 @@ __all__ = [
     "build_item_graph",
     "cached_item_graph",
     "count_cooccurrences",
+    "grow_precision",
     "learned_graph",
     "local_ridge_graph",
     "product_graph",
