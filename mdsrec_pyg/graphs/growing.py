@@ -175,6 +175,7 @@ def _degree(unit: UnitRows, interactions: Interactions, config: ProductConfig) -
     loops = "count" if config.self_loops == "count" else 0.0
     plain = config.replace(normalization=None, self_loops=loops)
     graph = product_graph(old, interactions, plain)
-    assert graph.edge_index is not None and graph.edge_weight is not None
+    assert graph.edge_index is not None
+    assert graph.edge_weight is not None
     end = graph.edge_index[0 if config.normalization == "sym" else 1]
     return torch.zeros(size, dtype=torch.float64).index_add_(0, end, graph.edge_weight.double())

@@ -83,7 +83,7 @@ def test_without_feature_weight_new_items_stand_apart() -> None:
 
 def test_growing_names_what_does_not_fit() -> None:
     x = feature()
-    with pytest.raises(ValueError, match="those of 'precision'.* got 5000.0 and 3.0"):
+    with pytest.raises(ValueError, match=r"those of 'precision'.* got 5000.0 and 3.0"):
         grow_precision(precision(OLD, x), x, feature_weight=5000.0, l2=3.0)
     with pytest.raises(ValueError, match=r"at least N rows \(got \[40, 40\] and 5\)"):
         grow_precision(precision(OLD, x), x.take(np.arange(5)), **RIDGE)

@@ -53,6 +53,7 @@ def fit_relations(
     config: RelationsConfig | None = None,
     *,
     seed: int = 0,
+    training: bool = True,
     **options: Any,
 ) -> Relations:
     """Fits a ridge graph a modality and prepares training without leak.
@@ -68,6 +69,8 @@ def fit_relations(
         interactions: The training part.
         config: The options.
         seed: Seed of the folds (local form only), and of the sample that ``'auto'`` looks at.
+        training: Prepares what training over the graphs needs; False leaves it out, as for a model
+            that only answers.
         **options: Some of the options by name, such as ``l2=300.0``.
 
     Raises:
@@ -83,15 +86,14 @@ def fit_relations(
     needed += (4 * interactions.num_items**2 + edges) * len(units)
     modalities = counted(len(units), "modality")
     what = f"the exact ridge over {counted(interactions.num_items, 'item')}, {modalities}"
-    instead = (
-        f"each target over its {chosen.num_candidates} best candidates, trained over "
-        f"{chosen.num_folds} folds of users"
-    )
+    instead = f"each target over its {chosen.num_candidates} best candidates"
+    if training:
+        instead += f", trained over {chosen.num_folds} folds of users"
     exact = exact_fits(needed, chosen.memory_limit, what, instead)
     weights = choose_weights(units, interactions, chosen, seed=seed)
     if exact:
-        return _fit_exact(units, interactions, chosen, weights)
-    return _fit_local(units, interactions, chosen, weights, seed)
+        return _fit_exact(units, interactions, chosen, weights, training)
+    return _fit_local(units, interactions, chosen, weights, seed if training else None)
 
 
 def _fit_exact(
@@ -99,6 +101,7 @@ def _fit_exact(
     interactions: Interactions,
     config: RelationsConfig,
     weights: RidgeWeights,
+    training: bool,
 ) -> Relations:
     precisions = {
         name: ridge_precision(
@@ -116,13 +119,15 @@ def _fit_exact(
         name: ridge_graph(precision, config.num_neighbors, block_size=config.block_size)
         for name, precision in precisions.items()
     }
+    graphs = {name: graph.cpu() for name, graph in graphs.items()}
+    if not training:
+        return Relations(graphs, None, "exact", weights)
     votes = LeaveOneUserOut(
         list(precisions.values()),
         interactions,
         num_neighbors=config.num_neighbors,
         denoising=config.denoising,
     )
-    graphs = {name: graph.cpu() for name, graph in graphs.items()}
     return Relations(graphs, votes.cpu(), "exact", weights)
 
 
@@ -131,7 +136,7 @@ def _fit_local(
     interactions: Interactions,
     config: RelationsConfig,
     weights: RidgeWeights,
-    seed: int,
+    seed: int | None,
 ) -> Relations:
     ridges = {name: config.ridge(weights.l2[name], weights.feature_weight[name]) for name in units}
 
@@ -140,6 +145,8 @@ def _fit_local(
             name: local_ridge_graph(part, unit, config=ridges[name]) for name, unit in units.items()
         }
 
+    if seed is None:  # not to be trained
+        return Relations(fit(interactions), None, "local", weights)
     fold = user_folds(interactions.num_users, config.num_folds, seed)
     row_fold = fold.numpy()[interactions.user_id]
     folds = [
