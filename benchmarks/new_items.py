@@ -1,0 +1,280 @@
+"""Items that came after training, and newer interactions: what a model makes of them untrained.
+
+python -m benchmarks.new_items DATA/scientific_clip --modalities image text --epochs 20
+
+A share of the items is held out of training as items: their interactions are taken out of the
+training part and out of every history, and the models are trained over the others. Then they are
+added by their features (``with_items``). Asked are the users whose validation or test item is one
+of them; it is ranked among the new items alone, and among all items.
+
+The second part takes the newest training row of each user away, trains, and gives it back by
+``update``, beside the model as it was and one that is trained from scratch on all rows.
+
+Options are not tuned, for nobody: those of the presets, and of ``RidgeConfig`` for EASE.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from benchmarks.about import about
+from benchmarks.accuracy_rows import append
+from benchmarks.harness import add_common_arguments, positive, table
+from mdsrec_pyg import FolderDataset, MDSRec, Trainer, build_mdsrec, evaluate, leave_last_out
+from mdsrec_pyg.cli.ending import run_script
+from mdsrec_pyg.data import EvaluationSplit, Interactions, ModalFeature, SequenceBatch, Split
+from mdsrec_pyg.data.queries import make_queries
+from mdsrec_pyg.evaluation import ranking_metrics
+from mdsrec_pyg.memory import use_huge_pages
+from mdsrec_pyg.nn import EASE, Popularity
+from mdsrec_pyg.nn.models import Recommender
+
+RESULTS = Path(__file__).parent / "results" / "new-items.jsonl"
+METRICS = ("ndcg@10", "recall@10", "mrr")
+Features = dict[str, ModalFeature]
+Score = Callable[[SequenceBatch], Tensor]
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """A catalog whose last items are new.
+
+    Args:
+        train: Training part of the old items, over them.
+        val: Queries whose target is an old item.
+        asked: Queries whose target is a new item, over all items.
+        features: Features of all items, the new ones last.
+        num_old: Number of old items.
+    """
+
+    train: Interactions
+    val: EvaluationSplit
+    asked: EvaluationSplit
+    features: Features
+    num_old: int
+
+    @property
+    def old(self) -> Features:
+        """Features of the old items."""
+        return {name: part.take(np.arange(self.num_old)) for name, part in self.features.items()}
+
+    @property
+    def new(self) -> Features:
+        """Features of the new items."""
+        size = len(next(iter(self.features.values())))
+        return {n: part.take(np.arange(self.num_old, size)) for n, part in self.features.items()}
+
+
+def hold_out(dataset: FolderDataset, share: float, seed: int) -> HeldOut:
+    """Makes some items new; the items are numbered again, the old ones first."""
+    whole = dataset.interactions
+    order = np.random.default_rng(seed).permutation(whole.num_items)
+    num_old = whole.num_items - round(share * whole.num_items)
+    old = np.sort(order[:num_old])
+    order = np.concatenate([old, np.sort(order[num_old:])])
+    place = np.empty(whole.num_items, np.int64)
+    place[order] = np.arange(whole.num_items)
+    whole = replace(whole, item_id=place[whole.item_id])
+    split = leave_last_out(whole)
+    train = split.train.select(split.train.item_id < num_old)
+    small = replace(train, num_items=num_old)
+    last = whole.user_ptr[1:][np.diff(whole.user_ptr) >= 3] - 1
+    parts = [_asked(name, whole, rows, train) for name, rows in (("val", last - 1), ("test", last))]
+    val = parts[0].select(parts[0].target < num_old)
+    asked = _joined([part.select(part.target >= num_old) for part in parts])
+    return HeldOut(
+        small,
+        replace(val, num_items=num_old),
+        asked,
+        {name: part.take(order) for name, part in dataset.features.items()},
+        num_old,
+    )
+
+
+def _asked(
+    name: str, whole: Interactions, rows: NDArray[np.int64], train: Interactions
+) -> EvaluationSplit:
+    """Queries at some rows, with histories of old items only; those without any are left out."""
+    keep = train.item_counts()[whole.item_id] > 0
+    keep[rows] = True
+    place = np.cumsum(keep) - 1
+    part, row = whole.select(keep), place[rows]
+    return make_queries(name, part, row[row > part.user_ptr[part.user_id[row]]], train)
+
+
+def _joined(parts: Sequence[EvaluationSplit]) -> EvaluationSplit:
+    first, *rest = parts
+    for part in rest:
+        names = ("user_id", "target", "tied", "known", "cold")
+        columns = {n: np.concatenate([getattr(first, n), getattr(part, n)]) for n in names}
+        ptr = np.concatenate([first.history_ptr, first.history_ptr[-1] + part.history_ptr[1:]])
+        items = np.concatenate([first.history_item, part.history_item])
+        first = replace(first, **columns, history_ptr=ptr, history_item=items)
+    return first
+
+
+class NearestFeatures(Recommender):
+    """The mean cosine to the items of the history, summed over the modalities."""
+
+    supports_training = False
+
+    def __init__(self, features: Features, max_length: int) -> None:
+        super().__init__(len(next(iter(features.values()))), max_length)
+        self.rows = [F.normalize(part.x, dim=1) for part in features.values()]
+
+    def score(self, batch: SequenceBatch, items: Any = None) -> Tensor:
+        """Scores [B, N]."""
+        total = torch.zeros(len(batch), self.num_items)
+        for rows in self.rows:
+            taken = (rows[batch.item_id] * batch.mask[..., None]).sum(1)  # [B, F]
+            total += taken @ rows.T / batch.mask.sum(1, keepdim=True)
+        return total
+
+
+@torch.no_grad()
+def ranks(score: Score, held: HeldOut, max_length: int) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Ranks of the targets among new items and among all, seen items masked, ties at the mean."""
+    found: tuple[list[Tensor], list[Tensor]] = ([], [])
+    for rows, batch in held.asked.batches(256, max_length):
+        scores = score(batch).clone()
+        target = torch.from_numpy(held.asked.target[rows])[:, None]
+        scores.scatter_(
+            1, torch.where(batch.mask, batch.item_id, batch.item_id[:, -1:]), -torch.inf
+        )
+        own = scores.gather(1, target)
+        for part, candidates in zip(found, (scores[:, held.num_old :], scores), strict=True):
+            equal = (candidates == own).sum(1) - 1
+            part.append((candidates > own).sum(1) + equal / 2)
+    new, every = (torch.cat(part).double().numpy() for part in found)
+    return new, every
+
+
+def train(
+    features: Features, part: Interactions, val: EvaluationSplit, preset: str, args: Any
+) -> tuple[MDSRec, dict[str, Any]]:
+    """A trained model, and what its training took."""
+    start = time.perf_counter()
+    model = build_mdsrec(features, part, preset, seed=args.seed)
+    built = time.perf_counter() - start
+    settings = {"epochs": args.epochs, "patience": args.epochs, "batch_size": 128}
+    trainer = Trainer(model, seed=args.seed, progress=False, log=lambda line: None, **settings)
+    history = trainer.fit(part, val)
+    return model.eval(), {
+        "best_epoch": history.best_epoch,
+        "epochs": len(history),
+        "build_s": round(built, 2),
+        "train_s": round(time.perf_counter() - start - built, 2),
+    }
+
+
+def new_item_rows(dataset: FolderDataset, args: Any) -> list[dict[str, Any]]:
+    """A row a model: what it makes of items that it was not trained with."""
+    held = hold_out(dataset, args.share, args.seed)
+    padded = replace(held.train, num_items=held.asked.num_items)
+    rows: list[dict[str, Any]] = []
+
+    def add(name: str, score: Score, length: int = 50, **more: Any) -> None:
+        new, every = ranks(score, held, length)
+        row = {"part": "new items", "model": name, "num_new": len(held.new[first]), **more}
+        for among, rank in (("new", new), ("all", every)):
+            metrics = ranking_metrics(rank)
+            row |= {f"{among} {key}": round(metrics[key], 4) for key in METRICS}
+            row[f"{among} rank"] = round(float(rank.mean()), 1)
+        rows.append({**row, "queries": len(held.asked)})
+
+    first = next(iter(held.features))
+    add("popularity", Popularity(padded).score)
+    add("nearest features", NearestFeatures(held.features, 50).score)
+    add("EASE", EASE(padded, l2=100.0).score)
+    add("EASE with features", EASE(padded, [*held.features.values()]).score)
+    for preset in args.presets:
+        model, took = train(held.old, held.train, held.val, preset, args)
+        start = time.perf_counter()
+        model = model.with_items(np.arange(held.num_old, padded.num_items), held.new)
+        took["with_items_s"] = round(time.perf_counter() - start, 2)
+        add(f"MDSRec {preset}", model.score, **took)
+        if model.votes is not None:
+            items = model.encode_items()
+            vectors = super(MDSRec, model).score
+            add(f"MDSRec {preset}, its votes alone", model.votes)
+            add(f"MDSRec {preset}, its vectors alone", lambda batch: vectors(batch, items))  # noqa: B023
+    return rows
+
+
+def update_rows(dataset: FolderDataset, args: Any) -> list[dict[str, Any]]:
+    """Rows of a model before and after an update, and of one that was trained again."""
+    split: Split = leave_last_out(dataset.interactions)
+    last = np.zeros(len(split.train), bool)
+    last[split.train.user_ptr[1:][np.diff(split.train.user_ptr) > 1] - 1] = True
+    before = split.train.select(~last)
+    val = make_queries("val", split.train, np.flatnonzero(last), before)
+    preset = args.presets[0]
+    older, took = train(dataset.features, before, val, preset, args)
+    start = time.perf_counter()
+    updated = older.update(split.train)
+    seconds = {"update_s": round(time.perf_counter() - start, 2)}
+    again, took_again = train(dataset.features, split.train, split.val, preset, args)
+    rows = []
+    for name, model, times in (
+        ("before", older, took),
+        ("updated", updated, seconds),
+        ("trained again", again, took_again),
+    ):
+        metrics = evaluate(model, split.test).metrics_masked
+        row = {"part": "update", "model": f"MDSRec {preset}, {name}", **times}
+        row |= {f"all {key}": round(metrics[key], 4) for key in METRICS}
+        rows.append({**row, "queries": len(split.test), "newer": int(last.sum())})
+    return rows
+
+
+def parse() -> argparse.Namespace:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("folders", type=Path, nargs="+")
+    parser.add_argument("--modalities", nargs="+", help="default: all in the folder")
+    parser.add_argument("--share", type=float, default=0.2, help="of the items that are new")
+    parser.add_argument("--presets", nargs="+", default=["best", "paper"])
+    parser.add_argument("--parts", nargs="+", choices=list(PARTS), default=list(PARTS))
+    parser.add_argument("--epochs", type=positive, default=20)
+    parser.add_argument("--seed", type=int, default=0)
+    add_common_arguments(parser)
+    args = parser.parse_args()
+    args.epochs = 1 if args.short else args.epochs
+    return args
+
+
+PARTS = {"items": new_item_rows, "update": update_rows}
+
+
+def main() -> None:
+    """Prints a table a part and appends the rows."""
+    use_huge_pages()
+    args = parse()
+    torch.set_num_threads(args.threads)
+    for folder in args.folders:
+        dataset = FolderDataset(folder, modalities=args.modalities)
+        settings = {"seed": args.seed, "share": args.share, "max_epochs": args.epochs}
+        for part in args.parts:
+            rows = PARTS[part](dataset, args)
+            print(f"{dataset.name}, {list(dataset.features)}, seen items masked, ties at mean rank")
+            print(table(rows))
+            for row in rows:
+                known = {"benchmark": "new_items", "dataset": dataset.name, **settings}
+                modalities = {"modalities": list(dataset.features)}
+                append(args.out or RESULTS, {**known, **modalities, **row, **about(args.threads)})
+
+
+if __name__ == "__main__":
+    sys.exit(run_script(main))
