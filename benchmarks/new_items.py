@@ -5,7 +5,8 @@ python -m benchmarks.new_items DATA/scientific_clip --modalities image text --ep
 A share of the items is held out of training as items: their interactions are taken out of the
 training part and out of every history, and the models are trained over the others. Then they are
 added by their features (``with_items``). Asked are the users whose validation or test item is one
-of them; it is ranked among the new items alone, and among all items.
+of them; it is ranked among the new items alone, and among all items. What the new items cost the
+others is seen by the test items that are old, ranked among all.
 
 The second part takes the newest training row of each user away, trains, and gives it back by
 ``update``, beside the model as it was and one that is trained from scratch on all rows.
@@ -18,8 +19,9 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +57,7 @@ class HeldOut:
         train: Training part of the old items, over them.
         val: Queries whose target is an old item.
         asked: Queries whose target is a new item, over all items.
+        others: Test queries whose target is an old item, over all items.
         features: Features of all items, the new ones last.
         num_old: Number of old items.
     """
@@ -62,6 +65,7 @@ class HeldOut:
     train: Interactions
     val: EvaluationSplit
     asked: EvaluationSplit
+    others: EvaluationSplit
     features: Features
     num_old: int
 
@@ -98,6 +102,7 @@ def hold_out(dataset: FolderDataset, share: float, seed: int) -> HeldOut:
         small,
         replace(val, num_items=num_old),
         asked,
+        parts[1].select(parts[1].target < num_old),
         {name: part.take(order) for name, part in dataset.features.items()},
         num_old,
     )
@@ -143,22 +148,34 @@ class NearestFeatures(Recommender):
         return total
 
 
-@torch.no_grad()
-def ranks(score: Score, held: HeldOut, max_length: int) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Ranks of the targets among new items and among all, seen items masked, ties at the mean."""
-    found: tuple[list[Tensor], list[Tensor]] = ([], [])
-    for rows, batch in held.asked.batches(256, max_length):
-        scores = score(batch).clone()
-        target = torch.from_numpy(held.asked.target[rows])[:, None]
-        scores.scatter_(
-            1, torch.where(batch.mask, batch.item_id, batch.item_id[:, -1:]), -torch.inf
-        )
+def _scores(
+    score: Score, asked: EvaluationSplit, max_length: int
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Scores [B, N] without those of seen items, and those of the targets [B, 1]."""
+    for rows, batch in asked.batches(256, max_length):
+        scores, target = score(batch).clone(), torch.from_numpy(asked.target[rows])[:, None]
         own = scores.gather(1, target)
-        for part, candidates in zip(found, (scores[:, held.num_old :], scores), strict=True):
-            equal = (candidates == own).sum(1) - 1
-            part.append((candidates > own).sum(1) + equal / 2)
-    new, every = (torch.cat(part).double().numpy() for part in found)
-    return new, every
+        seen = torch.where(batch.mask, batch.item_id, batch.item_id[:, -1:])
+        yield scores.scatter_(1, seen, -torch.inf).scatter_(1, target, own), own
+
+
+@torch.no_grad()
+def ranks(score: Score, held: HeldOut, max_length: int) -> dict[str, NDArray[Any]]:
+    """Ranks of the new targets among new items and among all, and of old ones among all.
+
+    Seen items are masked, and ties take the mean rank.
+    """
+    found: dict[str, list[Tensor]] = {"new": [], "all": [], "old": []}
+    for scores, own in _scores(score, held.asked, max_length):
+        found["new"].append(_rank(scores[:, held.num_old :], own))
+        found["all"].append(_rank(scores, own))
+    for scores, own in _scores(score, held.others, max_length):
+        found["old"].append(_rank(scores, own))
+    return {name: torch.cat(part).double().numpy() for name, part in found.items()}
+
+
+def _rank(candidates: Tensor, own: Tensor) -> Tensor:
+    return (candidates > own).sum(1) + ((candidates == own).sum(1) - 1) / 2
 
 
 def train(
@@ -186,30 +203,31 @@ def new_item_rows(dataset: FolderDataset, args: Any) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
 
     def add(name: str, score: Score, length: int = 50, **more: Any) -> None:
-        new, every = ranks(score, held, length)
         row = {"part": "new items", "model": name, "num_new": len(held.new[first]), **more}
-        for among, rank in (("new", new), ("all", every)):
+        for among, rank in ranks(score, held, length).items():
             metrics = ranking_metrics(rank)
             row |= {f"{among} {key}": round(metrics[key], 4) for key in METRICS}
             row[f"{among} rank"] = round(float(rank.mean()), 1)
-        rows.append({**row, "queries": len(held.asked)})
+        rows.append({**row, "queries": len(held.asked), "old queries": len(held.others)})
 
     first = next(iter(held.features))
     add("popularity", Popularity(padded).score)
     add("nearest features", NearestFeatures(held.features, 50).score)
-    add("EASE", EASE(padded, l2=100.0).score)
     add("EASE with features", EASE(padded, [*held.features.values()]).score)
     for preset in args.presets:
         model, took = train(held.old, held.train, held.val, preset, args)
-        start = time.perf_counter()
-        model = model.with_items(np.arange(held.num_old, padded.num_items), held.new)
-        took["with_items_s"] = round(time.perf_counter() - start, 2)
-        add(f"MDSRec {preset}", model.score, **took)
+        ids = np.arange(held.num_old, padded.num_items)
+        for votes in ("neighbors", "ridge") if model.votes is not None else ("neighbors",):
+            start = time.perf_counter()
+            bigger = model.with_items(ids, held.new, votes=votes)
+            took["with_items_s"] = round(time.perf_counter() - start, 2)
+            name = f"MDSRec {preset}" + (f", {votes}" if model.votes is not None else "")
+            add(name, partial(bigger.score, items=bigger.encode_items()), **took)
+            if bigger.votes is not None:
+                add(f"{name}: votes alone", bigger.votes)
         if model.votes is not None:
-            items = model.encode_items()
-            vectors = super(MDSRec, model).score
-            add(f"MDSRec {preset}, its votes alone", model.votes)
-            add(f"MDSRec {preset}, its vectors alone", lambda batch: vectors(batch, items))  # noqa: B023
+            vectors = super(MDSRec, bigger).score
+            add(f"MDSRec {preset}: vectors alone", partial(vectors, items=bigger.encode_items()))
     return rows
 
 

@@ -9,6 +9,7 @@ from mdsrec_pyg.graphs.growing import grow_precision
 from mdsrec_pyg.graphs.hetero import to_hetero_data
 from mdsrec_pyg.graphs.learned import learned_graph
 from mdsrec_pyg.graphs.local_ridge import local_ridge_graph
+from mdsrec_pyg.graphs.neighbor_votes import neighbor_votes
 from mdsrec_pyg.graphs.product import product_graph
 from mdsrec_pyg.graphs.ridge import ridge_graph, ridge_memory, ridge_precision
 
@@ -23,6 +24,7 @@ __all__ = [
     "grow_precision",
     "learned_graph",
     "local_ridge_graph",
+    "neighbor_votes",
     "product_graph",
     "ridge_graph",
     "ridge_memory",

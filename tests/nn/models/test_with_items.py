@@ -11,12 +11,19 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from torch_geometric.data import Data
 from torch_geometric.nn import GCNConv
 
 from mdsrec_pyg import MDSRec, ModalFeature, build_mdsrec, recommend
 from mdsrec_pyg.data import leave_last_out
 from mdsrec_pyg.evaluation import evaluate
-from mdsrec_pyg.graphs import InterestCenters, local_ridge_graph, ridge_graph, ridge_precision
+from mdsrec_pyg.graphs import (
+    InterestCenters,
+    local_ridge_graph,
+    neighbor_votes,
+    ridge_graph,
+    ridge_precision,
+)
 from mdsrec_pyg.graphs.growing import cold_edges
 from mdsrec_pyg.graphs.neighbors import UnitRows
 from tests.nn.models.growing_cases import (
@@ -90,7 +97,7 @@ def test_what_the_vectors_say_of_old_items_stays(preset: str, form: str) -> None
 
 def test_the_votes_are_those_of_a_fit_from_scratch() -> None:
     model = build()
-    bigger = grown(model)
+    bigger = grown(model, votes="ridge")
     same_edges(edges(bigger), scratch_edges())
     assert torch.equal(bigger.votes.weight, model.votes.weight)
     assert bigger.ridge_weights == model.ridge_weights
@@ -98,7 +105,7 @@ def test_the_votes_are_those_of_a_fit_from_scratch() -> None:
 
 def test_the_block_inverse_gives_the_same_votes_again_and_again() -> None:
     model = build()
-    bigger = grown(model, keep_inverse=True)
+    bigger = grown(model, votes="ridge", keep_inverse=True)
     same_edges(edges(bigger), scratch_edges())
     kept = model.built_from.inverses
     assert {name: p.shape for name, p in kept.items()} == {
@@ -107,15 +114,15 @@ def test_the_block_inverse_gives_the_same_votes_again_and_again() -> None:
     }
     kept = dict(kept)
     part = {name: feature.take(np.arange(2)) for name, feature in GIVEN.items()}
-    first = model.with_items(NEW_IDS[:2], part, keep_inverse=True)
+    first = model.with_items(NEW_IDS[:2], part, votes="ridge", keep_inverse=True)
     assert all(model.built_from.inverses[name] is p for name, p in kept.items())
     rest = {name: feature.take(np.arange(2, NEW)) for name, feature in GIVEN.items()}
-    second = first.with_items(NEW_IDS[2:], rest, keep_inverse=True)
+    second = first.with_items(NEW_IDS[2:], rest, votes="ridge", keep_inverse=True)
     same_edges(edges(second), scratch_edges())
     torch.testing.assert_close(
         second.score(histories()), bigger.score(histories()), rtol=1e-4, atol=1e-5
     )
-    assert not grown(model).built_from.inverses
+    assert not grown(model, votes="ridge").built_from.inverses
 
 
 def test_the_local_form_is_solved_again() -> None:
@@ -124,13 +131,13 @@ def test_the_local_form_is_solved_again() -> None:
     with pytest.warns(UserWarning, match="memory_limit is 0: local"):
         model = build(relations=given)
     with pytest.warns(UserWarning, match="memory_limit is 0: local, each .* 7 best candidates$"):
-        bigger = grown(model)
+        bigger = grown(model, votes="ridge")
     same_edges(edges(bigger), scratch_edges(num_candidates=7))
     with (
         pytest.warns(UserWarning, match="memory_limit is 0: local"),
         pytest.warns(UserWarning, match="'keep_inverse' has no effect"),
     ):
-        grown(model, keep_inverse=True)
+        grown(model, votes="ridge", keep_inverse=True)
 
 
 def test_a_new_item_gets_neighbors_by_affinity_and_no_id_of_its_own() -> None:
@@ -297,3 +304,28 @@ def test_a_model_of_ids_has_nothing_to_know_new_items_by() -> None:
 def test_votes_of_a_grown_model_are_not_trained() -> None:
     with pytest.raises(ValueError, match="cannot be trained further"):
         grown(build()).check_training(padded())
+
+
+def test_votes_by_nearest_items_leave_all_old_scores_as_they_are() -> None:
+    model = build()
+    bigger = grown(model)
+    old, new = model.score(histories()), bigger.score(histories())
+    torch.testing.assert_close(new[:, :OLD], old, rtol=1e-5, atol=1e-6)
+    ridge = grown(model, votes="ridge").score(histories())
+    assert (ridge[:, :OLD] - old).abs().max() > 1e-3  # the ridge explains away
+    for m, feature in enumerate(WHOLE.values()):
+        index, weight = model.votes.edges(m)
+        graph = Data(edge_index=index, edge_weight=weight, num_nodes=OLD)
+        wanted = neighbor_votes(
+            graph, UnitRows(feature), interactions(), model.built_from.relations
+        )
+        assert torch.equal(bigger.votes.edges(m)[0], wanted.edge_index)
+        assert torch.equal(bigger.votes.edges(m)[1], wanted.edge_weight)
+        assert (wanted.edge_index >= OLD).any(1).all()
+
+
+def test_options_of_the_votes_are_checked() -> None:
+    with pytest.raises(ValueError, match=r"'votes' must be 'ridge' or 'neighbors' \(got 'near'\)"):
+        grown(build(), votes="near")
+    with pytest.raises(ValueError, match="'keep_inverse' must be False with votes='neighbors'"):
+        grown(build(), keep_inverse=True)

@@ -16,6 +16,7 @@ from mdsrec_pyg.data import ModalFeature
 from mdsrec_pyg.data.raw_ids import as_raw_ids
 from mdsrec_pyg.graphs.centers import InterestCenters
 from mdsrec_pyg.graphs.growing import cold_edges, grow_precision
+from mdsrec_pyg.graphs.neighbor_votes import neighbor_votes
 from mdsrec_pyg.graphs.neighbors import UnitRows, as_feature
 from mdsrec_pyg.graphs.ridge import ridge_graph, ridge_precision
 from mdsrec_pyg.nn.models.growing.kept import BuiltFrom
@@ -93,13 +94,16 @@ def new_features(
     return features
 
 
-def add_items(model: Any, built: BuiltFrom, new: Mapping[str, ModalFeature], keep: bool) -> None:
+def add_items(
+    model: Any, built: BuiltFrom, new: Mapping[str, ModalFeature], votes: str, keep: bool
+) -> None:
     """Puts further items into the tables of a model, in place.
 
     Args:
         model: A copy of an MDSRec, whose tables are replaced, never written to.
         built: What it was built from.
         new: Features of the new items in each modality.
+        votes: ``'ridge'`` or ``'neighbors'``.
         keep: Keeps the inverses for the next time.
     """
     first, num_new = model.num_items, len(next(iter(new.values())))
@@ -119,8 +123,10 @@ def add_items(model: Any, built: BuiltFrom, new: Mapping[str, ModalFeature], kee
     model.num_items, model.num_added = first + num_new, model.num_added + num_new
     probability = torch.cat([model.item_probability, model.item_probability.new_zeros(num_new)])
     model.item_probability = probability
-    if model.votes is not None:
-        model.votes.set_graphs(_grown_votes(model, built, grown, units, keep), None)
+    if model.votes is not None and votes == "neighbors":
+        model.votes.set_graphs(_neighbor_votes(model, built, units), None)
+    elif model.votes is not None:
+        model.votes.set_graphs(_ridge_votes(model, built, grown, units, keep), None)
     model.built_from = grown
 
 
@@ -153,7 +159,18 @@ def _add_centers(model: Any, new: Mapping[str, ModalFeature]) -> None:
     model.labels = torch.cat([model.labels, torch.stack(labels).to(model.labels)], dim=1)
 
 
-def _grown_votes(
+def _neighbor_votes(model: Any, built: BuiltFrom, units: Mapping[str, UnitRows]) -> list[Data]:
+    """The learned graphs as they are, and edges of the new items by their nearest."""
+    assert built.relations is not None
+    graphs = []
+    for m, unit in enumerate(units.values()):
+        edge_index, edge_weight = model.votes.edges(m)
+        old = Data(edge_index=edge_index, edge_weight=edge_weight, num_nodes=model.votes.num_items)
+        graphs.append(neighbor_votes(old, unit, built.train, built.relations))
+    return graphs
+
+
+def _ridge_votes(
     model: Any, built: BuiltFrom, grown: BuiltFrom, units: Mapping[str, UnitRows], keep: bool
 ) -> list[Data]:
     """Learned graphs over the grown catalog: those of a fit from scratch."""

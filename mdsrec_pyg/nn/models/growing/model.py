@@ -37,6 +37,7 @@ class GrowingRecommender(SequentialRecommender):
         raw_ids: ArrayLike,
         features: Mapping[str, Any],
         *,
+        votes: str = "neighbors",
         keep_inverse: bool = False,
     ) -> G:
         r"""A model that has further items, known by their features alone; nothing is trained.
@@ -48,14 +49,17 @@ class GrowingRecommender(SequentialRecommender):
           (:func:`~mdsrec_pyg.graphs.product_graph`, ``fill``). No old item takes it as a neighbor.
         - **Interest centers**: the nearest center of each modality. What a center is a mean of
           stays.
-        - **Votes**: the graphs of the grown catalog are those of a fit from scratch. For the new
-          columns of :math:`\mathbf{X}` are empty, its inverse also follows from the old one by
-          blocks (:func:`~mdsrec_pyg.graphs.grow_precision`).
+        - **Votes**, ``'neighbors'``: what votes for the items nearest to a new one votes for it
+          (:func:`~mdsrec_pyg.graphs.neighbor_votes`). ``'ridge'``: the graphs of the grown catalog
+          are those of a fit from scratch, in which that nobody took an item speaks against it. For
+          the new columns of :math:`\mathbf{X}` are empty, its inverse also follows from the old one
+          by blocks (:func:`~mdsrec_pyg.graphs.grow_precision`).
         - **ID embedding**: zero.
 
-        What the vectors say of old items for old histories therefore stays, to rounding. What the
-        votes say of them changes where the ridge does: new items explain away what old ones like
-        them have in common, and enter the largest entries that a row keeps.
+        What the vectors say of old items for old histories therefore stays, to rounding, and with
+        ``'neighbors'`` all scores do. With ``'ridge'`` the votes for old items change where the
+        ridge does: new items explain away what old ones like them have in common, and take places
+        among the largest entries that a row keeps.
 
         Example:
             >>> model = model.with_items(["B9", "B10"], {"image": image, "text": text})  # [2, F]
@@ -66,10 +70,12 @@ class GrowingRecommender(SequentialRecommender):
             features: Features of each modality as they are, ``[n, F]``, or a
                 :class:`~mdsrec_pyg.data.ModalFeature`, whose mask says which items lack it. A
                 modality that is left out, all of them lack.
+            votes: ``'neighbors'``, which finds new items better on all sets where it was measured
+                (benchmarks/README.md), or ``'ridge'``; no effect on a model without votes.
             keep_inverse: Keeps the inverses of the old and the grown catalog in float64, 8 N^2
                 bytes a modality, with this model and the new one (not on disk): the first call then
                 takes longer, and each further one, of either model, :math:`O(N^2 n)` instead of
-                :math:`O((N + n)^3)`. Exact ridge only.
+                :math:`O((N + n)^3)`. Of ``votes='ridge'``, where that is exact, only.
 
         Returns:
             The new model, in evaluation mode. Its votes cannot be trained further.
@@ -78,6 +84,10 @@ class GrowingRecommender(SequentialRecommender):
             ValueError: Ids that the model has or that stand there twice, features of another
                 modality or width, NaN, or a model that does not keep what it was built from.
         """
+        if votes not in ("ridge", "neighbors"):
+            raise ValueError(f"'votes' must be 'ridge' or 'neighbors' (got {votes!r})")
+        if keep_inverse and votes != "ridge":
+            raise ValueError(f"'keep_inverse' must be False with votes={votes!r}, which has none")
         built = self._built()
         if not built.features:
             raise ValueError("'model' must have features to take further items by (it has none)")
@@ -87,7 +97,7 @@ class GrowingRecommender(SequentialRecommender):
         new = new_features(built.features, features, len(given))
         model = scoring_copy(self, own_weights=True)
         model._item_ids = None
-        add_items(model, built, new, keep_inverse)
+        add_items(model, built, new, votes, keep_inverse)
         model.item_ids = ids
         return model
 
