@@ -123,7 +123,9 @@ def _joined(parts: Sequence[EvaluationSplit]) -> EvaluationSplit:
     first, *rest = parts
     for part in rest:
         names = ("user_id", "target", "tied", "known", "cold")
-        columns = {n: np.concatenate([getattr(first, n), getattr(part, n)]) for n in names}
+        columns: dict[str, Any] = {
+            n: np.concatenate([getattr(first, n), getattr(part, n)]) for n in names
+        }
         ptr = np.concatenate([first.history_ptr, first.history_ptr[-1] + part.history_ptr[1:]])
         items = np.concatenate([first.history_item, part.history_item])
         first = replace(first, **columns, history_ptr=ptr, history_item=items)

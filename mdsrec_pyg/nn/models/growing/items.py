@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
@@ -120,7 +121,10 @@ def add_items(
         model.ids.extend(num_new)
         for m, project in enumerate(model.project):
             project.extend(model.scaling[m](new[model.modalities[m]]))
+    counts = getattr(model, "item_counts", None)
     model.num_items, model.num_added = first + num_new, model.num_added + num_new
+    if counts is not None:
+        model.item_counts = np.concatenate([counts, np.zeros(num_new, np.int64)])
     probability = torch.cat([model.item_probability, model.item_probability.new_zeros(num_new)])
     model.item_probability = probability
     if model.votes is not None and votes == "neighbors":

@@ -35,11 +35,12 @@ def refit_graphs(model: Any, built: BuiltFrom, interactions: Interactions, train
     for m, name in enumerate(model.modalities):
         device = model._edges(m)[0].device
         graph = product_graph(units.get(name), counts, config.replace(window=None), device=device)
-        setattr(model, f"edge_index_{m}", graph.edge_index.to(device))  # type: ignore[union-attr]
-        setattr(model, f"edge_weight_{m}", graph.edge_weight.to(device))  # type: ignore[union-attr]
+        setattr(model, f"edge_index_{m}", graph.edge_index.to(device))
+        setattr(model, f"edge_weight_{m}", graph.edge_weight.to(device))
     if model.votes is not None:
         assert built.relations is not None
         there = built.relations.replace(device=str(model.votes.weight.device))
         relations = fit_relations(units, interactions, there, training=trainable)
         model.votes.set_graphs(list(relations.graphs.values()), relations.training_votes)
+    model.item_counts = interactions.item_counts()
     model.built_from = replace(built, train=interactions, inverses={})

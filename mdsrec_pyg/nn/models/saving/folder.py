@@ -81,8 +81,8 @@ class SavedModel:
             # safetensors lets nobody but the owner read its file: as the others, instead.
             for path in temporary.glob("*.safetensors"):
                 path.chmod((temporary / CONFIG).stat().st_mode & 0o777)
-        for name, content in ((ITEMS, self.item_ids), (GROWING, self.growing)):
-            if content is None:  # those of a model that lay there before
+        for name, kept in ((ITEMS, self.item_ids), (GROWING, self.growing)):
+            if kept is None:  # those of a model that lay there before
                 (Path(folder) / name).unlink(missing_ok=True)
 
     @classmethod
