@@ -13,6 +13,7 @@ from torch_geometric.data import Data
 
 from mdsrec_pyg.configs import check_device, configure
 from mdsrec_pyg.data import Interactions, ModalFeature
+from mdsrec_pyg.data.sequences import MAX_LENGTH
 from mdsrec_pyg.graphs.learned import exact_fits
 from mdsrec_pyg.graphs.local_ridge import local_ridge_graph
 from mdsrec_pyg.graphs.neighbors import BEHAVIOR, UnitRows, as_unit
@@ -53,6 +54,7 @@ def fit_relations(
     config: RelationsConfig | None = None,
     *,
     seed: int = 0,
+    max_length: int = MAX_LENGTH,
     training: bool = True,
     **options: Any,
 ) -> Relations:
@@ -69,6 +71,7 @@ def fit_relations(
         interactions: The training part.
         config: The options.
         seed: Seed of the folds (local form only), and of the sample that ``'auto'`` looks at.
+        max_length: Newest items of a history that the model reads; ``'auto'`` asks as many.
         training: Prepares what training over the graphs needs; False leaves it out, as for a model
             that only answers.
         **options: Some of the options by name, such as ``l2=300.0``.
@@ -90,7 +93,7 @@ def fit_relations(
     if training:
         instead += f", trained over {chosen.num_folds} folds of users"
     exact = exact_fits(needed, chosen.memory_limit, what, instead)
-    weights = choose_weights(units, interactions, chosen, seed=seed)
+    weights = choose_weights(units, interactions, chosen, seed=seed, max_length=max_length)
     if exact:
         return _fit_exact(units, interactions, chosen, weights, training)
     return _fit_local(units, interactions, chosen, weights, seed if training else None)
