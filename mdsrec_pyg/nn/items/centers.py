@@ -57,9 +57,9 @@ class CenterEncoder(nn.Module):
         super().__init__()
         if form not in CENTER_FORMS:
             raise ValueError(f"'form' must be one of {CENTER_FORMS} (got {form!r})")
-        self.form, self.softness = form, softness
-        #: Items whose mean a center is, the first of all; those that came later only look at it.
-        self.num_members = len(centers.labels_)
+        self.form, self._softness = form, softness
+        # Neither is an option of the model: names with _ do not count as such in a checkpoint.
+        self._num_members = len(centers.labels_)
         self.num_groups = centers.num_centers + 1  # the last one: items without the modality
         self.register_buffer("labels", centers.labels_.clone())
         if form in ("projected", "soft"):
@@ -77,9 +77,13 @@ class CenterEncoder(nn.Module):
 
     def _soft(self, labels: Tensor, affinity: Tensor) -> Tensor:
         """Shares of the centers in each item; an item without the modality has its own."""
-        soft = F.pad(torch.softmax(affinity / self.softness, dim=-1), (0, 1))
+        soft = F.pad(torch.softmax(affinity / self._softness, dim=-1), (0, 1))
         own = F.one_hot(labels, self.num_groups).to(soft.dtype)
         return torch.where((labels < self.num_groups - 1)[:, None], soft, own)
+
+    def set_members(self, num_members: int) -> None:
+        """Says whose mean a center is: the first items; those that came later only look at it."""
+        self._num_members = num_members
 
     def extend(self, labels: Tensor, affinity: Tensor) -> None:
         """Takes in further items: they see the centers, whose means stay those of the others.
@@ -107,9 +111,9 @@ class CenterEncoder(nn.Module):
             return self.weight
         if self.form in ("projected", "soft"):
             return self.projection(self.features)
-        x, labels = x[: self.num_members], self.labels[: self.num_members]
+        x, labels = x[: self._num_members], self.labels[: self._num_members]
         if x.device.type != "cpu":
-            member = self._members(x.dtype)[: self.num_members]
+            member = self._members(x.dtype)[: self._num_members]
             with full_precision(x.device):
                 return member.t() @ x / member.sum(0).clamp(min=1)[:, None]
         total = x.new_zeros(self.num_groups, x.size(1)).index_add(0, labels, x)

@@ -10,6 +10,7 @@ import torch
 
 from mdsrec_pyg import MDSRec, build_mdsrec
 from mdsrec_pyg.data import Interactions, SequenceLoader
+from mdsrec_pyg.training.signature import describe_options
 from tests.nn.models.growing_cases import (
     FEATURES,
     NEW,
@@ -119,3 +120,11 @@ def test_interactions_that_do_not_fit_are_named() -> None:
         build().update(newer(31))
     with pytest.raises(ValueError, match=r"must be Interactions \(got list\)"):
         build().update([])  # type: ignore[arg-type]
+
+
+def test_a_checkpoint_of_before_knows_nothing_of_growing() -> None:
+    """What a checkpoint says of a model has no line that came with this."""
+    lines = describe_options(build())
+    assert "num_added" not in lines
+    assert "members" not in lines
+    assert "softness" not in lines

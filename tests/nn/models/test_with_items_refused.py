@@ -69,6 +69,11 @@ def test_votes_of_a_grown_model_are_not_trained() -> None:
         grown(build()).check_training(padded())
 
 
+def test_one_text_is_no_list_of_ids() -> None:
+    with pytest.raises(ValueError, match=r"must be a list of ids \(got the text 'B9'\)"):
+        build().with_items("B9", GIVEN)
+
+
 def test_options_of_the_votes_are_checked() -> None:
     with pytest.raises(ValueError, match=r"'votes' must be 'ridge' or 'neighbors' \(got 'near'\)"):
         grown(build(), votes="near")

@@ -92,6 +92,8 @@ class GrowingRecommender(SequentialRecommender):
         if not built.features:
             raise ValueError("'model' must have features to take further items by (it has none)")
         given: Any = raw_ids
+        if isinstance(given, str):
+            raise ValueError(f"'raw_ids' must be a list of ids (got the text {given!r})")
         given = list(given.tolist() if hasattr(given, "tolist") else given)
         ids = grown_ids(self.item_ids, self.num_items, given)
         new = new_features(built.features, features, len(given))
@@ -139,10 +141,12 @@ class GrowingRecommender(SequentialRecommender):
 
     def set_added(self, num_added: int) -> None:
         """Says how many of the items came after training, in a model that is loaded."""
+        if num_added == 0:
+            return
         self.num_added = num_added
         for part in (getattr(self, "center", None), getattr(self, "center_shift", None)):
             for encoder in part or ():
-                encoder.num_members = self.num_items - num_added
+                encoder.set_members(self.num_items - num_added)
 
     def kept(self) -> tuple[dict[str, Any], dict[str, Tensor]] | None:
         """What :meth:`save` keeps with ``growable=True``."""
