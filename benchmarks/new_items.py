@@ -19,8 +19,8 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -34,9 +34,10 @@ from torch import Tensor
 from benchmarks.about import about
 from benchmarks.accuracy_rows import append
 from benchmarks.harness import add_common_arguments, positive, table
+from benchmarks.held_out_items import Features, HeldOut, hold_out
 from mdsrec_pyg import FolderDataset, MDSRec, Trainer, build_mdsrec, evaluate, leave_last_out
 from mdsrec_pyg.cli.ending import run_script
-from mdsrec_pyg.data import EvaluationSplit, Interactions, ModalFeature, SequenceBatch, Split
+from mdsrec_pyg.data import EvaluationSplit, Interactions, SequenceBatch, Split
 from mdsrec_pyg.data.queries import make_queries
 from mdsrec_pyg.evaluation import ranking_metrics
 from mdsrec_pyg.memory import use_huge_pages
@@ -44,92 +45,10 @@ from mdsrec_pyg.nn import EASE, Popularity
 from mdsrec_pyg.nn.models import Recommender
 
 RESULTS = Path(__file__).parent / "results" / "new-items.jsonl"
+#: Ridge of the untrained votes, which nothing chooses.
+PLAIN = {"l2": 70.0, "feature_weight": 20.0}
 METRICS = ("ndcg@10", "recall@10", "mrr")
-Features = dict[str, ModalFeature]
 Score = Callable[[SequenceBatch], Tensor]
-
-
-@dataclass(frozen=True)
-class HeldOut:
-    """A catalog whose last items are new.
-
-    Args:
-        train: Training part of the old items, over them.
-        val: Queries whose target is an old item.
-        asked: Queries whose target is a new item, over all items.
-        others: Test queries whose target is an old item, over all items.
-        features: Features of all items, the new ones last.
-        num_old: Number of old items.
-    """
-
-    train: Interactions
-    val: EvaluationSplit
-    asked: EvaluationSplit
-    others: EvaluationSplit
-    features: Features
-    num_old: int
-
-    @property
-    def old(self) -> Features:
-        """Features of the old items."""
-        return {name: part.take(np.arange(self.num_old)) for name, part in self.features.items()}
-
-    @property
-    def new(self) -> Features:
-        """Features of the new items."""
-        size = len(next(iter(self.features.values())))
-        return {n: part.take(np.arange(self.num_old, size)) for n, part in self.features.items()}
-
-
-def hold_out(dataset: FolderDataset, share: float, seed: int) -> HeldOut:
-    """Makes some items new; the items are numbered again, the old ones first."""
-    whole = dataset.interactions
-    order = np.random.default_rng(seed).permutation(whole.num_items)
-    num_old = whole.num_items - round(share * whole.num_items)
-    old = np.sort(order[:num_old])
-    order = np.concatenate([old, np.sort(order[num_old:])])
-    place = np.empty(whole.num_items, np.int64)
-    place[order] = np.arange(whole.num_items)
-    whole = replace(whole, item_id=place[whole.item_id])
-    split = leave_last_out(whole)
-    train = split.train.select(split.train.item_id < num_old)
-    small = replace(train, num_items=num_old)
-    last = whole.user_ptr[1:][np.diff(whole.user_ptr) >= 3] - 1
-    parts = [_asked(name, whole, rows, train) for name, rows in (("val", last - 1), ("test", last))]
-    val = parts[0].select(parts[0].target < num_old)
-    asked = _joined([part.select(part.target >= num_old) for part in parts])
-    return HeldOut(
-        small,
-        replace(val, num_items=num_old),
-        asked,
-        parts[1].select(parts[1].target < num_old),
-        {name: part.take(order) for name, part in dataset.features.items()},
-        num_old,
-    )
-
-
-def _asked(
-    name: str, whole: Interactions, rows: NDArray[np.int64], train: Interactions
-) -> EvaluationSplit:
-    """Queries at some rows, with histories of old items only; those without any are left out."""
-    keep = train.item_counts()[whole.item_id] > 0
-    keep[rows] = True
-    place = np.cumsum(keep) - 1
-    part, row = whole.select(keep), place[rows]
-    return make_queries(name, part, row[row > part.user_ptr[part.user_id[row]]], train)
-
-
-def _joined(parts: Sequence[EvaluationSplit]) -> EvaluationSplit:
-    first, *rest = parts
-    for part in rest:
-        names = ("user_id", "target", "tied", "known", "cold")
-        columns: dict[str, Any] = {
-            n: np.concatenate([getattr(first, n), getattr(part, n)]) for n in names
-        }
-        ptr = np.concatenate([first.history_ptr, first.history_ptr[-1] + part.history_ptr[1:]])
-        items = np.concatenate([first.history_item, part.history_item])
-        first = replace(first, **columns, history_ptr=ptr, history_item=items)
-    return first
 
 
 class NearestFeatures(Recommender):
@@ -185,6 +104,9 @@ def train(
 ) -> tuple[MDSRec, dict[str, Any]]:
     """A trained model, and what its training took."""
     start = time.perf_counter()
+    if args.untrained:
+        model = build_mdsrec(features, part, preset, relations=PLAIN, vectors=False)
+        return model.eval(), {"build_s": round(time.perf_counter() - start, 2), "epochs": 0}
     model = build_mdsrec(features, part, preset, seed=args.seed)
     built = time.perf_counter() - start
     settings = {"epochs": args.epochs, "patience": args.epochs, "batch_size": 128}
@@ -225,9 +147,9 @@ def new_item_rows(dataset: FolderDataset, args: Any) -> list[dict[str, Any]]:
             took["with_items_s"] = round(time.perf_counter() - start, 2)
             name = f"MDSRec {preset}" + (f", {votes}" if model.votes is not None else "")
             add(name, partial(bigger.score, items=bigger.encode_items()), **took)
-            if bigger.votes is not None:
+            if bigger.votes is not None and bigger.config.vectors:
                 add(f"{name}: votes alone", bigger.votes)
-        if model.votes is not None:
+        if model.votes is not None and model.config.vectors:
             vectors = super(MDSRec, bigger).score
             add(f"MDSRec {preset}: vectors alone", partial(vectors, items=bigger.encode_items()))
     return rows
@@ -268,6 +190,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--presets", nargs="+", default=["best", "paper"])
     parser.add_argument("--parts", nargs="+", choices=list(PARTS), default=list(PARTS))
     parser.add_argument("--epochs", type=positive, default=20)
+    parser.add_argument(
+        "--untrained", action="store_true", help="plain votes over the graphs, nothing trained"
+    )
     parser.add_argument("--seed", type=int, default=0)
     add_common_arguments(parser)
     args = parser.parse_args()
@@ -286,6 +211,7 @@ def main() -> None:
     for folder in args.folders:
         dataset = FolderDataset(folder, modalities=args.modalities)
         settings = {"seed": args.seed, "share": args.share, "max_epochs": args.epochs}
+        settings |= {"trained": not args.untrained}
         for part in args.parts:
             rows = PARTS[part](dataset, args)
             print(f"{dataset.name}, {list(dataset.features)}, seen items masked, ties at mean rank")

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.new_items import NearestFeatures, hold_out, ranks
+from benchmarks.held_out_items import hold_out
+from benchmarks.new_items import NearestFeatures, ranks
 from mdsrec_pyg import FolderDataset, Popularity, SyntheticDataset
 
 
@@ -63,3 +64,8 @@ def test_it_runs(run_benchmark: Callable[..., str], folder: Path, tmp_path: Path
     assert "MDSRec best, ridge: votes alone" in names
     assert all(row["max_epochs"] == 1 and row["code"] for row in rows)
     assert "MDSRec best, updated" in table
+    options = ["--untrained", "--parts", "items", "--presets", "best", "--out", out]
+    run_benchmark("new_items.py", folder, "--short", *options)
+    plain = [json.loads(line) for line in out.read_text().splitlines()][len(rows) :]
+    assert {row["trained"] for row in plain} == {False}
+    assert [row["model"] for row in plain][-2:] == ["MDSRec best, neighbors", "MDSRec best, ridge"]
