@@ -144,7 +144,7 @@ def _fit(
 
 def _not_negative(gram: NDArray[np.float64], right: NDArray[np.float64]) -> NDArray[np.float64]:
     """Two coefficients of a least squares fit, none of them negative."""
-    both: NDArray[np.float64] = np.linalg.lstsq(gram, right, rcond=None)[0]
+    both = np.linalg.lstsq(gram, right, rcond=None)[0].astype(np.float64)
     if (both >= 0).all():
         return both
     single = np.divide(right, gram.diagonal(), out=np.zeros(2), where=gram.diagonal() > 0)
