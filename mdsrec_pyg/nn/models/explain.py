@@ -14,7 +14,7 @@ from mdsrec_pyg.nn.votes.scores import RelationVotes
 
 __all__ = ["explain_items"]
 
-MAX_VOTERS = 3
+MAX_VOTERS = 5
 
 
 class ExplainableModel(Protocol):
@@ -65,9 +65,11 @@ def explain_items(
 
         - ``'modality'``: name of the modality that adds most; None where no item voted and the
           model has no vectors,
+        - ``'modality_shares'``: what each modality adds, in the order of ``model.modalities``, as a
+          share of what all add that do not take away; all zero where none adds anything,
         - ``'center'``: the item's interest center in that modality (the number of centers where
           the item lacks it); None without such a modality or without centers,
-        - ``'voter_items'``: up to three different items of the history that voted for it, the
+        - ``'voter_items'``: up to five different items of the history that voted for it, the
           strongest first, ``'voter_modalities'``: over which modality each voted most,
           ``'voter_shares'``: their shares of all votes for the item,
         - ``'seen'``: whether the user has taken the item, however long ago.
@@ -78,7 +80,7 @@ def explain_items(
     added = vote_parts(model, batch, item_index, votes) + vector_parts(
         model, batch, items, item_index
     )
-    modality = added.argmax(1)  # [B, k]
+    modality = _largest(model, added)  # [B, k]
     known = (votes.sum((1, 3)) > 0) | model.config.vectors
     names = [
         [model.modalities[m] if ok else None for m, ok in zip(*row, strict=True)]
@@ -86,6 +88,7 @@ def explain_items(
     ]
     return {
         "modality": names,
+        "modality_shares": _shares(added),
         "center": item_centers(model, item_index, modality, known),
         **strongest_voters(model, batch, votes),
         "seen": seen.tolist(),
@@ -131,7 +134,32 @@ def vote_parts(
         return by_modality
     total = by_modality.sum(1, keepdim=True)
     share = by_modality / total.clamp(min=torch.finfo(total.dtype).tiny)
-    return share * model.votes(batch).gather(1, item_index)[:, None]
+    return share * scores_of(model.votes, batch, item_index)[:, None]
+
+
+def scores_of(votes: RelationVotes, batch: SequenceBatch, item_index: Tensor) -> Tensor:
+    """The scores of a few items [B, k], without those of all others."""
+    place, score = votes.sparse_scores(batch)
+    row = torch.arange(len(batch), device=place.device)[:, None]
+    wanted = row * votes.num_items + item_index
+    at = torch.searchsorted(place, wanted).clamp(max=max(len(place) - 1, 0))
+    if not len(place):
+        return score.new_zeros(item_index.shape)
+    return score[at].where(place[at] == wanted, 0.0)
+
+
+def _shares(added: Tensor) -> list[list[list[float]]]:
+    """What each modality adds [B, M, k] as shares, M for each item."""
+    positive = added.clamp(min=0).transpose(1, 2)  # [B, k, M]
+    total = positive.sum(2, keepdim=True)
+    shares: list[list[list[float]]] = torch.where(total > 0, positive / total, 0.0).tolist()
+    return shares
+
+
+def _largest(model: ExplainableModel, added: Tensor) -> Tensor:
+    """The modality that adds most, [B, k]; the only one that counts, if there is just one."""
+    only = getattr(model, "only_modality", None)
+    return added.argmax(1) if only is None else torch.full_like(added[:, 0], only).long()
 
 
 def vector_parts(
@@ -142,8 +170,8 @@ def vector_parts(
         return torch.zeros((), device=item_index.device)
     users, weights = model.encode_modalities(batch, items, newest_only=True)
     users = users[:, 0] * weights[:, 0, :, None]  # [B, M, D]
-    vectors = items.embedding - items.embedding.mean(1, keepdim=True)  # [M, N, D]
-    parts = torch.einsum("bmd,mbkd->bmk", users, vectors[:, item_index])
+    vectors = items.embedding[:, item_index] - items.mean[:, None, None]  # [M, B, k, D]
+    parts = torch.einsum("bmd,mbkd->bmk", users, vectors)
     return parts if model.votes is None else model.config.vector_weight * parts
 
 
