@@ -128,3 +128,13 @@ def test_a_checkpoint_of_before_knows_nothing_of_growing() -> None:
     assert "num_added" not in lines
     assert "members" not in lines
     assert "softness" not in lines
+
+
+def test_item_counts_go_along() -> None:
+    model = build()
+    model.item_counts = interactions().item_counts()
+    counts = grown(model).item_counts
+    assert counts[:OLD].tolist() == interactions().item_counts().tolist()
+    assert counts[OLD:].tolist() == [0] * NEW
+    assert model.update(newer()).item_counts.tolist() == newer().item_counts().tolist()
+    assert len(model.item_counts) == OLD
