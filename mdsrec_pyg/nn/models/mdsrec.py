@@ -26,6 +26,7 @@ from mdsrec_pyg.nn.models._inputs import check_conv, check_inputs
 from mdsrec_pyg.nn.models._parts import has_features, make_votes, read_features, register_tables
 from mdsrec_pyg.nn.models._shape import describe_own_parts, describe_parts, empty_parts, sizes_of
 from mdsrec_pyg.nn.models.config import MDSRecConfig
+from mdsrec_pyg.nn.models.dense import DenseMDSRec
 from mdsrec_pyg.nn.models.explain import explain_items
 from mdsrec_pyg.nn.models.growing.model import GrowingRecommender
 from mdsrec_pyg.nn.models.mdsrec_items import MDSRecItems, side_by_side
@@ -76,6 +77,7 @@ class MDSRec(GrowingRecommender):
             that another leaves without effect warns.
     """
 
+    export_form = DenseMDSRec
     labels: Tensor | None
 
     def __init__(
