@@ -75,7 +75,7 @@ class InFolder:
 
         Raises:
             ValueError: See :meth:`~mdsrec_pyg.nn.Recommender.load` and
-                :meth:`~mdsrec_pyg.FaissIndex.load`, or the saved index was built over the vectors
+                :meth:`~mdsrec_pyg.retrieval.FaissIndex.load`, or the saved index was built over the vectors
                 of another model.
         """
         place = Path(folder)
