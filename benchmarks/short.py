@@ -41,6 +41,7 @@ def commands(folder: Path, peers: str) -> dict[str, list[str]]:
         "datasets": [*short, "--peers", peers, "--folder", str(folder / "interactions")],
         "item_graph": [*short, "--folder", str(folder / "catalogs")],
         "ridge_quality": [data, "--short"],
+        "new_items": [data, "--short"],
         "recommend": short,
         "export": [*short, "--models", "Popularity", "SASRec"],
         "step": [data, *short],

@@ -167,6 +167,40 @@ class InterestCenters:
         generator = torch.Generator().manual_seed(self.random_state)
         return items[torch.randperm(len(items), generator=generator)[: self.max_items]]
 
+    def assign(self, x: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Labels further items by the centers that were fitted; nothing is fitted again.
+
+        Args:
+            x: Features [n, F], as they are.
+            mask: Bool tensor [n], False where the item lacks the modality.
+
+        Returns:
+            Nearest center of each item, Long tensor [n] as in ``labels_``, and cosines [n, K] as in
+            ``affinity_``.
+
+        Raises:
+            ValueError: Another number of features than that of the centers.
+        """
+        if x.size(1) != self.centers_.size(1):
+            raise ValueError(
+                f"'x' must have the {self.centers_.size(1)} features of the centers (got "
+                f"{x.size(1)})"
+            )
+        present = torch.ones(len(x), dtype=torch.bool) if mask is None else mask
+        table = self.centers_.numpy()
+        exponent = _exponent(table)
+        centers = torch.from_numpy(_scaled(table, exponent))
+        middle, directions = centers.mean(0), self.directions()
+        labels = torch.full((len(x),), self.num_centers, dtype=torch.long)
+        affinity = torch.zeros(len(x), self.num_centers)
+        for block in _blocks(present, x):
+            values = torch.from_numpy(_scaled(_floats(x[block.to(x.device)]), exponent))
+            # In float64, by differences: expanded squares lose digits far from the origin.
+            away = (values - middle).double()
+            labels[block] = torch.cdist(away, (centers - middle).double()).argmin(1)
+            affinity[block] = F.normalize(away.float(), dim=-1) @ directions.t()
+        return labels, affinity
+
     def directions(self) -> Tensor:
         """Unit vectors from the mean of the centers to each of them, [K, F]."""
         table = self.centers_.numpy()

@@ -70,6 +70,7 @@ def ridge_precision(
     denoising: float = RidgeConfig.denoising,
     block_size: int | None = None,
     device: str | torch.device = "cpu",
+    dtype: torch.dtype = torch.float32,
 ) -> Tensor:
     r"""Inverts :math:`\mathbf{X}^{\top} \mathbf{X} + a \mathbf{K} + \mathrm{diag}(r)` exactly.
 
@@ -90,23 +91,27 @@ def ridge_precision(
         block_size: Rows of the kernel computed at once; changes memory, not the result.
         device: Where it is computed and returned. On another than the CPU the kernel is summed in
             another order: entries differ by some 1e-6 of the largest.
+        dtype: Of the kernel and the result; ``torch.float64``, which takes 16 N^2 bytes and a copy
+            of the features, where :func:`~mdsrec_pyg.graphs.grow_precision` is to go on from it.
 
     Returns:
-        Symmetric float32 ``[N, N]``.
+        Symmetric ``[N, N]`` of that type.
 
     Raises:
         ValueError: A weight out of range, or shapes that do not fit.
     """
+    if dtype not in (torch.float32, torch.float64):
+        raise ValueError(f"'dtype' must be torch.float32 or torch.float64 (got {dtype})")
     modalities = _modalities(x, mask)
     check_ridge(l2, denoising)
     weights = feature_weights(feature_weight, len(modalities))
     num_items = interactions.num_items
     device, ridge = torch.device(device), ridge_diagonal(interactions, l2, denoising)
     if device.type != "cpu":
-        return _precision_on(device, interactions, modalities, weights, ridge)
+        return _precision_on(device, interactions, modalities, weights, ridge, dtype)
     matrix = np.zeros((num_items, num_items))
     for (feature, present), weight in zip(modalities, weights, strict=True):
-        unit = as_unit(feature, present).rows.numpy()
+        unit = as_unit(feature, present).rows.to(dtype).numpy()
         _check_rows(len(unit), num_items)
         if weight == 0:
             continue
@@ -117,7 +122,7 @@ def ridge_precision(
             del product
     _add_counts(matrix, interactions, block_size)
     matrix.flat[:: num_items + 1] += ridge
-    return _invert(matrix, block_size)
+    return _invert(matrix, block_size, dtype)
 
 
 def _precision_on(
@@ -126,12 +131,13 @@ def _precision_on(
     modalities: list[tuple[Any, Any]],
     weights: Sequence[float],
     ridge: NDArray[np.float64],
+    dtype: torch.dtype = torch.float32,
 ) -> Tensor:
     """The same on a GPU: a Cholesky factorization and its inverse in float64."""
     num_items = interactions.num_items
     matrix = torch.zeros(num_items, num_items, dtype=torch.float64, device=device)
     for (feature, present), weight in zip(modalities, weights, strict=True):
-        unit = as_unit(feature, present).rows.to(device)
+        unit = as_unit(feature, present).rows.to(device, dtype)
         _check_rows(len(unit), num_items)
         for rows in row_blocks(num_items, num_items, None):
             matrix[rows] += weight * (unit[rows] @ unit.T)
@@ -144,7 +150,7 @@ def _precision_on(
     factor, info = torch.linalg.cholesky_ex(matrix)
     del matrix
     _check_factor(int(info))
-    return torch.cholesky_inverse(factor).float()
+    return torch.cholesky_inverse(factor).to(dtype)
 
 
 def _check_factor(info: int) -> None:
@@ -215,14 +221,14 @@ def _modalities(x: Any, mask: Any) -> list[tuple[Any, Any]]:
     return list(zip(x, masks, strict=True))
 
 
-def _invert(matrix: NDArray[np.float64], block_size: int | None) -> Tensor:
+def _invert(matrix: NDArray[np.float64], block_size: int | None, dtype: torch.dtype) -> Tensor:
     # The transpose is Fortran-ordered and, the matrix being symmetric, the same: no copy is made.
     factor, info = lapack.dpotrf(matrix.T, lower=1, clean=0, overwrite_a=1)
     if info == 0:
         factor, info = lapack.dpotri(factor, lower=1, overwrite_c=1)
     _check_factor(int(info))
     upper = factor.T  # LAPACK leaves the inverse in one triangle only
-    inverse = np.empty(upper.shape, np.float32)
+    inverse = np.empty(upper.shape, np.float64 if dtype == torch.float64 else np.float32)
     for rows in _small_blocks(len(upper), block_size):
         corner = np.triu(upper[rows, rows])
         inverse[rows, rows] = corner + np.triu(corner, 1).T

@@ -57,7 +57,9 @@ class CenterEncoder(nn.Module):
         super().__init__()
         if form not in CENTER_FORMS:
             raise ValueError(f"'form' must be one of {CENTER_FORMS} (got {form!r})")
-        self.form = form
+        self.form, self._softness = form, softness
+        # Neither is an option of the model: names with _ do not count as such in a checkpoint.
+        self._num_members = len(centers.labels_)
         self.num_groups = centers.num_centers + 1  # the last one: items without the modality
         self.register_buffer("labels", centers.labels_.clone())
         if form in ("projected", "soft"):
@@ -67,14 +69,34 @@ class CenterEncoder(nn.Module):
         if form == "soft":
             if not 0 < softness < math.inf:
                 raise ValueError(f"'softness' must be positive and finite (got {softness})")
-            soft = F.pad(torch.softmax(centers.affinity_ / softness, dim=-1), (0, 1))
-            own = F.one_hot(self.labels, self.num_groups).to(soft.dtype)
-            present = self.labels < centers.num_centers
-            assignment = torch.where(present[:, None], soft, own)  # [N, K + 1]
+            assignment = self._soft(self.labels, centers.affinity_)  # [N, K + 1]
             self.register_buffer("assignment", assignment, persistent=False)
         if form == "embedding":
             self.weight = nn.Parameter(torch.empty(self.num_groups, channels))
         self.reset_parameters()
+
+    def _soft(self, labels: Tensor, affinity: Tensor) -> Tensor:
+        """Shares of the centers in each item; an item without the modality has its own."""
+        soft = F.pad(torch.softmax(affinity / self._softness, dim=-1), (0, 1))
+        own = F.one_hot(labels, self.num_groups).to(soft.dtype)
+        return torch.where((labels < self.num_groups - 1)[:, None], soft, own)
+
+    def set_members(self, num_members: int) -> None:
+        """Says whose mean a center is: the first items; those that came later only look at it."""
+        self._num_members = num_members
+
+    def extend(self, labels: Tensor, affinity: Tensor) -> None:
+        """Takes in further items: they see the centers, whose means stay those of the others.
+
+        Args:
+            labels: Center of each item, Long tensor [n].
+            affinity: Cosines with the centers, [n, K].
+        """
+        labels = labels.to(self.labels)
+        self.labels = torch.cat([self.labels, labels])
+        if self.form == "soft":
+            soft = self._soft(labels, affinity.to(self.assignment))
+            self.assignment = torch.cat([self.assignment, soft])
 
     def reset_parameters(self) -> None:
         """Small random vectors, as for the item embeddings."""
@@ -89,13 +111,14 @@ class CenterEncoder(nn.Module):
             return self.weight
         if self.form in ("projected", "soft"):
             return self.projection(self.features)
+        x, labels = x[: self._num_members], self.labels[: self._num_members]
         if x.device.type != "cpu":
-            member = self._members(x.dtype)
+            member = self._members(x.dtype)[: self._num_members]
             with full_precision(x.device):
                 return member.t() @ x / member.sum(0).clamp(min=1)[:, None]
-        total = x.new_zeros(self.num_groups, x.size(1)).index_add(0, self.labels, x)
+        total = x.new_zeros(self.num_groups, x.size(1)).index_add(0, labels, x)
         ones = torch.ones(()).expand(len(x))
-        count = torch.zeros(self.num_groups).index_add(0, self.labels, ones)
+        count = torch.zeros(self.num_groups).index_add(0, labels, ones)
         return total / count.clamp(min=1)[:, None].to(x.dtype)
 
     def _members(self, dtype: torch.dtype) -> Tensor:

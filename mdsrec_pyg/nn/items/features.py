@@ -37,6 +37,12 @@ class ItemIDs(nn.Module):
         """Item vectors [N, D]."""
         return self.weight
 
+    def extend(self, num_items: int) -> None:
+        """Takes in further items, whose vectors are zero: nobody has trained them."""
+        with torch.no_grad():
+            weight = torch.cat([self.weight, self.weight.new_zeros(num_items, self.weight.size(1))])
+        self.weight = nn.Parameter(weight, requires_grad=self.weight.requires_grad)
+
 
 class FeatureProjection(nn.Module):
     r"""Projects the frozen features of one modality, :math:`s \cdot \mathbf{W} \mathbf{x}_i`.
@@ -74,6 +80,18 @@ class FeatureProjection(nn.Module):
             return projected
         table = projected.new_zeros(self.num_items, projected.size(1))
         return table.index_copy(0, self.present, projected)
+
+    def extend(self, x: Tensor) -> None:
+        """Takes in further items: scaled features [n, F], rows of zeros where they are missing."""
+        x = x.to(self.x)
+        there = x.any(1)
+        if self.present is not None or not there.all():
+            old = self.present
+            if old is None:
+                old = torch.arange(self.num_items, device=x.device)
+            self.present = torch.cat([old, self.num_items + there.nonzero()[:, 0]])
+        self.x = torch.cat([self.x, x[there]])
+        self.num_items += len(x)
 
 
 def project_features(features: Sequence[Tensor], channels: int) -> nn.ModuleList:

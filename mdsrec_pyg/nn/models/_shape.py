@@ -28,8 +28,10 @@ def sizes_of(model: Any) -> dict[str, Any]:
         if model.labels is not None:
             sizes[name]["num_centers"] = len(model.get_buffer(f"centers_{m}"))
             sizes[name]["largest_label"] = int(model.labels[m].max())
+    added = {"num_added": model.num_added} if model.num_added else {}
     return {
         "num_items": model.num_items,
+        **added,
         "modalities": sizes,
         "relations": model.votes is not None,
         "ridge_weights": None if model.ridge_weights is None else asdict(model.ridge_weights),

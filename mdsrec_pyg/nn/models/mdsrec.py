@@ -25,10 +25,10 @@ from mdsrec_pyg.nn.models._effects import ENCODER, OwnParts, warn_without_effect
 from mdsrec_pyg.nn.models._inputs import check_conv, check_inputs
 from mdsrec_pyg.nn.models._parts import has_features, make_votes, read_features, register_tables
 from mdsrec_pyg.nn.models._shape import describe_own_parts, describe_parts, empty_parts, sizes_of
-from mdsrec_pyg.nn.models.base import SequentialRecommender
 from mdsrec_pyg.nn.models.config import MDSRecConfig
 from mdsrec_pyg.nn.models.dense import DenseMDSRec
 from mdsrec_pyg.nn.models.explain import explain_items
+from mdsrec_pyg.nn.models.growing.model import GrowingRecommender
 from mdsrec_pyg.nn.models.mdsrec_items import MDSRecItems, side_by_side
 from mdsrec_pyg.nn.sequence_encoder import InterestTransformer
 from mdsrec_pyg.nn.votes.fit import Relations
@@ -36,7 +36,7 @@ from mdsrec_pyg.nn.votes.fit import Relations
 __all__ = ["MDSRec"]
 
 
-class MDSRec(SequentialRecommender):
+class MDSRec(GrowingRecommender):
     r"""Multimodal Difference Learning for Sequential Recommendation (arXiv 2412.08103).
 
     With :math:`\mathbf{A}_m` the item graph of modality m, the paper's form is
@@ -137,7 +137,9 @@ class MDSRec(SequentialRecommender):
     @classmethod
     def from_hyperparameters(cls, hyperparameters: dict[str, Any], **own_parts: Any) -> MDSRec:
         """A model over graphs, features and centers whose contents are still to come."""
-        return cls(**empty_parts(hyperparameters), **own_parts)
+        model = cls(**empty_parts(hyperparameters), **own_parts)
+        model.set_added(hyperparameters.get("num_added", 0))
+        return model
 
     def _edges(self, modality: int) -> tuple[Tensor, Tensor | None]:
         return getattr(self, f"edge_index_{modality}"), getattr(self, f"edge_weight_{modality}")

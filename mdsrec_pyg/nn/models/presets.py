@@ -22,6 +22,7 @@ from mdsrec_pyg.graphs.neighbors import BEHAVIOR, UnitRows, as_unit
 from mdsrec_pyg.graphs.product import product_graph
 from mdsrec_pyg.nn.models._effects import OwnParts, without_effect
 from mdsrec_pyg.nn.models.config import MDSRecConfig
+from mdsrec_pyg.nn.models.growing.kept import BuiltFrom
 from mdsrec_pyg.nn.models.mdsrec import MDSRec
 from mdsrec_pyg.nn.votes.config import RelationsConfig
 from mdsrec_pyg.nn.votes.fit import fit_relations
@@ -164,7 +165,7 @@ def build_mdsrec(
             max_length=chosen.model.max_length,
         )
     with drawn_apart(seed):
-        return MDSRec(
+        model = MDSRec(
             graphs,
             centers or None,
             learned,
@@ -173,6 +174,13 @@ def build_mdsrec(
             encoder=own.encoder,
             fusion=own.fusion,
         ).to(device)
+    asked = chosen.relations
+    if asked is not None and learned is not None and learned.weights is not None:
+        weights = learned.weights
+        asked = asked.replace(l2=weights.l2, feature_weight=weights.feature_weight)
+    kept = {name: unit.feature for name, unit in units.items()}
+    model.built_from = BuiltFrom(kept, train, chosen.graph, asked)
+    return model
 
 
 def _units(

@@ -55,6 +55,7 @@ def fit_relations(
     *,
     seed: int = 0,
     max_length: int = MAX_LENGTH,
+    training: bool = True,
     **options: Any,
 ) -> Relations:
     """Fits a ridge graph a modality and prepares training without leak.
@@ -71,6 +72,8 @@ def fit_relations(
         config: The options.
         seed: Seed of the folds (local form only), and of the sample that ``'auto'`` looks at.
         max_length: Newest items of a history that the model reads; ``'auto'`` asks as many.
+        training: Prepares what training over the graphs needs; False leaves it out, as for a model
+            that only answers.
         **options: Some of the options by name, such as ``l2=300.0``.
 
     Raises:
@@ -86,15 +89,14 @@ def fit_relations(
     needed += (4 * interactions.num_items**2 + edges) * len(units)
     modalities = counted(len(units), "modality")
     what = f"the exact ridge over {counted(interactions.num_items, 'item')}, {modalities}"
-    instead = (
-        f"each target over its {chosen.num_candidates} best candidates, trained over "
-        f"{chosen.num_folds} folds of users"
-    )
+    instead = f"each target over its {chosen.num_candidates} best candidates"
+    if training:
+        instead += f", trained over {chosen.num_folds} folds of users"
     exact = exact_fits(needed, chosen.memory_limit, what, instead)
     weights = choose_weights(units, interactions, chosen, seed=seed, max_length=max_length)
     if exact:
-        return _fit_exact(units, interactions, chosen, weights)
-    return _fit_local(units, interactions, chosen, weights, seed)
+        return _fit_exact(units, interactions, chosen, weights, training)
+    return _fit_local(units, interactions, chosen, weights, seed if training else None)
 
 
 def _fit_exact(
@@ -102,6 +104,7 @@ def _fit_exact(
     interactions: Interactions,
     config: RelationsConfig,
     weights: RidgeWeights,
+    training: bool,
 ) -> Relations:
     precisions = {
         name: ridge_precision(
@@ -119,13 +122,15 @@ def _fit_exact(
         name: ridge_graph(precision, config.num_neighbors, block_size=config.block_size)
         for name, precision in precisions.items()
     }
+    graphs = {name: graph.cpu() for name, graph in graphs.items()}
+    if not training:
+        return Relations(graphs, None, "exact", weights)
     votes = LeaveOneUserOut(
         list(precisions.values()),
         interactions,
         num_neighbors=config.num_neighbors,
         denoising=config.denoising,
     )
-    graphs = {name: graph.cpu() for name, graph in graphs.items()}
     return Relations(graphs, votes.cpu(), "exact", weights)
 
 
@@ -134,7 +139,7 @@ def _fit_local(
     interactions: Interactions,
     config: RelationsConfig,
     weights: RidgeWeights,
-    seed: int,
+    seed: int | None,
 ) -> Relations:
     ridges = {name: config.ridge(weights.l2[name], weights.feature_weight[name]) for name in units}
 
@@ -143,6 +148,8 @@ def _fit_local(
             name: local_ridge_graph(part, unit, config=ridges[name]) for name, unit in units.items()
         }
 
+    if seed is None:  # not to be trained
+        return Relations(fit(interactions), None, "local", weights)
     fold = user_folds(interactions.num_users, config.num_folds, seed)
     row_fold = fold.numpy()[interactions.user_id]
     folds = [

@@ -89,6 +89,18 @@ class RelationVotes(nn.Module):
         with torch.no_grad():
             self.weight.copy_(math.log(DECAY) * torch.arange(self.weight.size(1)))
 
+    def set_graphs(self, graphs: Sequence[Data], training_votes: TrainingVotes | None) -> None:
+        """Takes other graphs, of as many modalities; what weighs their votes stays.
+
+        Args:
+            graphs: One learned item graph a modality, of the same or further items.
+            training_votes: What training over them needs; ``None``: for inference.
+        """
+        self.num_items = num_nodes(graphs[0])
+        self.tables = nn.ModuleList(EdgeTable.from_graph(graph) for graph in graphs)
+        self.training_votes = training_votes
+        self.to(self.weight.device)
+
     def leave_out_history_bias(self) -> bool:
         """Items of the history take votes like any other: beside a bias of zero they take none.
 

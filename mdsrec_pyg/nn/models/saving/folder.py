@@ -37,6 +37,7 @@ __all__ = [
 
 FORMAT = 1
 WEIGHTS, CONFIG, ITEMS, CARD = "model.safetensors", "config.json", "items.json", "README.md"
+GROWING = "growing.safetensors"
 #: Name of the item counts among the tensors: no module can have such a name.
 COUNTS = ".item_counts"
 
@@ -50,11 +51,13 @@ class SavedModel:
             on; format, versions and hashes are added when it is written.
         tensors: Parameters and buffers by name.
         item_ids: Raw id of each item; ``None``: items are called by their indices.
+        growing: What the model was built from, by name; ``None``: not kept.
     """
 
     config: dict[str, Any]
     tensors: dict[str, Tensor]
     item_ids: pd.Index | None = None
+    growing: dict[str, Tensor] | None = None
 
     def write(self, folder: str | PathLike[str], card: str) -> None:
         """Writes the folder; ``config.json`` comes last and holds a hash of every other file.
@@ -71,11 +74,9 @@ class SavedModel:
             if tensor.numel() and not tensor.is_contiguous()
         }
         with atomic_folder(folder, CONFIG) as temporary:
-            plain = {name: tensor.contiguous() for name, tensor in self.tensors.items()}
-            try:
-                save_file(plain, temporary / WEIGHTS)
-            except SafetensorError as error:  # of the disk: the tensors are plain
-                raise OSError(f"{WEIGHTS}: {error}") from error
+            _save_tensors(temporary / WEIGHTS, self.tensors)
+            if self.growing is not None:
+                _save_tensors(temporary / GROWING, self.growing)
             if self.item_ids is not None:
                 ids = json.dumps(self.item_ids.tolist(), ensure_ascii=False)
                 (temporary / ITEMS).write_text(ids + "\n", encoding="utf-8")
@@ -92,9 +93,11 @@ class SavedModel:
             (temporary / CONFIG).write_text(text + "\n", encoding="utf-8")
             (temporary / CARD).write_text(card, encoding="utf-8")
             # safetensors lets nobody but the owner read its file: as the others, instead.
-            (temporary / WEIGHTS).chmod((temporary / CONFIG).stat().st_mode & 0o777)
-        if self.item_ids is None:  # those of a model that lay there before
-            (Path(folder) / ITEMS).unlink(missing_ok=True)
+            for path in temporary.glob("*.safetensors"):
+                path.chmod((temporary / CONFIG).stat().st_mode & 0o777)
+        for name, kept in ((ITEMS, self.item_ids), (GROWING, self.growing)):
+            if kept is None:  # those of a model that lay there before
+                (Path(folder) / name).unlink(missing_ok=True)
 
     @classmethod
     def read(cls, folder: str | PathLike[str], mmap: bool = False) -> SavedModel:
@@ -111,9 +114,9 @@ class SavedModel:
         path = Path(folder)
         settle(path)
         config = read_config(path / CONFIG)
-        for name in (WEIGHTS, ITEMS):
+        for name in (WEIGHTS, ITEMS, GROWING):
             wanted = config["hashes"].get(name)
-            if wanted is None and name == ITEMS:
+            if wanted is None and name != WEIGHTS:
                 continue
             if not (path / name).is_file():
                 raise ValueError(f"the saved model in {str(path)!r} must have a file {name!r}")
@@ -122,10 +125,11 @@ class SavedModel:
                     f"{str(path / name)!r} must be as it was saved (it was changed or cut since, "
                     f"or belongs to another model than {CONFIG!r})"
                 )
-        try:
-            tensors = load_file(path / WEIGHTS)
-        except SafetensorError as error:
-            raise ValueError(f"{str(path / WEIGHTS)!r} is no safetensors file: {error}") from error
+        tensors = _load_tensors(path / WEIGHTS)
+        growing = None
+        if GROWING in config["hashes"]:
+            found = _load_tensors(path / GROWING)
+            growing = {name: _own_memory(tensor, None) for name, tensor in found.items()}
         item_ids = None
         if ITEMS in config["hashes"]:
             item_ids = _ids(json.loads((path / ITEMS).read_text(encoding="utf-8")))
@@ -134,7 +138,21 @@ class SavedModel:
         tensors |= {name: _own_memory(tensors[name], strides.get(name)) for name in own}
         if read_config(path / CONFIG) != config:  # it is away while the others are replaced
             raise ValueError(f"{str(path)!r} must not be written while it is read")
-        return cls(config, tensors, item_ids)
+        return cls(config, tensors, item_ids, growing)
+
+
+def _save_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    try:
+        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, path)
+    except SafetensorError as error:  # of the disk: the tensors are plain
+        raise OSError(f"{path.name}: {error}") from error
+
+
+def _load_tensors(path: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise ValueError(f"{str(path)!r} is no safetensors file: {error}") from error
 
 
 def read_config(path: Path) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 
 __all__ = ["on_hub"]
 
-_FILES = ("config.json", "model.safetensors", "items.json", "README.md")
+_FILES = ("config.json", "model.safetensors", "growing.safetensors", "items.json", "README.md")
 
 
 def on_hub(kind: Any) -> Any:

@@ -20,7 +20,11 @@ __all__ = ["load_model", "save_model"]
 
 
 def save_model(
-    model: Any, folder: str | PathLike[str], item_ids: Any = None, card: ModelCard | None = None
+    model: Any,
+    folder: str | PathLike[str],
+    item_ids: Any = None,
+    card: ModelCard | None = None,
+    growable: bool = False,
 ) -> None:
     """Writes the folder of a :class:`~mdsrec_pyg.nn.Recommender`; see its ``save``."""
     hyperparameters = _plain(model)
@@ -29,15 +33,22 @@ def save_model(
     if model.item_counts is not None:
         tensors[COUNTS] = torch.tensor(model.item_counts)
     kind = type(model)
+    kept = model.kept() if growable else None
+    if growable and kept is None:
+        raise ValueError(
+            "'growable' must be False for a model that does not keep what it was built from (got a "
+            f"{kind.__name__}): an MDSRec of build_mdsrec does"
+        )
     config = {
         "class": kind.__name__,
         "module": kind.__module__,
         "hyperparameters": hyperparameters,
         "own_parts": model.own_parts,
         "empty": empty,
+        **({} if kept is None else {"growing": kept[0]}),
     }
     text = (card or ModelCard()).text(kind.__name__, model.num_items)
-    SavedModel(config, tensors, ids).write(folder, text)
+    SavedModel(config, tensors, ids, None if kept is None else kept[1]).write(folder, text)
 
 
 def _plain(model: Any) -> dict[str, Any]:
@@ -79,6 +90,8 @@ def load_model(
             )
     place(model, saved.tensors, saved.config["empty"], model.training_only, repr(where))
     model.item_ids = saved.item_ids
+    if saved.growing is not None:
+        model.take_kept(saved.config["growing"], saved.growing)
     model.item_counts = None if counts is None else counts.numpy()
     return model.to(device).eval()
 

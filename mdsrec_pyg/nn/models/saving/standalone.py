@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import pandas as pd
 import torch
 from numpy.typing import ArrayLike, NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from mdsrec_pyg.nn.models.dense import OwnScores
 from mdsrec_pyg.nn.models.exporting import export_model
@@ -107,6 +107,7 @@ class StandsAlone(nn.Module):
         *,
         item_ids: Any = None,
         card: ModelCard | None = None,
+        growable: bool = False,
     ) -> None:
         """Writes all that scoring needs: ``model.safetensors``, ``config.json``, ``items.json``.
 
@@ -117,12 +118,26 @@ class StandsAlone(nn.Module):
             folder: Made if missing; a model in it is replaced.
             item_ids: Raw id of each item, text or integers. (default: :attr:`item_ids`)
             card: What ``README.md`` says. (default: what is known without it)
+            growable: Keeps what an MDSRec was built from, too, so that ``with_items`` and
+                ``update`` work after :meth:`load`: its features as they are, 4 bytes a number, and
+                the training interactions, without names and times, 4 bytes each and 8 a user, in
+                ``growing.safetensors``. Whoever has the folder has these histories.
+                (default: ``False``)
 
         Raises:
-            ValueError: Ids that do not fit, or hyperparameters that JSON cannot hold.
+            ValueError: Ids that do not fit, hyperparameters that JSON cannot hold, or a model that
+                does not keep what it was built from, with ``growable``.
             NotImplementedError: A model of your own without :meth:`hyperparameters`.
         """
-        save_model(self, folder, item_ids, card)
+        save_model(self, folder, item_ids, card, growable)
+
+    def kept(self) -> tuple[dict[str, Any], dict[str, Tensor]] | None:
+        """Plain JSON and tensors that a model can be built further by; ``None``: it cannot."""
+        return None
+
+    def take_kept(self, options: dict[str, Any], tensors: dict[str, Tensor]) -> None:
+        """Takes back what :meth:`kept` has given."""
+        raise NotImplementedError(f"a {type(self).__name__} keeps nothing to be built further by")
 
     @classmethod
     def load(
@@ -198,7 +213,7 @@ class StandsAlone(nn.Module):
 
         Args:
             folder: See :meth:`save`.
-            **options: ``item_ids`` and ``card`` of :meth:`save`.
+            **options: ``item_ids``, ``card`` and ``growable`` of :meth:`save`.
         """
         on_hub(type(self))(self, options).save_pretrained(folder)
 
