@@ -24,6 +24,7 @@ FLOORS = (
     "evaluation",
     "training",
     "retrieval",
+    "serving",
     "testing",
     "cli",
 )
