@@ -1,7 +1,7 @@
 """Draws a made-up shop to look at: a data set with pictures, on which the page is shown.
 
     python docs/draw_shop.py shop
-    mdsrec train --data shop --run-dir runs --name shop --epochs 5
+    mdsrec train --data shop --directory runs/shop --num-centers 10
     mdsrec serve runs/shop --data shop
 
 It is a :class:`~mdsrec_pyg.datasets.SyntheticDataset` whose groups can be seen: those of the image

@@ -50,11 +50,11 @@ function showHistory() {
         look: () => lookAt(card, context()),
         remove: () => removeItem(place),
       })));
-  const who = user === null ? "" : `of ${user}, `;
-  at("history-about").textContent = history.length
-    ? `${who}${counted(history.length, "item")}, oldest first` : user === null ? "" : `of ${user}`;
+  const count = history.length ? `${counted(history.length, "item")}, oldest first` : "";
+  at("history-about").textContent = [user, count].filter(Boolean).join(" · ");
   at("clear").hidden = user === null && !history.length;
   at("start").hidden = !at("clear").hidden;
+  at("history").scrollLeft = at("history").scrollWidth; // the newest tell most
 }
 
 // ---- limits -------------------------------------------------------------------------------------
@@ -76,7 +76,7 @@ function summary(lists) {
   if (list.modality === null) return `${count}, all modalities`;
   const common = list.items.filter((item) =>
     lists[0].items.some((other) => other.item === item.item)).length;
-  return `${list.modality} only: ${common} of ${counted(list.items.length, "item")} also with all modalities`;
+  return `Only ${list.modality}: ${common} of ${counted(list.items.length, "item")} also with all modalities`;
 }
 
 function showNotes([{ dropped = [], source }]) {
@@ -145,7 +145,7 @@ function makeViews() {
   const { modalities } = state.service;
   const views = [[ALL, "All"]];
   if (modalities.length > 1) {
-    views.push(...modalities.map((name) => [only(name), `${name} only`]), [COMPARE, "Side by side"]);
+    views.push(...modalities.map((name) => [only(name), `Only ${name}`]), [COMPARE, "Side by side"]);
   }
   if (!views.some(([view]) => view === state.view)) state.view = ALL;
   at("modality-choices").replaceChildren(...views.map(([view, word]) =>
@@ -189,6 +189,7 @@ function showService() {
   at("about").textContent = [
     counted(items, "item"), users === null ? null : counted(users, "user"), modalities.join(" + "),
   ].filter(Boolean).join(" · ");
+  document.body.classList.toggle("bare", !state.service.images);
   at("about").title = model ? `model ${model}` : "";
 }
 

@@ -36,13 +36,15 @@ export function picture(card) {
   return image;
 }
 
-/** Text and raw id. */
-export function names(card, longest) {
+/** Text and raw id, and a word beside it. */
+export function names(card, longest, word = null) {
   const text = title(card, longest);
   const id = String(card.item);
   return el("span", { class: "names" },
     el("span", { class: "title", dir: "auto", text }),
-    text === id ? null : el("span", { class: "id", dir: "auto", text: id }));
+    el("span", { class: "second" },
+      text === id ? null : el("span", { class: "id", dir: "auto", text: id }),
+      word ? el("span", { class: "tag", text: word }) : null));
 }
 
 /** A small line: picture and names. */

@@ -7,14 +7,15 @@ import { svg } from "./dom.js";
 const SIZE = 320, MIDDLE = SIZE / 2, NEAR = 78, FAR = 132;
 let drawn = 0;
 
-/** The angle of each item of some graphs: shared ones first, then those of each graph together. */
+/** The angle of each item of some graphs, theirs in turn: each drawing fills its circle. */
 export function places(graphs) {
-  const count = new Map();
-  for (const graph of graphs) {
-    for (const { item } of graph.items) count.set(item, (count.get(item) ?? 0) + 1);
+  const items = new Set();
+  const longest = Math.max(0, ...graphs.map((graph) => graph.items.length));
+  for (let rank = 0; rank < longest; rank += 1) {
+    for (const graph of graphs) if (graph.items[rank]) items.add(graph.items[rank].item);
   }
-  const items = [...count.keys()].sort((a, b) => count.get(b) - count.get(a));
-  return new Map(items.map((item, i) => [item, (2 * Math.PI * i) / items.length - Math.PI / 2]));
+  const angle = (i) => (2 * Math.PI * i) / items.size - Math.PI / 2;
+  return new Map([...items].map((item, i) => [item, angle(i)]));
 }
 
 function spot(card, graph, spots) {

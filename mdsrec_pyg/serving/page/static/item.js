@@ -4,14 +4,13 @@ import { names, picture, tint, title } from "./cards.js";
 import { ask } from "./api.js";
 import { at, el } from "./dom.js";
 import { drawing, places } from "./drawing.js";
-import { shown } from "./results.js";
 import { reasons } from "./why.js";
 
 const KINDS = {
-  votes: ["Votes", "the learned graph that the history votes over"],
-  graph: ["Item graph", "co-occurrence times affinity, as in the paper"],
-  features: ["Features", "cosine of the modality's features"],
-  vectors: ["Vectors", "cosine of the final item vectors"],
+  votes: ["Votes", "The learned graph that the history votes over"],
+  graph: ["Item graph", "Co-occurrence times affinity, as in the paper"],
+  features: ["Features", "Cosine of the modality's features"],
+  vectors: ["Vectors", "Cosine of the final item vectors"],
 };
 
 let running = null;
@@ -22,9 +21,9 @@ function neighborList(graph, others, look) {
     const words = also.map((other) => other.modality).join(", ");
     return el("li", {},
       el("button", { class: "face", type: "button", on: { click: () => look(card) } },
-        el("span", { class: "rank", text: card.rank }), picture(card), names(card, 80),
-        also.length ? el("span", { class: "tag", text: `also ${words}` }) : null,
-        el("b", { text: shown(card.score) })));
+        el("span", { class: "rank", text: card.rank }), picture(card),
+        names(card, 80, also.length ? `also ${words}` : null),
+        el("b", { text: Number(card.score.toPrecision(3)).toString() })));
   }));
 }
 
@@ -60,6 +59,13 @@ async function load(place, card, kind, context) {
   if (running === own) place.setAttribute("aria-busy", "false");
 }
 
+function legend({ kind, graphs }) {
+  const meaning = KINDS[kind]?.[1];
+  const lines = "The thicker and shorter a line, the stronger.";
+  const rings = graphs.length > 1 ? " A dark ring: in the other graph, too." : "";
+  return `${meaning ? `${meaning}. ` : ""}${lines}${rings}`;
+}
+
 function kinds(answer, choose) {
   const choices = answer.kinds.map((kind) => {
     const [word] = KINDS[kind] ?? [kind];
@@ -71,7 +77,7 @@ function kinds(answer, choose) {
   });
   return el("fieldset", { class: "segments" }, el("legend", { text: "Neighbors by" }),
     el("div", {}, ...choices),
-    el("p", { class: "quiet", text: KINDS[answer.kind]?.[1] ?? "" }));
+    el("p", { class: "quiet", text: legend(answer) }));
 }
 
 /**

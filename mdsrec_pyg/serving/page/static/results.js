@@ -60,13 +60,13 @@ function row(item, reference, look, single) {
 function column(list, reference, { modalities, look }) {
   const single = list.modality !== null;
   const both = list.items.filter((item) => reference.some((other) => other.item === item.item));
-  const about = single ? `${both.length} of ${list.items.length} also with all` : "votes of all together";
+  const about = single ? `${both.length} of ${list.items.length} also with all` : "each modality counts";
   return el("section", {
     class: `column ${single ? tint(modalities, list.modality) : "all"}`,
-    "aria-label": single ? `${list.modality} only` : "All modalities",
+    "aria-label": single ? `Only ${list.modality}` : "All modalities",
   },
     el("h3", {}, el("span", { class: "dot", "aria-hidden": "true" }),
-      single ? `${list.modality} only` : "All", el("small", { text: about })),
+      single ? `Only ${list.modality}` : "All", el("small", { text: about })),
     el("ol", {}, ...list.items.map((item) => row(item, reference, look, single))));
 }
 

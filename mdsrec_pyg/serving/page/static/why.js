@@ -21,8 +21,8 @@ function voter(vote, modalities) {
   return el("li", { class: `voter ${tint(modalities, vote.modality)}` },
     picture(vote),
     el("span", { class: "title", dir: "auto", title: title(vote), text: title(vote, 90) }),
-    el("span", { class: "tag", text: vote.modality }),
-    el("b", { text: percent(vote.share) }));
+    el("span", { class: "share" },
+      el("b", { text: percent(vote.share) }), el("small", { text: vote.modality })));
 }
 
 /** The items of the history that voted, the largest share first. */
@@ -38,12 +38,16 @@ export function voters(why, modalities, most) {
 export function center(why, modalities, large) {
   if (!why.center) return null;
   const { modality, number, items } = why.center;
-  const faces = items.map((card) =>
-    el("li", { title: title(card) }, picture(card),
-      large ? names(card, 60) : el("span", { class: "unseen", dir: "auto", text: title(card, 60) })));
+  const words = !large && !items.some((card) => card.image);
+  const faces = items.slice(0, words ? 3 : 5).map((card) =>
+    words
+      ? el("li", { class: "title", dir: "auto", text: title(card, 90) })
+      : el("li", { title: title(card) }, picture(card),
+          large ? names(card, 60) : el("span", { class: "unseen", dir: "auto", text: title(card, 60) })));
+  const kind = large ? "large" : words ? "words" : "";
   return el("div", { class: `center ${tint(modalities, modality)}` },
     el("h4", {}, "Interest center ", el("span", { class: "tag", text: `${modality} ${number}` })),
-    el("ul", { class: large ? "typical large" : "typical", "aria-label": "Its most typical items" },
+    el("ul", { class: `typical ${kind}`, "aria-label": "Its most typical items" },
       ...faces));
 }
 
