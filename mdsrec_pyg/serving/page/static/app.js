@@ -10,6 +10,7 @@ import { agreement, grid, sideBySide } from "./results.js";
 import { ALL, COMPARE, only, recommendations, state } from "./state.js";
 
 let running = null;
+let drawnHistory = "[]";
 
 const context = () => ({
   modalities: state.service.modalities,
@@ -44,16 +45,19 @@ function removeItem(place) {
 
 function showHistory() {
   const { history, user } = state;
+  const count = history.length ? `${counted(history.length, "item")}, oldest first` : "";
+  at("history-about").textContent = [user, count].filter(Boolean).join(" · ");
+  at("clear").hidden = user === null && !history.length;
+  at("start").hidden = !at("clear").hidden;
+  const cards = JSON.stringify(history);
+  if (cards === drawnHistory) return; // the focus may be in it
+  drawnHistory = cards;
   at("history").replaceChildren(
     ...history.map((card, place) =>
       historyCard(card, place, {
         look: () => lookAt(card, context()),
         remove: () => removeItem(place),
       })));
-  const count = history.length ? `${counted(history.length, "item")}, oldest first` : "";
-  at("history-about").textContent = [user, count].filter(Boolean).join(" · ");
-  at("clear").hidden = user === null && !history.length;
-  at("start").hidden = !at("clear").hidden;
   at("history").scrollLeft = at("history").scrollWidth; // the newest tell most
 }
 
@@ -220,6 +224,7 @@ async function start() {
   } catch (error) {
     showProblem(error);
   }
+  at("main").removeAttribute("data-starting");
   busy(false);
 }
 

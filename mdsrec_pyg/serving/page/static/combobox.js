@@ -14,13 +14,15 @@ import { counted, delayed, el, say } from "./dom.js";
  */
 export function combobox(place, options) {
   const { id, hint, find, show, word, choose, typed } = options;
-  const list = el("ul", { id: `${id}-list`, role: "listbox", "aria-label": `Found ${word}s` });
+  const list = el("ul", {
+    id: `${id}-found`, role: "listbox", "aria-label": `Found ${word}s`, "aria-busy": "false",
+  });
   const note = el("p", { class: "found", hidden: true });
   const popup = el("div", { class: "popup", hidden: true }, list, note);
   const input = el("input", {
     id, type: "text", role: "combobox", placeholder: hint, autocomplete: "off",
     spellcheck: "false", "aria-autocomplete": "list", "aria-expanded": "false",
-    "aria-controls": `${id}-list`,
+    "aria-controls": `${id}-found`,
   });
   place.append(input, popup);
   let found = [], active = -1, running = null;
@@ -48,6 +50,7 @@ export function combobox(place, options) {
 
   function close() {
     running?.abort();
+    list.setAttribute("aria-busy", "false");
     open(false);
   }
 
@@ -59,9 +62,10 @@ export function combobox(place, options) {
 
   async function search() {
     running?.abort();
+    if (document.activeElement !== input) return; // left before the pause was over
     const own = (running = new AbortController());
     const words = input.value.trim();
-    if (document.activeElement !== input) return; // left before the pause was over
+    list.setAttribute("aria-busy", "true");
     if (!list.childElementCount) tell("Searching …");
     open(true);
     try {
@@ -91,6 +95,7 @@ export function combobox(place, options) {
       say(error.message);
       open(true);
     }
+    if (running === own) list.setAttribute("aria-busy", "false");
   }
 
   const later = delayed(search, 160);
@@ -115,6 +120,7 @@ export function combobox(place, options) {
 
   input.addEventListener("input", () => {
     mark(-1);
+    list.setAttribute("aria-busy", "true");
     later();
   });
   input.addEventListener("focus", search);
