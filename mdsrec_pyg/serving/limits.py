@@ -52,11 +52,12 @@ class Guard:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                headers = [
-                    (b"x-request-id", number.encode()),
-                    (b"x-content-type-options", b"nosniff"),
-                ]
-                message = {**message, "headers": [*message.get("headers", ()), *headers]}
+                headers = {
+                    b"x-request-id": number.encode(),
+                    b"x-content-type-options": b"nosniff",
+                    **dict(message.get("headers", ())),
+                }
+                message = {**message, "headers": list(headers.items())}
             await send(message)
 
         self._requests += 1
