@@ -122,11 +122,11 @@ class State:
     def __init__(self, source: str | PathLike[str] | Retriever, config: ServiceConfig) -> None:
         self.config = config
         self._folder = None if isinstance(source, Retriever) else Path(source)
-        self.current: Loaded = (
-            _with_people(source, config, *[type(source.model).__name__] * 2)
-            if isinstance(source, Retriever)
-            else load(source, config)
-        )
+        if isinstance(source, Retriever):
+            name = type(source.model).__name__
+            self.current = _with_people(source, config, name, name)
+        else:
+            self.current = load(source, config)
         self.last_reload: dict[str, Any] | None = None
         self._lock = threading.Lock()
         #: Called where others must reload, too: the other workers.
