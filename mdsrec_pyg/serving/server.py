@@ -155,6 +155,19 @@ def share_cores(config: ServiceConfig) -> None:
         torch.set_num_threads(max(1, cores // (config.threads * config.workers)))
 
 
+class Worker(Process):
+    """A process whose end is seen at once.
+
+    Uvicorn keeps the child's end of the pipe open here, so that whoever asks a process that is
+    killed just then waits for an answer to the last second.
+    """
+
+    def start(self) -> None:
+        """Starts it."""
+        super().start()
+        self.child_conn.close()
+
+
 class Workers(Multiprocess):
     """Processes that share a socket; one that dies is replaced, whatever the model's folder holds.
 
@@ -166,6 +179,12 @@ class Workers(Multiprocess):
         self.failed = False
         self._served = False
         self._to_reload: set[Process] = set()
+
+    def init_processes(self) -> None:
+        """The first ones."""
+        self.processes = [Worker(self.config, self.sockets) for _ in range(self.processes_num)]
+        for process in self.processes:
+            process.start()
 
     def handle_hup(self) -> None:
         """Each worker reloads by itself, as soon as it serves."""
@@ -201,5 +220,5 @@ class Workers(Multiprocess):
             return
         multiprocess.mark_process_dead(process.pid)
         log_event("worker died", logging.ERROR, worker=process.pid, exitcode=process.exitcode)
-        self.processes[place] = Process(self.config, self.sockets)
+        self.processes[place] = Worker(self.config, self.sockets)
         self.processes[place].start()
