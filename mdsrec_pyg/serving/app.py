@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import logging
+import warnings
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -56,6 +57,8 @@ class Search(BaseModel):
 
 def make_app(state: State, config: ServiceConfig) -> FastAPI:
     """The app over what is loaded; see :func:`~mdsrec_pyg.serving.create_app`."""
+    # What the retriever warns of stands in each answer; with names in it, Python would keep each.
+    warnings.filterwarnings("ignore", r"(skipped )?[\d,]+ (user|item)s?\b", UserWarning)
     metrics = Metrics()
     batcher = Batcher(config, metrics.batch)
 
