@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import logging
+import warnings
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -56,6 +57,8 @@ class Search(BaseModel):
 
 def make_app(state: State, config: ServiceConfig) -> FastAPI:
     """The app over what is loaded; see :func:`~mdsrec_pyg.serving.create_app`."""
+    # What the retriever warns of stands in each answer; with names in it, Python would keep each.
+    warnings.filterwarnings("ignore", r"(skipped )?[\d,]+ (user|item)s?\b", UserWarning)
     metrics = Metrics()
     batcher = Batcher(config, metrics.batch)
 
@@ -87,7 +90,7 @@ def make_app(state: State, config: ServiceConfig) -> FastAPI:
     state.on_reload.append(said)
     _add_answers(app, state, batcher, config)
     _add_searches(app, state, batcher, config)
-    _add_service(app, state, batcher, metrics)
+    _add_service(app, state, batcher, config, metrics)
     if config.admin:
         _add_admin(app, state)
     if importlib.util.find_spec("mdsrec_pyg.serving.page") is not None:
@@ -156,17 +159,23 @@ def _add_searches(app: FastAPI, state: State, batcher: Batcher, config: ServiceC
         if found is None or not found[0].is_file():
             raise ServiceError(404, f"there is no picture of {shown(item)}", "item")
         path, kind = found
-        headers = {"Cache-Control": "max-age=3600", "Content-Security-Policy": "default-src 'none'"}
+        headers = {
+            "Cache-Control": "max-age=3600",
+            "Content-Security-Policy": "default-src 'none'; sandbox",
+        }
         return FileResponse(path, media_type=kind, headers=headers)
 
 
-def _add_service(app: FastAPI, state: State, batcher: Batcher, metrics: Metrics) -> None:
+def _add_service(
+    app: FastAPI, state: State, batcher: Batcher, config: ServiceConfig, metrics: Metrics
+) -> None:
     """What looks after the service."""
 
     @app.get("/health", response_model=HealthModel)
     async def health() -> Response:
         """What is served; answered while everything else is busy, too."""
         loaded = state.current
+        limits = {"k": min(config.max_k, len(loaded.catalog)), "history": config.max_history}
         users = None if loaded.histories is None else len(loaded.histories)
         content = {
             "status": "ok",
@@ -176,6 +185,8 @@ def _add_service(app: FastAPI, state: State, batcher: Batcher, metrics: Metrics)
             "users": users,
             "images": loaded.catalog.has_images,
             "reload": state.last_reload,
+            "name": loaded.name,
+            "limits": limits,
         }
         return JSONResponse(content)
 
@@ -201,4 +212,6 @@ def _add_admin(app: FastAPI, state: State) -> None:
         if not done:
             assert state.last_reload is not None
             raise ServiceError(409, state.last_reload["message"], "folder")
+        if state.tell_others is not None:
+            state.tell_others()
         return JSONResponse({"status": "reloaded", "model": state.current.version})

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -13,22 +14,33 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from mdsrec_pyg.datasets.reading.image_files import find_images
+from mdsrec_pyg.datasets.reading.image_files import find_images, of_item
 
 __all__ = ["Card", "Catalog", "KnownUsers", "Searchable"]
 
 #: An item as ``{"item": raw id, "text": ..., "image": ...}``.
 Card = dict[str, Any]
 
-#: Kinds of pictures that are served. SVG is a document that may run scripts, and is none.
-IMAGE_TYPES = {
-    ".avif": "image/avif",
-    ".gif": "image/gif",
-    ".jpeg": "image/jpeg",
-    ".jpg": "image/jpeg",
-    ".png": "image/png",
-    ".webp": "image/webp",
+#: What files begin with that are pictures and nothing else: SVG is a document that may run scripts.
+_BEGINNINGS = {
+    rb"\xff\xd8\xff": "image/jpeg",
+    rb"\x89PNG\r\n\x1a\n": "image/png",
+    rb"GIF8[79]a": "image/gif",
+    rb"RIFF....WEBP": "image/webp",
+    rb"....ftypavi[fs]": "image/avif",
+    rb"BM": "image/bmp",
 }
+
+
+def image_type(path: Path) -> str | None:
+    """The media type of a picture by its first bytes; ``None`` for what is none."""
+    try:
+        with path.open("rb") as file:
+            first = file.read(16)
+    except OSError:
+        return None
+    found = (kind for begin, kind in _BEGINNINGS.items() if re.match(begin, first, re.DOTALL))
+    return next(found, None)
 
 
 class Searchable:
@@ -77,7 +89,7 @@ class Catalog:
         self.item_ids = [str(item) for item in item_ids]
         self.texts = None if texts is None else list(texts)
         self._search = Searchable(self.item_ids, self.texts)
-        self._images = {} if images is None else _images(Path(images), self._search.place)
+        self._images = {} if images is None else _images(Path(images), self.item_ids)
 
     def __len__(self) -> int:
         """Number of items."""
@@ -111,19 +123,16 @@ class Catalog:
     def image(self, item: str) -> tuple[Path, str] | None:
         """File and media type of an item's picture; looked up, never made of what is asked."""
         path = self._images.get(item)
-        return None if path is None else (path, IMAGE_TYPES[path.suffix.lower()])
+        kind = None if path is None else image_type(path)
+        return None if path is None or kind is None else (path, kind)
 
 
-def _images(source: Path, items: Mapping[str, int]) -> dict[str, Path]:
+def _images(source: Path, item_ids: Sequence[str]) -> dict[str, Path]:
     """The pictures of the items that there are, each within the folder."""
     root = (source if source.is_dir() else source.parent).resolve()
-    several: dict[str, str] = {}
-    found = {}
-    for item, path in find_images(source, repeated=several).items():
-        whole = path.resolve()
-        if item in items and whole.suffix.lower() in IMAGE_TYPES and whole.is_relative_to(root):
-            found[item] = whole
-    return found
+    found = find_images(source, repeated={})
+    whole = {item: path.resolve() for item in item_ids if (path := of_item(found, item))}
+    return {item: path for item, path in whole.items() if path.is_relative_to(root)}
 
 
 class KnownUsers:

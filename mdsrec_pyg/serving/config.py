@@ -20,7 +20,8 @@ class ServiceConfig(Config):
         host: Address to listen at; any but the machine's own is warned of, as there is no login.
         port: Port to listen at; 0 takes a free one.
         workers: Processes that answer; the tables are mapped from the file and shared by all.
-        threads: Threads a process that score. One is always left to requests of other options.
+        threads: Threads a process that score; one more is kept for requests of other options than
+            those that take all of them.
         data: Folder of the data set: texts, known users, pictures.
         histories: File of histories whose users are known, in place of the data set's.
         images: Folder of pictures, called after the raw ids; default: ``images`` in ``data``.
@@ -63,7 +64,7 @@ class ServiceConfig(Config):
         super().__post_init__()
         check_at_least(self, 1, "workers", "max_k", "max_history", "max_items", "max_body")
         check_at_least(self, 1, "max_waiting", "max_requests", "max_connections", "batch_size")
-        check_at_least(self, 2, "threads")
+        check_at_least(self, 1, "threads")
         check_at_least(self, 0, "port", "batch_wait")
         if not self.timeout > 0:
             raise ValueError(f"'timeout' must be above 0 (got {self.timeout:g})")

@@ -13,6 +13,8 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
+from mdsrec_pyg.showing import showable
+
 __all__ = ["ServiceError", "add_error_handlers", "error_content", "error_response"]
 
 #: What pydantic calls its rules, and how they are said here; ``{}`` takes values of its context.
@@ -78,7 +80,8 @@ class ServiceError(Exception):
 
 def error_content(message: str, argument: str | None = None) -> dict[str, Any]:
     """The body of an error."""
-    return {"error": {"argument": argument, "message": message}}
+    name = None if argument is None else shown_text(showable(argument))
+    return {"error": {"argument": name, "message": message}}
 
 
 def error_response(
@@ -110,7 +113,7 @@ def add_error_handlers(app: FastAPI) -> None:
 
 
 def _http_message(request: Request, error: HTTPException) -> str:
-    where = f"{request.method} {shown_text(request.url.path)}"
+    where = f"{request.method} {shown_text(showable(request.url.path))}"
     if error.status_code == HTTPStatus.NOT_FOUND and error.detail == "Not Found":
         return f"there is no {where}: see /openapi.json"
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
@@ -144,7 +147,7 @@ def _described(errors: Sequence[Any], request: Request) -> tuple[int, str, str |
         return 422, f"the {place[0]} must be {expected} (got {shown(first.get('input'))})", None
     if kind == "extra_forbidden":
         return 422, _unknown(argument, request), argument
-    where = repr(argument) + "".join(f"[{part}]" for part in names[1:] if isinstance(part, int))
+    where = shown(argument) + "".join(f"[{part}]" for part in names[1:] if isinstance(part, int))
     rule = _rule(first, [error["type"] for error in errors if error["loc"][:2] == place[:2]])
     given = "" if kind == "missing" else f" (got {shown(first.get('input'))})"
     return 422, f"{where} {rule}{given}", argument

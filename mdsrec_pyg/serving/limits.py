@@ -14,7 +14,10 @@ from mdsrec_pyg.serving.errors import ServiceError
 from mdsrec_pyg.serving.logs import log_event
 from mdsrec_pyg.serving.metrics import Metrics
 
-__all__ = ["Guard"]
+__all__ = ["MAX_HEADER", "Guard"]
+
+#: Most bytes of all headers of a request.
+MAX_HEADER = 16 * 1024
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -52,11 +55,12 @@ class Guard:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                headers = [
-                    (b"x-request-id", number.encode()),
-                    (b"x-content-type-options", b"nosniff"),
-                ]
-                message = {**message, "headers": [*message.get("headers", ()), *headers]}
+                headers = {
+                    b"x-request-id": number.encode(),
+                    b"x-content-type-options": b"nosniff",
+                    **dict(message.get("headers", ())),
+                }
+                message = {**message, "headers": list(headers.items())}
             await send(message)
 
         self._requests += 1
@@ -93,6 +97,11 @@ class Guard:
                 raise ServiceError.busy(
                     f"the service is busy: it takes {self.config.max_requests} requests at once; "
                     "try again"
+                )
+            size = sum(len(name) + len(value) for name, value in scope["headers"])
+            if size > MAX_HEADER:
+                raise ServiceError(
+                    431, f"the headers must have at most {MAX_HEADER} bytes (got {size})"
                 )
             body = await self._body(scope, receive)
             answered = self.app(scope, _replay(body, receive), noting)

@@ -157,6 +157,8 @@ class HealthModel(BaseModel):
     modalities: list[str]
     users: int | None = None
     images: bool
+    name: str = Field(description="Name of the folder.")
+    limits: dict[str, int] = Field(examples=[{"k": 100, "history": 1000}])
     reload: dict[str, Any] | None = Field(None, description="Outcome of the last reload, if any.")
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 from mdsrec_pyg.configs import configure
-from mdsrec_pyg.encoders._extra import require
 from mdsrec_pyg.serving.config import ServiceConfig
 
 if TYPE_CHECKING:
@@ -15,11 +15,13 @@ if TYPE_CHECKING:
 
     from mdsrec_pyg.retrieval import Retriever
 
-__all__ = ["create_app", "require_extra"]
+__all__ = ["create_app", "require_extra", "serve"]
 
 
 def require_extra() -> None:
     """Raises an ImportError that says how to install what the service needs."""
+    from mdsrec_pyg.encoders._extra import require
+
     for name in ("fastapi", "uvicorn", "prometheus_client"):
         require(name, extra="serve")
 
@@ -56,3 +58,41 @@ def create_app(
     from mdsrec_pyg.serving.state import State
 
     return make_app(State(source, config), config)
+
+
+def serve(
+    folder: str | PathLike[str],
+    settings: ServiceConfig | Mapping[str, Any] | None = None,
+    **options: Any,
+) -> None:
+    """Serves a folder by uvicorn until SIGTERM or SIGINT, then answers what it has and returns.
+
+    SIGHUP loads the folder anew: requests that run end with the model they began with, later ones
+    get the new one; where it cannot be loaded the old one stays, and log and ``/health`` say why.
+    With several ``workers`` one that is killed is replaced while the others answer. The log goes
+    to standard error, an object of JSON a line.
+
+    To be called in the main thread of a process that does nothing else.
+
+    Args:
+        folder: Folder of a run or of a saved model.
+        settings: Options, or some of them by name.
+        **options: Options by name, over ``settings``.
+
+    Raises:
+        ValueError: As :func:`create_app`.
+        OSError: Nobody can listen at the address.
+        ImportError: The extra ``serve`` is not installed.
+    """
+    config = configure(ServiceConfig(), settings, **options)
+    require_extra()
+    from mdsrec_pyg.serving.server import run_server
+
+    if not config.is_local:
+        warnings.warn(
+            f"'host' {config.host!r} can be reached from other machines, and there is no login: "
+            "anybody there can ask for items, histories of known users"
+            + (", and reload the model" if config.admin else ""),
+            stacklevel=2,
+        )
+    run_server(str(folder), config)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mdsrec_pyg.datasets import FolderDataset
-from mdsrec_pyg.io import read_json
+from mdsrec_pyg.io import read_json, settle
 from mdsrec_pyg.nn.models.saving.folder import CONFIG
 from mdsrec_pyg.retrieval import Retriever, read_history_file
 from mdsrec_pyg.serving.catalog import Catalog, KnownUsers
@@ -31,12 +31,14 @@ class Loaded:
         catalog: Its items, for people.
         histories: Users that are known by name, if any are.
         version: Class of the model and the first digits of the hash of what was saved.
+        name: What people call it: the name of its folder.
     """
 
     retriever: Retriever
     catalog: Catalog
     histories: KnownUsers | None
     version: str
+    name: str
 
     @property
     def modalities(self) -> list[str]:
@@ -52,6 +54,7 @@ def model_folder(folder: str | PathLike[str]) -> Path:
     """
     path = Path(folder)
     for place in (path, path / "model"):
+        settle(place)
         if (place / CONFIG).is_file():
             return place
     raise ValueError(f"'folder' must hold a saved model or a run that has ended (got {path})")
@@ -75,11 +78,15 @@ def load(folder: str | PathLike[str], config: ServiceConfig) -> Loaded:
     hashes = read_json(place / CONFIG, dict, "the configuration of a saved model")["hashes"]
     version = f"{type(retriever.model).__name__}-{hashes[CONFIG][:12]}"
     texts = None if place == Path(folder) else read_texts(Path(folder), retriever.model.num_items)
-    return _with_people(retriever, config, version, texts)
+    return _with_people(retriever, config, version, Path(folder).resolve().name, texts)
 
 
 def _with_people(
-    retriever: Retriever, config: ServiceConfig, version: str, texts: list[str] | None = None
+    retriever: Retriever,
+    config: ServiceConfig,
+    version: str,
+    name: str,
+    texts: list[str] | None = None,
 ) -> Loaded:
     """Adds what people need to what programs need."""
     num_items = retriever.model.num_items
@@ -98,7 +105,7 @@ def _with_people(
             images = str(Path(config.data) / "images")
     if config.histories is not None:
         users = KnownUsers.from_table(read_history_file(config.histories))
-    return Loaded(retriever, Catalog(ids, texts, images), users, version)
+    return Loaded(retriever, Catalog(ids, texts, images), users, version, name)
 
 
 class State:
@@ -115,13 +122,15 @@ class State:
     def __init__(self, source: str | PathLike[str] | Retriever, config: ServiceConfig) -> None:
         self.config = config
         self._folder = None if isinstance(source, Retriever) else Path(source)
-        self.current: Loaded = (
-            _with_people(source, config, type(source.model).__name__)
-            if isinstance(source, Retriever)
-            else load(source, config)
-        )
+        if isinstance(source, Retriever):
+            name = type(source.model).__name__
+            self.current = _with_people(source, config, name, name)
+        else:
+            self.current = load(source, config)
         self.last_reload: dict[str, Any] | None = None
         self._lock = threading.Lock()
+        #: Called where others must reload, too: the other workers.
+        self.tell_others: Callable[[], None] | None = None
         #: Called after each reload with its outcome.
         self.on_reload: list[Callable[[bool, str], None]] = []
 
