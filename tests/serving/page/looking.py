@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 from urllib.parse import urlencode
 
-from selenium.common.exceptions import NoAlertPresentException
+from selenium.common.exceptions import NoAlertPresentException, StaleElementReferenceException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
@@ -39,9 +40,9 @@ class Page:
         """Waits for something that is true in the end."""
         deadline = time.monotonic() + 30
         while time.monotonic() < deadline:
-            value = reached()
-            if value:
-                return value
+            with suppress(StaleElementReferenceException):  # what it read is drawn anew
+                if value := reached():
+                    return value
             time.sleep(0.05)
         raise AssertionError(f"{what} did not come: {self.text('body')[:500]}")
 
@@ -73,8 +74,10 @@ class Page:
 
     def text(self, selector: str) -> str:
         """What is seen of an element."""
-        found: str = self.one(selector).text
-        return found
+        found: str = self.driver.execute_script(
+            "return document.querySelector(arguments[0]).innerText", selector
+        )
+        return found.strip()
 
     def items(self, selector: str = "#answers .card") -> list[str]:
         """Raw ids of the recommended items in order."""

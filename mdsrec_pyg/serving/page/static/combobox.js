@@ -18,7 +18,7 @@ export function combobox(place, options) {
     id: `${id}-found`, role: "listbox", "aria-label": `Found ${word}s`, "aria-busy": "false",
   });
   const note = el("p", { class: "found", hidden: true });
-  const popup = el("div", { class: "popup", hidden: true }, list, note);
+  const popup = el("div", { class: "popup", hidden: true, tabindex: "-1" }, list, note);
   const input = el("input", {
     id, type: "text", role: "combobox", placeholder: hint, autocomplete: "off",
     spellcheck: "false", "aria-autocomplete": "list", "aria-expanded": "false",
@@ -120,6 +120,8 @@ export function combobox(place, options) {
 
   input.addEventListener("input", () => {
     mark(-1);
+    running?.abort();
+    running = null;
     list.setAttribute("aria-busy", "true");
     later();
   });

@@ -47,11 +47,13 @@ async function load(place, card, kind, context) {
   try {
     const answer = await ask("neighbors", { item: card.item, kind, k: 8 }, own.signal);
     const spots = places(answer.graphs);
+    const chosen = place.contains(document.activeElement);
     place.replaceChildren(
-      kinds(answer, (chosen) => load(place, card, chosen, context)),
+      kinds(answer, (other) => load(place, card, other, context)),
       el("div", { class: "graphs" }, ...answer.graphs.map((graph) =>
         panel(graph, answer.graphs, answer, context.modalities, spots,
           (other) => lookAt(other, context)))));
+    if (chosen) place.querySelector(":checked").focus();
   } catch (error) {
     if (error.name === "AbortError") return;
     place.replaceChildren(el("p", { class: "note bad", role: "alert", text: error.message }));
