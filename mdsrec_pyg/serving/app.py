@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 import logging
 import warnings
 from collections.abc import AsyncIterator
@@ -22,6 +21,7 @@ from mdsrec_pyg.serving.errors import ServiceError, add_error_handlers, error_re
 from mdsrec_pyg.serving.limits import Guard
 from mdsrec_pyg.serving.logs import log_event
 from mdsrec_pyg.serving.metrics import CONTENT_TYPE_LATEST, Metrics
+from mdsrec_pyg.serving.page import add_page
 from mdsrec_pyg.serving.schemas import (
     ErrorModel,
     HealthModel,
@@ -93,9 +93,7 @@ def make_app(state: State, config: ServiceConfig) -> FastAPI:
     _add_service(app, state, batcher, config, metrics)
     if config.admin:
         _add_admin(app, state)
-    if importlib.util.find_spec("mdsrec_pyg.serving.page") is not None:
-        page = importlib.import_module("mdsrec_pyg.serving.page")
-        page.add_page(app, state)
+    add_page(app, state)
     return app
 
 

@@ -6,11 +6,10 @@ import threading
 from typing import Any
 from weakref import WeakKeyDictionary
 
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from mdsrec_pyg.serving.catalog import Card
+from mdsrec_pyg.serving.page.typical import most_typical
 from mdsrec_pyg.serving.state import Loaded
 
 __all__ = ["reasons", "typical_items"]
@@ -40,11 +39,13 @@ def _reason(loaded: Loaded, row: dict[Any, Any]) -> dict[str, Any]:
             "number": number,
             "items": typical_items(loaded, row["modality"], number),
         }
-    return {"modalities": _shares(row, voters), "voters": voters, "center": center}
+    return {"modalities": _shares(loaded, row, voters), "voters": voters, "center": center}
 
 
-def _shares(row: dict[Any, Any], voters: list[dict[str, Any]]) -> dict[str, float]:
+def _shares(loaded: Loaded, row: dict[Any, Any], voters: list[dict[str, Any]]) -> dict[str, float]:
     """What each modality adds, as shares; by the voters where the model says no more."""
+    if any(given := row.get("modality_shares") or ()):
+        return {name: float(x) for name, x in zip(loaded.modalities, given, strict=True)}
     shares: dict[str, float] = {}
     for voter in voters:
         shares[voter["modality"]] = shares.get(voter["modality"], 0.0) + voter["share"]
@@ -59,27 +60,18 @@ _lock = threading.Lock()
 
 
 def typical_items(loaded: Loaded, modality: str, number: int) -> list[Card]:
-    """At most five items that stand for an interest center: those taken most often in training.
+    """At most five items that stand for an interest center: those nearest to its middle.
 
     Args:
-        loaded: The model; without counts of its items the first of the catalog stand for them.
+        loaded: The model.
         modality: The center's.
         number: Of the center.
     """
     with _lock:
         known = _typical.setdefault(loaded, {})
         if (modality, number) not in known:
-            items = _members(loaded, modality, number)
-            counts = loaded.retriever.item_counts
-            if counts is not None:
-                items = items[np.argsort(-counts[items], kind="stable")]
+            place, answers = loaded.modalities.index(modality), loaded.retriever
+            items = most_typical(answers.model, place, number, MOST_TYPICAL, answers.item_counts)
             ids = loaded.catalog.item_ids
-            known[modality, number] = [loaded.catalog.card(ids[i]) for i in items[:MOST_TYPICAL]]
+            known[modality, number] = [loaded.catalog.card(ids[item]) for item in items]
         return known[modality, number]
-
-
-def _members(loaded: Loaded, modality: str, number: int) -> NDArray[np.int64]:
-    model: Any = loaded.retriever.model
-    labels = model.labels[loaded.modalities.index(modality)]
-    members: NDArray[np.int64] = (labels == number).nonzero()[:, 0].cpu().numpy()
-    return members

@@ -1,4 +1,4 @@
-"""The page that ``mdsrec serve`` shows: one HTML file with styles and modules, no outside request."""
+"""The page that ``mdsrec serve`` shows: one HTML file with its styles and modules."""
 
 from mdsrec_pyg.serving.page.routes import add_page
 

@@ -120,8 +120,8 @@ def _edges_among(
 
 
 def _rows(retriever: Any, items: Sequence[Any]) -> Any:
-    ids = pd.RangeIndex(retriever.model.num_items) if retriever.item_ids is None else retriever.item_ids
-    return ids.get_indexer(items)
+    ids = retriever.item_ids
+    return (pd.RangeIndex(retriever.model.num_items) if ids is None else ids).get_indexer(items)
 
 
 def _between(edge_index: Tensor, index: Tensor, num_items: int) -> Tensor:

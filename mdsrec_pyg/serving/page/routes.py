@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, HTTPException, Request
 from fastapi.responses import JSONResponse, Response
-from starlette.exceptions import HTTPException
 
 from mdsrec_pyg.serving.page.files import HEADERS, StaticFile, read_static
 from mdsrec_pyg.serving.page.neighbors import MOST, Cards, neighborhood

@@ -21,7 +21,7 @@ from mdsrec_pyg.datasets import FolderDataset
 from tests.small_models import moved
 
 MARKUP = """<img src=x onerror="document.title='taken'"><script>document.title='taken'</script>"""
-RIGHT_TO_LEFT = "\u202eمصباح طاولة أزرق\u202c كبير"
+RIGHT_TO_LEFT = "\u202eمصباح طاولة أزرق\u202c كبير"  # noqa: RUF001
 LONG = "Lamp" + "x" * 9_996
 HOSTILE_ID = '"><b onclick=alert(1)>a/b?c=1&d#e'
 
@@ -37,8 +37,11 @@ def png(red: int, green: int, blue: int, side: int = 8) -> bytes:
     """A picture of one color."""
 
     def chunk(kind: bytes, content: bytes) -> bytes:
-        return struct.pack(">I", len(content)) + kind + content + struct.pack(
-            ">I", zlib.crc32(kind + content)
+        return (
+            struct.pack(">I", len(content))
+            + kind
+            + content
+            + struct.pack(">I", zlib.crc32(kind + content))
         )
 
     rows = (b"\0" + bytes((red, green, blue)) * side) * side

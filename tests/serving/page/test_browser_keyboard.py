@@ -8,6 +8,8 @@ import pytest
 
 pytestmark = pytest.mark.browser
 
+CHOSEN_KIND = "dialog .segments label:has(:checked)"
+
 
 def stops(browser: Any, most: int) -> list[dict[str, Any]]:
     """What the Tab key comes to, one after the other."""
@@ -105,8 +107,7 @@ def test_each_kind_of_neighborhood_can_be_chosen(browser: Any) -> None:
     seen = set()
     for place, word in enumerate(words):
         browser.all("dialog .segments label")[place].click()
-        chosen = "dialog .segments label:has(:checked)"
-        browser.until(lambda w=word: browser.text(chosen) == w, word)
+        browser.until(lambda w=word: browser.text(CHOSEN_KIND) == w, word)
         browser.until(lambda: browser.one(".around").get_attribute("aria-busy") == "false", word)
         seen.add(tuple(element.text for element in browser.all("dialog .neighbors b")))
         assert browser.focus()["tag"] == "INPUT"  # the choice is still there

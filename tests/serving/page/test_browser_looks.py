@@ -23,7 +23,9 @@ const rgba = (color) => {
 const over = (top, below) => top.slice(0, 3).map((v, i) => v * top[3] + below[i] * (1 - top[3]));
 function ground(element) {
   const layers = [];
-  for (let e = element; e; e = e.parentElement) layers.push(rgba(getComputedStyle(e).backgroundColor));
+  for (let e = element; e; e = e.parentElement) {
+    layers.push(rgba(getComputedStyle(e).backgroundColor));
+  }
   return layers.reverse().reduce((below, top) => over(top, below), [255, 255, 255]);
 }
 const poor = [];
@@ -33,7 +35,7 @@ for (const e of document.querySelectorAll("body *")) {
   const below = ground(e), color = over(rgba(getComputedStyle(e).color), below);
   const [dark, light] = [luminance(color), luminance(below)].sort((a, b) => a - b);
   const ratio = (light + 0.05) / (dark + 0.05);
-  if (ratio < 4.5) poor.push(`${e.tagName}.${e.className} ${e.textContent.slice(0, 30)}: ${ratio.toFixed(2)}`);
+  if (ratio < 4.5) poor.push([e.tagName, e.className, e.textContent.slice(0, 30), ratio].join(" "));
 }
 return poor;
 """
@@ -58,7 +60,8 @@ def test_the_page_fits_its_window(browser: Any, width: int) -> None:
     browser.driver.execute_script("document.querySelector('.column .face').click()")
     browser.until(lambda: browser.all("dialog[open] .graph svg"), "the drawings")
     left, right = browser.driver.execute_script(
-        "const b = document.querySelector('dialog').getBoundingClientRect(); return [b.left, b.right]"
+        "const box = document.querySelector('dialog').getBoundingClientRect();"
+        "return [box.left, box.right]"
     )
     assert left >= 0
     assert right <= width

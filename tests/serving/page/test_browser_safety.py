@@ -86,7 +86,9 @@ def test_the_policy_stops_scripts_that_got_in_all_the_same(browser: Any) -> None
         """
     )
     assert refused == "type"
-    by_markup = "try { document.body.innerHTML = '<b>x</b>'; return ''; } catch (e) { return e.name; }"
+    by_markup = (
+        "try { document.body.innerHTML = '<b>x</b>'; return ''; } catch (e) { return e.name; }"
+    )
     assert browser.driver.execute_script(by_markup) == "TypeError"
 
 
