@@ -162,45 +162,41 @@ def speckled(pen: Pixels, side: int, step: int, ink: Any, rng: Rng) -> None:
 DRAWN = (striped, dotted, checked, wavy, zigzag, plain, ringed, leafy, tiled, speckled)
 
 
+#: Each thing is made of parts, in hundredths of its picture: boxes and rings by their corners,
+#: shapes by their points.
+FORMS: tuple[list[tuple[str, tuple[float, ...]]], ...] = (
+    [("ring", (56, 34, 86, 68, 6)), ("box", (20, 24, 68, 78, 7))],
+    [("box", (17, 17, 83, 83, 14))],
+    [("ring", (34, 10, 66, 62, 4)), ("box", (20, 36, 80, 88, 4))],
+    [("box", (26, 14, 76, 86, 4))],
+    [("shape", (41, 12, 59, 12, 56, 34, 72, 58, 62, 88, 38, 88, 28, 58, 44, 34))],
+    [("box", (14, 14, 86, 86, 36))],
+    [
+        ("shape", (36, 20, 64, 20, 86, 66, 14, 66)),
+        ("box", (47, 66, 53, 84, 0)),
+        ("box", (34, 82, 66, 88, 3)),
+    ],
+    [("box", (24, 14, 50, 88, 2)), ("box", (44, 14, 74, 66, 2))],
+    [
+        ("shape", (34, 18, 66, 18, 90, 34, 80, 52, 71, 45, 71, 86, 29, 86, 29, 45)),
+        ("shape", (34, 18, 29, 45, 20, 52, 10, 34)),
+    ],
+    [("shape", (22, 34, 78, 34, 68, 86, 32, 86)), ("box", (17, 26, 83, 40, 3))],
+)
+
+
 def outline(thing: int) -> Image.Image:
     """The form of a thing: white on black."""
-    form = Image.new("L", (100 * 8, 100 * 8))
+    form = Image.new("L", (800, 800))
     pen = ImageDraw.Draw(form)
-
-    def box(x: float, y: float, right: float, bottom: float, round_by: float = 0.0) -> None:
-        pen.rounded_rectangle([8 * v for v in (x, y, right, bottom)], 8 * round_by, fill=255)
-
-    def shape(*points: tuple[float, float]) -> None:
-        pen.polygon([(8 * x, 8 * y) for x, y in points], fill=255)
-
-    def ring(x: float, y: float, right: float, bottom: float, width: float) -> None:
-        pen.ellipse([8 * v for v in (x, y, right, bottom)], outline=255, width=int(8 * width))
-
-    if thing == 0:
-        ring(56, 34, 86, 68, 6), box(20, 24, 68, 78, 7)
-    elif thing == 1:
-        box(17, 17, 83, 83, 14)
-    elif thing == 2:
-        ring(34, 10, 66, 62, 4), box(20, 36, 80, 88, 4)
-    elif thing == 3:
-        box(26, 14, 76, 86, 4)
-    elif thing == 4:
-        shape((41, 12), (59, 12), (56, 34), (72, 58), (62, 88), (38, 88), (28, 58), (44, 34))
-    elif thing == 5:
-        pen.ellipse([8 * v for v in (14, 14, 86, 86)], fill=255)
-    elif thing == 6:
-        shape((36, 20), (64, 20), (86, 66), (14, 66)), box(47, 66, 53, 84), box(34, 82, 66, 88, 3)
-    elif thing == 7:
-        box(24, 14, 50, 88, 2), box(44, 14, 74, 66, 2)
-    elif thing == 8:
-        shape((34, 18), (66, 18), (90, 34), (80, 52), (71, 45), (71, 86), (29, 86), (29, 45))
-        shape((34, 18), (29, 45), (20, 52), (10, 34))
-    else:
-        shape((22, 34), (78, 34), (68, 86), (32, 86)), box(17, 26, 83, 40, 3)
-    if thing == 5:
-        inner = Image.new("L", form.size)
-        ImageDraw.Draw(inner).ellipse([8 * v for v in (30, 30, 70, 70)], outline=90, width=14)
-        form = Image.composite(Image.new("L", form.size, 190), form, inner)
+    for part, numbers in FORMS[thing]:
+        points = [8 * number for number in numbers]
+        if part == "box":
+            pen.rounded_rectangle(points[:4], points[4], fill=255)
+        elif part == "ring":
+            pen.ellipse(points[:4], outline=255, width=int(points[4]))
+        else:
+            pen.polygon(points, fill=255)
     return form.resize((SIZE * SCALE, SIZE * SCALE), Image.Resampling.LANCZOS)
 
 

@@ -42,9 +42,10 @@ def kinds(retriever: Any) -> dict[str, dict[str | None, str]]:
     known = set(retriever.similarities)
     found: dict[str, dict[str | None, str]] = {}
     for kind, name in NAMES.items():
-        own = {m: name.format(m) for m in modalities(retriever) if name.format(m) in known}
+        own: dict[str | None, str] = {m: name.format(m) for m in modalities(retriever)}
+        own = {modality: named for modality, named in own.items() if named in known}
         if own:
-            found[kind] = dict(own)
+            found[kind] = own
     if VECTORS in known:
         found["vectors"] = {None: VECTORS}
     return found
@@ -121,7 +122,8 @@ def _edges_among(
 
 def _rows(retriever: Any, items: Sequence[Any]) -> Any:
     ids = retriever.item_ids
-    return (pd.RangeIndex(retriever.model.num_items) if ids is None else ids).get_indexer(items)
+    ids = pd.RangeIndex(retriever.model.num_items) if ids is None else ids
+    return ids.get_indexer(pd.Index(items))
 
 
 def _between(edge_index: Tensor, index: Tensor, num_items: int) -> Tensor:
