@@ -46,7 +46,7 @@ function removeItem(place) {
 function showHistory() {
   const { history, user } = state;
   const count = history.length ? `${counted(history.length, "item")}, oldest first` : "";
-  at("history-about").textContent = [user, count].filter(Boolean).join(" · ");
+  at("history-about").textContent = [user && `user ${user}`, count].filter(Boolean).join(" · ");
   at("clear").hidden = user === null && !history.length;
   at("start").hidden = !at("clear").hidden;
   const cards = JSON.stringify(history);
