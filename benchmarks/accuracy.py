@@ -37,9 +37,10 @@ from benchmarks.accuracy_rows import (
     models_for,
     ranks_path,
     read_rows,
+    tuned_on,
 )
 from benchmarks.harness import positive
-from benchmarks.trials import ABLATIONS, NEURAL, OF_TRAINER, TRIALS, make_model
+from benchmarks.trials import NEURAL, OF_TRAINER, TRIALS, ablations_for, make_model
 from mdsrec_pyg import FolderDataset, Trainer, evaluate, seed_everything
 from mdsrec_pyg.cli.ending import run_script
 from mdsrec_pyg.data import Split
@@ -66,7 +67,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--modalities", nargs="+", help="default: all in the folder")
     parser.add_argument("--split", choices=sorted(SPLITS), default=BEFORE["split"])
     parser.add_argument("--seeds", nargs="+", type=int, default=list(range(5)))
-    parser.add_argument("--trials-of", help="take the winners of this data set, do not tune")
+    parser.add_argument("--trials-of", help="whose winners data sets without trials take")
     parser.add_argument("--ablations", action="store_true", help="each part of MDSRec off in turn")
     parser.add_argument(
         "--ablation-seeds", type=positive, default=3, help="these over the first so many of --seeds"
@@ -86,19 +87,20 @@ def jobs(
     args: argparse.Namespace, dataset: FolderDataset
 ) -> Iterator[tuple[str, str, int, dict[str, Any]]]:
     """Kind, model, seed and options of every run, looking at the rows as they come in."""
-    tuned_on = args.trials_of or dataset.name
     models, settings = models_for(dataset, args.models), settings_of(args, dataset)
+    known = (args.split, args.trials_of)
+    tuned = {m: tuned_on(args.rows, dataset.name, m, *known) for m in (*models, "MDSRec")}
     for model in models:
-        if tuned_on == dataset.name:
+        if tuned[model] == dataset.name:
             for options in TRIALS[model]:
                 yield "trial", model, args.seeds[0], options
     for seed in args.seeds:
         for model in models:
-            yield "final", model, seed, chosen(args.rows, tuned_on, model, settings)
+            yield "final", model, seed, chosen(args.rows, tuned[model], model, settings)
     if args.ablations:
-        options = chosen(args.rows, tuned_on, "MDSRec", settings)
+        options = chosen(args.rows, tuned["MDSRec"], "MDSRec", settings)
         for seed in args.seeds[: args.ablation_seeds]:
-            for name, change in ABLATIONS.items():
+            for name, change in ablations_for(len(dataset.features)).items():
                 yield f"ablation: {name}", "MDSRec", seed, {**options, **change}
 
 

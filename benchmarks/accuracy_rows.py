@@ -142,6 +142,22 @@ def chosen(path: Path, dataset: str, model: str, settings: Row) -> Row:
     return options
 
 
+def tuned_on(path: Path, dataset: str, model: str, split: str, trials_of: str | None) -> str:
+    """The data set whose winner a data set takes: its own where it has trials of the model.
+
+    Args:
+        path: The file of rows.
+        dataset: Name of the data set.
+        model: Name of the model.
+        split: Name of the split.
+        trials_of: Name of the data set that stands in for one without trials; None for no other.
+    """
+    own = {"dataset": dataset, "model": model, "kind": "trial", "split": split, "chosen_by": RULE}
+    if trials_of is None or any(has(row, own) for row in read_rows(path)):
+        return dataset
+    return trials_of
+
+
 def rule_of(rows: list[Row]) -> str:
     """By what the trials and epochs of all the rows were chosen.
 

@@ -43,10 +43,9 @@ from benchmarks.accuracy_rows import (
     RULE,
     RULES,
     chosen,
-    has,
     kept_ranks,
     models_for,
-    read_rows,
+    tuned_on,
 )
 from benchmarks.compare_tables import (
     ALL,
@@ -103,11 +102,8 @@ def ranks_of(
     Raises:
         ValueError: The file is of other queries.
     """
-    own = {"dataset": dataset.name, "model": model, "kind": "trial"}
-    own |= {"split": args.split, "chosen_by": RULE}
-    tuned = args.trials_of is None or any(has(row, own) for row in read_rows(args.rows))
-    tuned_on = dataset.name if tuned else args.trials_of
-    options = chosen(args.rows, tuned_on, model, settings_of(args, dataset))
+    tuned = tuned_on(args.rows, dataset.name, model, args.split, args.trials_of)
+    options = chosen(args.rows, tuned, model, settings_of(args, dataset))
     key = key_of(args, dataset, model, seed, options)
     path = kept_ranks(args.rows, key)
     if not path.exists():

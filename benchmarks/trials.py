@@ -112,6 +112,15 @@ ABLATIONS: dict[str, dict[str, Any]] = {
     "without semantic fill": {"fill": None},
 }
 
+#: Modalities that a data set must have for an ablation to change its model; those not named: none.
+OVER_MODALITIES = {
+    "without projected features": 1,
+    "without center embedding": 1,
+    "without centers": 1,
+    "without semantic fill": 1,
+    "mean instead of gate": 2,
+}
+
 #: Which options of a trial belong to the item graphs and to the learned relations.
 NESTED: dict[str, tuple[str, ...]] = {
     "graph": ("fill", "self_loops"),
@@ -144,6 +153,15 @@ def make_model(
         options.pop("feature_weight", None)  # a trial of votes; nothing is weighed by it here
     preset = "paper" if name == "MDSRec-paper" else "best"
     return build_mdsrec(features, train, preset, seed=seed, **nested(options))
+
+
+def ablations_for(num_modalities: int) -> dict[str, dict[str, Any]]:
+    """The ablations that change the model of a data set with so many modalities."""
+    return {
+        name: change
+        for name, change in ABLATIONS.items()
+        if num_modalities >= OVER_MODALITIES.get(name, 0)
+    }
 
 
 def weights_of(modalities: Iterable[str], given: float | dict[str, float]) -> Any:

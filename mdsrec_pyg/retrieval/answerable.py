@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +14,16 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from mdsrec_pyg.retrieval.histories import Histories, plain_value, show
+from mdsrec_pyg.retrieval.limits import Limits
 from mdsrec_pyg.showing import counted
 
-__all__ = ["Request", "answerable", "check_item_counts"]
+__all__ = ["Request", "answerable", "check_item_counts", "without_unknown"]
 
 #: Users that a warning names.
 MOST_NAMED = 5
+
+#: What may be done instead of raising an error.
+RULES = {"on_error": "skip", "empty": "popularity", "unknown": "drop"}
 
 PACKAGE = str(Path(__file__).parents[1])
 
@@ -35,8 +39,11 @@ class Request:
         batch_size: Users scored at a time.
         on_error: ``'raise'`` or ``'skip'``.
         empty: ``'raise'`` or ``'popularity'``, for users without a history.
+        unknown: ``'raise'`` or ``'drop'``, for items that the catalog lacks.
+        modality: The only modality that counts; ``None``: all do.
         problems: Why a user cannot be answered, by position.
         popular: Positions of the users who get the most popular items.
+        dropped: Items that were left out of histories, by position.
     """
 
     k: int
@@ -45,12 +52,16 @@ class Request:
     batch_size: int = 512
     on_error: str = "raise"
     empty: str = "raise"
+    unknown: str = "raise"
+    modality: str | None = None
     problems: dict[int, str] = field(default_factory=dict)
     popular: list[int] = field(default_factory=list)
+    dropped: dict[int, list[Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Checks the two rules."""
-        for name, known in (("on_error", ("raise", "skip")), ("empty", ("raise", "popularity"))):
+        """Checks the rules."""
+        for name, other in RULES.items():
+            known = ("raise", other)
             if getattr(self, name) not in known:
                 choices = " or ".join(map(repr, known))
                 raise ValueError(f"'{name}' must be {choices} (got {getattr(self, name)!r})")
@@ -61,6 +72,11 @@ class Request:
             raise ValueError(reason)
         self.problems.setdefault(row, reason)
 
+    @property
+    def names_source(self) -> bool:
+        """Whether the answers say where they come from."""
+        return self.empty != "raise" or self.unknown != "raise"
+
     def skipped(self, users: pd.Index) -> list[dict[str, Any]]:
         """The skipped users as plain values: ``user``, ``position`` and ``reason`` of each."""
         return [
@@ -68,14 +84,36 @@ class Request:
             for row in sorted(self.problems)
         ]
 
+    def left_out(self, users: pd.Index) -> list[dict[str, Any]]:
+        """What was left out as plain values: ``user``, ``position`` and ``items`` of each."""
+        return [
+            {"user": plain(users, row), "position": row, "items": self.dropped[row]}
+            for row in sorted(self.dropped)
+        ]
 
-def answerable(queries: Histories, request: Request, num_items: int) -> NDArray[np.int64]:
+
+def without_unknown(queries: Histories, request: Request) -> Histories:
+    """The histories without items that the catalog lacks, where ``unknown='drop'``."""
+    unknown = np.flatnonzero(queries.item < 0)
+    if request.unknown == "raise" or not len(unknown):
+        return queries
+    assert queries.given is not None
+    of_row = np.searchsorted(queries.ptr, unknown, side="right") - 1
+    for row, place in zip(of_row.tolist(), unknown.tolist(), strict=True):
+        request.dropped.setdefault(row, []).append(plain(queries.given, place))
+    gone = np.bincount(of_row, minlength=len(queries))
+    ptr = queries.ptr - np.append(0, np.cumsum(gone))
+    item = queries.item[queries.item >= 0]
+    return replace(queries, ptr=ptr, item=item, given=None)
+
+
+def answerable(queries: Histories, request: Request, limits: Limits) -> NDArray[np.int64]:
     """Positions of the users whom the model is asked about.
 
     Args:
         queries: All users.
         request: Takes down the others.
-        num_items: Size of the catalog.
+        limits: Which items each may get.
 
     Raises:
         ValueError: A history without an item, with an unknown one, or of so many that fewer than
@@ -88,15 +126,17 @@ def answerable(queries: Histories, request: Request, num_items: int) -> NDArray[
         np.searchsorted(queries.ptr, unknown, side="right") - 1, return_index=True
     )
     place = dict(zip(rows.tolist(), unknown[first].tolist(), strict=True))
-    few = _few_left(queries, request, num_items)
+    few = limits.few(request.k)
     for row in sorted({*np.flatnonzero(size == 0).tolist(), *place, *few}):
         asked[row] = False
-        if size[row] == 0 and request.empty == "popularity":
+        if size[row] == 0 and request.empty == "popularity" and row not in few:
             request.popular.append(row)
-        elif size[row] == 0:
+        elif size[row] == 0 and request.empty != "popularity":
+            none = "none that the catalog has" if row in request.dropped else "none"
             request.refuse(
                 row,
-                f"'histories' must hold an item for each user (user {queries.name(row)} has none)",
+                f"'histories' must hold an item for each user (user {queries.name(row)} has "
+                f"{none})",
             )
         elif row in place:
             assert queries.given is not None
@@ -107,25 +147,8 @@ def answerable(queries: Histories, request: Request, num_items: int) -> NDArray[
                 f"{place[row] - int(queries.ptr[row])} of user {queries.name(row)})",
             )
         else:
-            request.refuse(
-                row,
-                f"'k' must not exceed the items left for a user (got k={request.k}, but user "
-                f"{queries.name(row)} has seen all but {few[row]} items)",
-            )
+            request.refuse(row, limits.reason(row, request.k, few[row]))
     return np.flatnonzero(asked)
-
-
-def _few_left(queries: Histories, request: Request, num_items: int) -> dict[int, int]:
-    """Users who have seen so many items that fewer than ``k`` are left, and how many are."""
-    if not request.exclude_seen:
-        return {}
-    # Only a history as long as this can hold so many different items.
-    long = np.flatnonzero(np.diff(queries.ptr) > num_items - request.k)
-    left = {
-        int(row): num_items - len(np.unique(queries.item[queries.ptr[row] : queries.ptr[row + 1]]))
-        for row in long
-    }
-    return {row: count for row, count in left.items() if count < request.k}
 
 
 def check_item_counts(item_counts: ArrayLike | None, num_items: int) -> NDArray[np.float64] | None:
@@ -147,8 +170,19 @@ def plain(users: pd.Index, row: int) -> Any:
     return value if isinstance(value, (str, int, float)) else str(value)
 
 
-def warn_of(skipped: Sequence[dict[str, Any]], popular: Sequence[Any]) -> None:
-    """Says once who was skipped and why, and who got the most popular items."""
+def warn_of(
+    skipped: Sequence[dict[str, Any]], popular: Sequence[Any], dropped: Sequence[dict[str, Any]]
+) -> None:
+    """Says once who was skipped and why, who got the most popular items, and what was left out."""
+    if dropped:
+        items = list(dict.fromkeys(item for part in dropped for item in part["items"]))
+        named = ", ".join(map(repr, items[:MOST_NAMED]))
+        more = "" if len(items) <= MOST_NAMED else ", ..."
+        warnings.warn(
+            f"left {counted(len(items), 'item')} that the catalog lacks out of the histories of "
+            f"{counted(len(dropped), 'user')}: {named}{more}",
+            stacklevel=_level_of_caller(),
+        )
     if skipped:
         named = "; ".join(part["reason"] for part in skipped[:MOST_NAMED])
         more = "" if len(skipped) <= MOST_NAMED else f"; and {len(skipped) - MOST_NAMED:,} more"

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 from mdsrec_pyg.data.splits import EvaluationSplit
 from mdsrec_pyg.nn.models.base import Recommender
 from mdsrec_pyg.retrieval.answerable import Request, check_item_counts
+from mdsrec_pyg.retrieval.limits import ItemChoice
 from mdsrec_pyg.retrieval.retriever import Retriever, check_request
 from mdsrec_pyg.retrieval.topk import top_items
 
@@ -28,12 +29,16 @@ def recommend(
     k: int = 10,
     *,
     exclude_seen: bool,
+    include: ItemChoice | None = None,
+    exclude: ItemChoice | None = None,
+    modality: str | None = None,
     item_ids: ArrayLike | None = None,
     user_id: ArrayLike | None = None,
     explain: bool = False,
     batch_size: int = 512,
     on_error: str = "raise",
     empty: str = "raise",
+    unknown: str = "raise",
     item_counts: ArrayLike | None = None,
     device: str | torch.device | None = None,
 ) -> pd.DataFrame:
@@ -52,6 +57,15 @@ def recommend(
         k: Number of items for each user.
         exclude_seen: Whether items of the history are left out: of all that the user has taken,
             not only of the newest ``max_length`` items that the model reads.
+        include: The only items that may be recommended, raw ids in any order: a list, set or
+            Series for all users, or a mapping from the name of a user to such a list for that user
+            (the others may get everything). Lists narrow what ``exclude_seen`` leaves; scores stay
+            what they are without. Default: the whole catalog.
+        exclude: Items that must not be recommended, such as those out of stock, in the same forms.
+        modality: Name of the only modality whose votes and vectors count, one of
+            ``model.modalities``: each adds to the score what it adds beside the others, see
+            :func:`~mdsrec_pyg.nn.models.one_modality.one_modality`. The history bias stays.
+            Default: all of them.
         item_ids: Raw id of each item ``[num_items]``, distinct; they are expected in ``histories``
             and returned. Default: those of the model, as a saved one has them; without, items are
             the indices 0 to ``num_items - 1``.
@@ -68,9 +82,14 @@ def recommend(
             others are answered; a warning says once who was skipped and why, and
             ``table.attrs['skipped']`` lists ``user``, ``position`` and ``reason`` of each.
         empty: ``'raise'``: a user without a history is one who cannot be answered.
-            ``'popularity'``: gets the items most often taken in training, scored
+            ``'popularity'``: gets the allowed items most often taken in training, scored
             ``log(1 + item_counts)``; a column ``source`` says of each row ``'model'`` or
             ``'popularity'``, and a warning says it once.
+        unknown: ``'raise'``: a user with an item that the catalog lacks cannot be answered.
+            ``'drop'``: such items are left out of the history, and a user of whom nothing is left
+            is one without a history, see ``empty``. A column ``source`` is added, too, a warning
+            says it once, and ``table.attrs['dropped']`` lists ``user``, ``position`` and ``items``
+            of each.
         item_counts: Training interactions of each item ``[num_items]``, such as
             ``split.train.item_counts()``, for ``empty='popularity'``.
         device: Where to compute; the model stays where it is. Default: there.
@@ -81,10 +100,11 @@ def recommend(
 
     Raises:
         ValueError: A user who cannot be answered, see ``on_error``, a user called by an empty
-            text, an option out of range, scores that are not numbers, or a model that cannot
-            explain.
+            text, an item in ``include`` or ``exclude`` that the catalog lacks or a user there who
+            is not asked about, an option out of range, scores that are not numbers, or a model
+            that cannot explain or has no such modality.
     """
-    request = Request(k, exclude_seen, explain, batch_size, on_error, empty)
+    request = Request(k, exclude_seen, explain, batch_size, on_error, empty, unknown, modality)
     counts = check_item_counts(item_counts, model.num_items)
     check_request(model, request, counts)  # before the items are encoded
     retriever = Retriever(model, item_ids, item_counts=counts, device=device)
@@ -92,9 +112,13 @@ def recommend(
         histories,
         k,
         exclude_seen=exclude_seen,
+        include=include,
+        exclude=exclude,
+        modality=modality,
         user_id=user_id,
         explain=explain,
         batch_size=batch_size,
         on_error=on_error,
         empty=empty,
+        unknown=unknown,
     )

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from os import PathLike
 from typing import Any
 
@@ -11,20 +11,24 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import ArrayLike, NDArray
-from torch import Tensor
 
 from mdsrec_pyg.configs import check_device
-from mdsrec_pyg.data.sequences import SequenceBatch
 from mdsrec_pyg.data.splits import EvaluationSplit
-from mdsrec_pyg.evaluation.scores import check_scores, diverged, seen_items
 from mdsrec_pyg.nn.mode import Unchanged, model_device, scorer, scoring_copy, uncompiled
 from mdsrec_pyg.nn.models.base import Recommender
-from mdsrec_pyg.retrieval.answerable import Request, answerable, check_item_counts
-from mdsrec_pyg.retrieval.candidates import candidate_scores, decomposed
+from mdsrec_pyg.nn.models.one_modality import check_modality, one_modality
+from mdsrec_pyg.retrieval.answerable import (
+    Request,
+    answerable,
+    check_item_counts,
+    without_unknown,
+)
+from mdsrec_pyg.retrieval.candidates import decomposed
 from mdsrec_pyg.retrieval.faiss_index import FaissIndex
-from mdsrec_pyg.retrieval.histories import Histories, raw_ids, read_histories
-from mdsrec_pyg.retrieval.tables import Answers, renamed, with_popular
-from mdsrec_pyg.retrieval.topk import first_of_rows, top_items
+from mdsrec_pyg.retrieval.histories import raw_ids, read_histories
+from mdsrec_pyg.retrieval.limits import ItemChoice, Limits, read_limits
+from mdsrec_pyg.retrieval.scoring import Scoring
+from mdsrec_pyg.retrieval.tables import Answers, with_popular
 
 __all__ = ["Retriever"]
 
@@ -81,12 +85,14 @@ class Retriever:
         weights = Unchanged(model.parameters())
         scoring = scoring_copy(model, self.device, own_weights=True)
         weights.check("while a Retriever is made of it")
-        self._score, self.model = scorer(scoring), uncompiled(scoring)
+        self.model = uncompiled(scoring)
         self._tables = Unchanged([*self.model.parameters(), *self.model.buffers()])
         with torch.no_grad():
             self.items = self.model.encode_items()
         if index is not None:
             index.build(decomposed(self.model).item_table(self.items))
+        self._scoring = Scoring(self.model, scorer(scoring), self.items, index)
+        self._by_modality: dict[str, Scoring] = {}
 
     @classmethod
     def from_folder(
@@ -117,11 +123,15 @@ class Retriever:
         k: int = 10,
         *,
         exclude_seen: bool,
+        include: ItemChoice | None = None,
+        exclude: ItemChoice | None = None,
+        modality: str | None = None,
         user_id: ArrayLike | None = None,
         explain: bool = False,
         batch_size: int = 512,
         on_error: str = "raise",
         empty: str = "raise",
+        unknown: str = "raise",
     ) -> pd.DataFrame:
         """The ``k`` items with the highest scores for each history; equal scores: the lower index.
 
@@ -129,11 +139,15 @@ class Retriever:
             histories: Items of each user in any form that :func:`~mdsrec_pyg.recommend` takes.
             k: Number of items for each user.
             exclude_seen: Whether items of the history are left out.
+            include: See :func:`~mdsrec_pyg.recommend`.
+            exclude: See :func:`~mdsrec_pyg.recommend`.
+            modality: See :func:`~mdsrec_pyg.recommend`.
             user_id: What to call each user in the result ``[Q]``.
             explain: Adds the columns of ``model.explain``.
             batch_size: Users scored at a time.
             on_error: See :func:`~mdsrec_pyg.recommend`.
             empty: See :func:`~mdsrec_pyg.recommend`.
+            unknown: See :func:`~mdsrec_pyg.recommend`.
 
         Returns:
             As :func:`~mdsrec_pyg.recommend`.
@@ -142,32 +156,47 @@ class Retriever:
             ValueError: As :func:`~mdsrec_pyg.recommend`, and where a table that the retriever
                 shares with the model, such as a graph, was written to.
         """
-        request = Request(k, exclude_seen, explain, batch_size, on_error, empty)
+        request = Request(k, exclude_seen, explain, batch_size, on_error, empty, unknown, modality)
         check_request(self.model, request, self.item_counts)
-        queries = read_histories(histories, self.item_ids, self.model.num_items, user_id)
-        rows = answerable(queries, request, self.model.num_items)
-        answers = Answers(self.model.num_items, request, queries, self.item_ids)
+        num_items = self.model.num_items
+        queries = read_histories(histories, self.item_ids, num_items, user_id)
+        queries = without_unknown(queries, request)
+        lists = {"include": include, "exclude": exclude}
+        limits = read_limits(queries, self.item_ids, num_items, seen=exclude_seen, **lists)
+        rows = answerable(queries, request, limits)
+        answers = Answers(num_items, request, queries, self.item_ids)
+        scoring = self._scoring_by(modality)
         self._tables.check("while a Retriever serves it")
         for start in range(0, len(rows), batch_size):
-            self._answer(answers, queries, rows[start : start + batch_size])
+            self._answer(scoring, answers, limits, rows[start : start + batch_size])
         self._tables.check("while a Retriever serves it")
         if request.popular:
             assert self.item_counts is not None
-            with_popular(answers, self.item_counts)
+            with_popular(answers, self.item_counts, limits)
         return answers.table()
 
+    def _scoring_by(self, modality: str | None) -> Scoring:
+        """By all modalities, or by one alone: made when it is first asked for, and kept."""
+        if modality is None:
+            return self._scoring
+        if modality not in self._by_modality:
+            model = one_modality(self.model, modality)
+            self._by_modality[modality] = replace(self._scoring, model=model, score=model.score)
+        return self._by_modality[modality]
+
     @torch.no_grad()  # not inference_mode: a model may keep what it computes for its training
-    def _answer(self, answers: Answers, queries: Histories, rows: NDArray[np.int64]) -> None:
+    def _answer(
+        self, scoring: Scoring, answers: Answers, limits: Limits, rows: NDArray[np.int64]
+    ) -> None:
         """Adds the answers for a batch of users."""
-        request = answers.request
+        request, queries = answers.request, answers.queries
         part = queries.select(rows)
         batch = part.batch(slice(0, len(rows)), self.model.max_length).to(self.device)
-        seen = None
-        if request.exclude_seen:
-            seen = seen_items(part.ptr, part.item, slice(0, len(rows)), self.model.num_items)
-            seen = seen[0].to(self.device), seen[1].to(self.device)
-        best, index = self._best(batch, seen, request.k, lambda row: queries.name(int(rows[row])))
-        why = self._explanation(batch, index) if request.explain else {}
+        allowed = limits.of(rows, self.device)
+        best, index = scoring.best(
+            batch, allowed, request.k, lambda row: queries.name(int(rows[row]))
+        )
+        why = scoring.explanation(batch, index, self.item_ids) if request.explain else {}
         bad = best.isneginf().any(1).nonzero()[:, 0].tolist()
         for row in bad:
             request.refuse(
@@ -176,63 +205,6 @@ class Retriever:
                 f"{queries.name(int(rows[row]))}",
             )
         answers.add(rows, index.cpu().numpy(), best.cpu().numpy(), why, bad)
-
-    def _best(
-        self,
-        batch: SequenceBatch,
-        seen: tuple[Tensor, Tensor] | None,
-        k: int,
-        name: Callable[[int], str],
-    ) -> tuple[Tensor, Tensor]:
-        """Scores and indices ``[B, k]`` of the best items of a batch of users."""
-        num_items = self.model.num_items
-        if self.index is not None:
-            found = self._best_candidates(self.index, batch, seen, k, name)
-            if found is not None:
-                return found
-        scores = self._score(batch, self.items)
-        check_scores(self.model, scores, (len(batch), num_items), name)
-        if seen is not None:
-            scores = scores.index_put(seen, scores.new_tensor(-torch.inf))
-        return top_items(scores, k)
-
-    def _best_candidates(
-        self,
-        index: FaissIndex,
-        batch: SequenceBatch,
-        seen: tuple[Tensor, Tensor] | None,
-        k: int,
-        name: Callable[[int], str],
-    ) -> tuple[Tensor, Tensor] | None:
-        """Those among the candidates; ``None`` where a user has too few of them."""
-        if k > index.num_candidates:
-            raise ValueError(
-                f"'k' must not exceed the index's 'num_candidates' (got k={k} and "
-                f"{index.num_candidates})"
-            )
-        row, item, score = candidate_scores(decomposed(self.model), batch, self.items, index, seen)
-        bad = row[score.isnan()]
-        if len(bad):
-            raise diverged(self.model, name(int(bad[0])))
-        if bool((torch.bincount(row, minlength=len(batch)) < k).any()):
-            return None
-        return first_of_rows(row, item, score, len(batch), k)
-
-    def _explanation(self, batch: SequenceBatch, index: Tensor) -> dict[str, list[Any]]:
-        model: Any = self.model
-        takes_items = "items" in inspect.signature(model.explain).parameters
-        options = {"items": self.items} if takes_items else {}
-        columns = {}
-        for name, values in model.explain(batch, index, **options).items():
-            flat = [value for row in values for value in row]
-            if len(flat) != index.numel():
-                raise ValueError(
-                    f"{type(model).__name__}.explain must return {tuple(index.shape)} values in "
-                    f"{name!r} (got {len(flat)})"
-                )
-            is_item = name.endswith(("item", "items"))
-            columns[name] = renamed(flat, self.item_ids) if is_item else flat
-        return columns
 
 
 def ids_of(model: Any, item_ids: Any) -> Any:
@@ -250,6 +222,8 @@ def check_request(
         raise ValueError(
             f"'k' must be from 1 to the number of items, {model.num_items} (got {request.k})"
         )
+    if request.modality is not None:
+        check_modality(uncompiled(model), request.modality)
     if request.batch_size < 1:
         raise ValueError(f"'batch_size' must be at least 1 (got {request.batch_size})")
     if request.empty == "popularity" and item_counts is None:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from mdsrec_pyg.retrieval.answerable import Request, plain, warn_of
 from mdsrec_pyg.retrieval.histories import Histories
+from mdsrec_pyg.retrieval.limits import Limits
 from mdsrec_pyg.retrieval.topk import top_items
 
 
@@ -73,7 +74,7 @@ class Answers:
             "item": item if self.item_ids is None else self.item_ids.take(item),
             "score": np.concatenate(scores).ravel(),
         }
-        if self.request.empty == "popularity":
+        if self.request.names_source:
             popular = np.isin(rows, self.request.popular)
             columns["source"] = np.where(popular, "popularity", "model").repeat(k)
         table = pd.DataFrame(columns | self.why)
@@ -88,21 +89,28 @@ class Answers:
         popular = [plain(self.queries.users, row) for row in self.request.popular]
         if self.request.on_error == "skip":
             table.attrs["skipped"] = skipped
-        warn_of(skipped, popular)
+        dropped = self.request.left_out(self.queries.users)
+        if self.request.unknown == "drop":
+            table.attrs["dropped"] = dropped
+        warn_of(skipped, popular, dropped)
 
 
-def with_popular(answers: Answers, item_counts: NDArray[np.float64]) -> None:
-    """Adds the most popular items for the users without a history."""
+def with_popular(answers: Answers, item_counts: NDArray[np.float64], limits: Limits) -> None:
+    """Adds the most popular of the allowed items for the users without a history."""
     request = answers.request
-    score, item = top_items(torch.from_numpy(np.log1p(item_counts))[None], request.k)
-    rows = np.array(request.popular, dtype=np.int64)
-    size = len(rows) * request.k
-    why: dict[str, list[Any]] = {
-        name: [[] if any(isinstance(value, list) for value in values) else None] * size
+    scores = torch.from_numpy(np.log1p(item_counts))
+    nothing: dict[str, Any] = {
+        name: [] if any(isinstance(value, list) for value in values) else None
         for name, values in answers.why.items()
     }
-    items, scores = (part.numpy().repeat(len(rows), axis=0) for part in (item, score.float()))
-    answers.add(rows, items, scores, why, [])
+    for start in range(0, len(request.popular), request.batch_size):
+        rows = np.array(request.popular[start : start + request.batch_size], dtype=np.int64)
+        found, each = limits.of(rows, scores.device), scores[None]
+        if found is not None:
+            each = found.masked(scores.expand(len(rows), -1))
+        best, item = (part.expand(len(rows), -1) for part in top_items(each, request.k))
+        why = {name: [value] * item.numel() for name, value in nothing.items()}
+        answers.add(rows, item.numpy(), best.float().numpy(), why, [])
 
 
 def renamed(value: Any, raw: pd.Index | None) -> Any:

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from scipy import stats
+from torch import Tensor
 
 from benchmarks import accuracy
 from benchmarks.accuracy_rows import FORMER_RULE, RULE, parts
 from benchmarks.accuracy_table import ablation_table
-from benchmarks.trials import ABLATIONS, TRIALS, make_model
+from benchmarks.trials import ABLATIONS, TRIALS, ablations_for, make_model
 from mdsrec_pyg import MDSRec, SyntheticDataset, leave_last_out
+from mdsrec_pyg.data import SequenceBatch
 from mdsrec_pyg.evaluation import per_user_metric
 
 Row = dict[str, Any]
@@ -131,6 +135,29 @@ def test_ablations_run_over_the_first_seeds_and_go_on_where_they_were(
         (f"ablation: {name}", seed) for seed in seeds for name in ABLATIONS
     ]
     assert jobs[0][3] == {"channels": 4, **ABLATIONS[PART]}
+
+
+@pytest.mark.filterwarnings("ignore:.*no effect")
+@pytest.mark.parametrize("modalities", [[], ["text"]])
+def test_an_ablation_that_changes_nothing_is_not_run(modalities: list[str]) -> None:
+    dataset = cast(Any, SyntheticDataset(60, 40, seed=0))
+    train = leave_last_out(dataset.interactions).train
+    features = {name: dataset.features[name] for name in modalities}
+    some = SimpleNamespace(features=features, num_items=40)
+    options = {**WINNER, "channels": 8, "l2": 70.0, "feature_weight": 20.0}
+
+    def scores(change: Row) -> Tensor:
+        model = make_model("MDSRec", cast(Any, some), train, 0, {**options, **change})
+        with torch.no_grad():
+            for parameter in model.parameters():  # what starts at zero must not hide a part
+                parameter.copy_(torch.linspace(-1, 1, parameter.numel()).view_as(parameter))
+        item_id = torch.tensor([[1, 2, 3, 2], [0, 0, 4, 5]])
+        return model.eval().score(SequenceBatch(item_id, item_id > 0, torch.tensor([0, 1])))
+
+    left_out = ABLATIONS.keys() - ablations_for(len(modalities))
+    assert left_out
+    for name in left_out:
+        assert torch.equal(scores({}), scores(ABLATIONS[name])), name
 
 
 @pytest.mark.filterwarnings("ignore:.*have no effect with centers=None")

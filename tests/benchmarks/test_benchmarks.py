@@ -168,6 +168,18 @@ def test_without_trials_there_is_no_winner(
             run_benchmark(script, folder, *options)
 
 
+def test_a_set_with_trials_of_its_own_takes_no_others(tmp_path: Path) -> None:
+    from benchmarks.accuracy_rows import RULE, append, tuned_on
+
+    own = {"dataset": "shop", "model": "EASE", "kind": "trial", "split": "temporal"}
+    append(tmp_path / "rows.jsonl", {**own, "chosen_by": RULE})
+    asked = [("shop", "EASE"), ("shop", "SASRec"), ("else", "EASE")]
+    found = [tuned_on(tmp_path / "rows.jsonl", *key, "temporal", "other") for key in asked]
+    assert found == ["shop", "other", "other"]
+    assert tuned_on(tmp_path / "rows.jsonl", *asked[1], "temporal", None) == "shop"
+    assert tuned_on(tmp_path / "rows.jsonl", *asked[0], "leave_last_out", "other") == "other"
+
+
 def test_trials_and_ablations_reach_what_they_are_for(
     run_benchmark: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -72,15 +72,28 @@ def test_votes_are_counted_as_the_model_counts_them() -> None:
     assert found.mean() > 0.01
 
 
-def test_a_step_back_counts_as_in_an_untrained_model() -> None:
+@pytest.mark.parametrize("max_length", [MAX_LENGTH, 7])
+def test_a_step_back_counts_as_in_an_untrained_model(max_length: int) -> None:
     queries = EvaluationSplit(
         "inner", np.array([0]), np.array([60]), np.array([0, 60]), np.arange(60), 61
     )
     graph = Data(edge_index=torch.tensor([[0], [1]]), edge_weight=torch.ones(1), num_nodes=61)
-    alpha = RelationVotes([graph], None, max_length=MAX_LENGTH).alpha[0].tolist()
-    want = [alpha[min(back, len(alpha) - 1)] for back in range(MAX_LENGTH)] + [0.0] * 11
-    found = inner_split._histories(queries, slice(0, 1))[0].toarray()[0]
+    alpha = RelationVotes([graph], None, max_length=max_length).alpha[0].tolist()
+    want = [alpha[min(back, len(alpha) - 1)] for back in range(max_length)]
+    want += [0.0] * (61 - max_length)
+    found = inner_split._histories(queries, slice(0, 1), max_length)[0].toarray()[0]
     assert found[59::-1].tolist() == pytest.approx(want[:60])
+
+
+def test_weights_are_chosen_by_as_many_items_as_the_model_reads() -> None:
+    auto: dict[str, Any] = {"vectors": False, "relations": {"num_neighbors": 9, **AUTO}}
+    asked = [
+        build_mdsrec(FEATURES, SPLIT.train, max_length=length, **auto).ridge_weights
+        for length in (1, MAX_LENGTH)
+    ]
+    direct = fit_relations(FEATURES, SPLIT.train, num_neighbors=9, max_length=1, **AUTO).weights
+    assert asked[0] == direct
+    assert asked[0] != asked[1]
 
 
 def test_without_weight_all_modalities_have_one_graph() -> None:

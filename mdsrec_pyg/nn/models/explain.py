@@ -78,7 +78,7 @@ def explain_items(
     added = vote_parts(model, batch, item_index, votes) + vector_parts(
         model, batch, items, item_index
     )
-    modality = added.argmax(1)  # [B, k]
+    modality = _largest(model, added)  # [B, k]
     known = (votes.sum((1, 3)) > 0) | model.config.vectors
     names = [
         [model.modalities[m] if ok else None for m, ok in zip(*row, strict=True)]
@@ -131,7 +131,24 @@ def vote_parts(
         return by_modality
     total = by_modality.sum(1, keepdim=True)
     share = by_modality / total.clamp(min=torch.finfo(total.dtype).tiny)
-    return share * model.votes(batch).gather(1, item_index)[:, None]
+    return share * scores_of(model.votes, batch, item_index)[:, None]
+
+
+def scores_of(votes: RelationVotes, batch: SequenceBatch, item_index: Tensor) -> Tensor:
+    """The scores of a few items [B, k], without those of all others."""
+    place, score = votes.sparse_scores(batch)
+    row = torch.arange(len(batch), device=place.device)[:, None]
+    wanted = row * votes.num_items + item_index
+    at = torch.searchsorted(place, wanted).clamp(max=max(len(place) - 1, 0))
+    if not len(place):
+        return score.new_zeros(item_index.shape)
+    return score[at].where(place[at] == wanted, 0.0)
+
+
+def _largest(model: ExplainableModel, added: Tensor) -> Tensor:
+    """The modality that adds most, [B, k]; the only one that counts, if there is just one."""
+    only = getattr(model, "only_modality", None)
+    return added.argmax(1) if only is None else torch.full_like(added[:, 0], only).long()
 
 
 def vector_parts(
@@ -142,8 +159,8 @@ def vector_parts(
         return torch.zeros((), device=item_index.device)
     users, weights = model.encode_modalities(batch, items, newest_only=True)
     users = users[:, 0] * weights[:, 0, :, None]  # [B, M, D]
-    vectors = items.embedding - items.embedding.mean(1, keepdim=True)  # [M, N, D]
-    parts = torch.einsum("bmd,mbkd->bmk", users, vectors[:, item_index])
+    vectors = items.embedding[:, item_index] - items.mean[:, None, None]  # [M, B, k, D]
+    parts = torch.einsum("bmd,mbkd->bmk", users, vectors)
     return parts if model.votes is None else model.config.vector_weight * parts
 
 

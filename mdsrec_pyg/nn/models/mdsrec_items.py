@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -26,6 +27,12 @@ class MDSRecItems:
         """One vector an item, the modalities side by side, [N, M * D]; no copy."""
         assert self.embedding is not None
         return self.embedding.transpose(0, 1).flatten(1)
+
+    @cached_property
+    def mean(self) -> Tensor:
+        """The mean item vector of each modality, [M, D]; computed once, without a gradient."""
+        assert self.embedding is not None
+        return self.embedding.detach().mean(1)
 
 
 def side_by_side(tables: Sequence[Tensor]) -> Tensor:

@@ -156,7 +156,13 @@ def build_mdsrec(
     if chosen.relations is not None:
         own_device = chosen.relations.device
         where = str(device) if own_device == RelationsConfig.device else own_device
-        learned = fit_relations(units, train, chosen.relations.replace(device=where), seed=seed)
+        learned = fit_relations(
+            units,
+            train,
+            chosen.relations.replace(device=where),
+            seed=seed,
+            max_length=chosen.model.max_length,
+        )
     with drawn_apart(seed):
         return MDSRec(
             graphs,

@@ -13,6 +13,7 @@ from torch_geometric.data import Data
 
 from mdsrec_pyg.configs import check_device, configure
 from mdsrec_pyg.data import Interactions, ModalFeature
+from mdsrec_pyg.data.sequences import MAX_LENGTH
 from mdsrec_pyg.graphs.learned import exact_fits
 from mdsrec_pyg.graphs.local_ridge import local_ridge_graph
 from mdsrec_pyg.graphs.neighbors import BEHAVIOR, UnitRows, as_unit
@@ -53,6 +54,7 @@ def fit_relations(
     config: RelationsConfig | None = None,
     *,
     seed: int = 0,
+    max_length: int = MAX_LENGTH,
     **options: Any,
 ) -> Relations:
     """Fits a ridge graph a modality and prepares training without leak.
@@ -68,6 +70,7 @@ def fit_relations(
         interactions: The training part.
         config: The options.
         seed: Seed of the folds (local form only), and of the sample that ``'auto'`` looks at.
+        max_length: Newest items of a history that the model reads; ``'auto'`` asks as many.
         **options: Some of the options by name, such as ``l2=300.0``.
 
     Raises:
@@ -88,7 +91,7 @@ def fit_relations(
         f"{chosen.num_folds} folds of users"
     )
     exact = exact_fits(needed, chosen.memory_limit, what, instead)
-    weights = choose_weights(units, interactions, chosen, seed=seed)
+    weights = choose_weights(units, interactions, chosen, seed=seed, max_length=max_length)
     if exact:
         return _fit_exact(units, interactions, chosen, weights)
     return _fit_local(units, interactions, chosen, weights, seed)

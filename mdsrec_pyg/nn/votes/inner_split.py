@@ -65,6 +65,7 @@ class InnerSplit:
         config: How the graphs are fitted.
         rng: Draws users where there are too many.
         fitted: Called after each fit.
+        max_length: Newest items of a history that vote.
     """
 
     def __init__(
@@ -74,8 +75,10 @@ class InnerSplit:
         config: RelationsConfig,
         rng: np.random.Generator,
         fitted: Callable[[], object],
+        max_length: int = MAX_LENGTH,
     ) -> None:
         self.units, self.config, self.fitted = units, config, fitted
+        self.max_length = max_length
         several = np.diff(interactions.user_ptr) > 1
         newest = interactions.user_ptr[1:][several] - 1
         rest = np.ones(len(interactions), bool)
@@ -100,7 +103,8 @@ class InnerSplit:
         key = tuple(state.values())
         if key not in self._found:
             graphs = [self._graph(name, state) for name in self.units]
-            self._found[key] = ndcg_of_votes(self.queries, sp.vstack(graphs).tocsr(), len(graphs))
+            stacked = sp.vstack(graphs).tocsr()
+            self._found[key] = ndcg_of_votes(self.queries, stacked, len(graphs), self.max_length)
         return self._found[key]
 
     def _graph(self, name: str, state: State) -> sp.csr_matrix:
@@ -126,7 +130,10 @@ class InnerSplit:
 
 
 def ndcg_of_votes(
-    queries: EvaluationSplit, graphs: sp.csr_matrix, num_graphs: int
+    queries: EvaluationSplit,
+    graphs: sp.csr_matrix,
+    num_graphs: int,
+    max_length: int = MAX_LENGTH,
 ) -> NDArray[np.float64]:
     """NDCG@10 of each query's target by plain votes, seen items masked, ties at their mean rank.
 
@@ -134,22 +141,25 @@ def ndcg_of_votes(
         queries: Histories and targets, none of which is in its history.
         graphs: Edges of all graphs, one below the other, ``[M * N, N]``.
         num_graphs: M.
+        max_length: Newest items of a history that vote.
     """
     parts = []
     for start in range(0, len(queries), BLOCK):
         rows = slice(start, min(start + BLOCK, len(queries)))
-        history, seen = _histories(queries, rows)
+        history, seen = _histories(queries, rows, max_length)
         votes = sp.hstack([history] * num_graphs).tocsr() @ graphs
         parts.append(_ndcg(votes, seen, queries.target[rows]))
     return np.concatenate(parts)
 
 
-def _histories(queries: EvaluationSplit, rows: slice) -> tuple[sp.csr_matrix, sp.csr_matrix]:
+def _histories(
+    queries: EvaluationSplit, rows: slice, max_length: int
+) -> tuple[sp.csr_matrix, sp.csr_matrix]:
     """What each item's votes count, and which items were taken, both ``[Q, N]``."""
     ptr = queries.history_ptr[rows.start : rows.stop + 1]
     item, length = queries.history_item[ptr[0] : ptr[-1]], np.diff(ptr)
     back = np.repeat(ptr[1:], length) - 1 - np.arange(ptr[0], ptr[-1])
-    count = DECAY ** np.minimum(back, STEPS - 1) * (back < MAX_LENGTH)
+    count = DECAY ** np.minimum(back, STEPS - 1) * (back < max_length)
     shape = (len(length), queries.num_items)
     history = sp.csr_matrix((count.astype(np.float32), item, ptr - ptr[0]), shape=shape)
     seen = sp.csr_matrix((np.ones(len(item), np.float32), item, ptr - ptr[0]), shape=shape)

@@ -11,6 +11,7 @@ import numpy as np
 from tqdm import tqdm
 
 from mdsrec_pyg.data import Interactions
+from mdsrec_pyg.data.sequences import MAX_LENGTH
 from mdsrec_pyg.graphs.neighbors import UnitRows
 from mdsrec_pyg.nn.votes.config import AUTO, RelationsConfig, Weight
 from mdsrec_pyg.nn.votes.inner_split import InnerSplit, State, some_items
@@ -110,6 +111,7 @@ def choose_weights(
     config: RelationsConfig,
     *,
     seed: int = 0,
+    max_length: int = MAX_LENGTH,
 ) -> RidgeWeights:
     """Numbers for each modality: those given, and what the training part chooses.
 
@@ -119,6 +121,7 @@ def choose_weights(
         config: Where ``l2`` or ``feature_weight`` is ``'auto'``, it is chosen.
         seed: Of the sample of items on a catalog of more than 4,000, and of users where more than
             20,000 could be asked.
+        max_length: Newest items of a history that vote, as many as the model reads.
 
     Raises:
         ValueError: Numbers by name are not those of the modalities.
@@ -139,7 +142,7 @@ def choose_weights(
     rng = np.random.default_rng(seed)
     units, interactions = some_items(units, interactions, rng)
     with tqdm(desc="ridges", unit=" fits", leave=False, disable=None) as bar:
-        inner = InnerSplit(units, interactions, config, rng, bar.update)
+        inner = InnerSplit(units, interactions, config, rng, bar.update, max_length)
         if inner.num_targets < FEWEST:
             return _result(start, chosen=chosen, num_targets=inner.num_targets)
         found = _climb(inner, start, free)
