@@ -42,6 +42,7 @@ def commands(folder: Path, peers: str) -> dict[str, list[str]]:
         "item_graph": [*short, "--folder", str(folder / "catalogs")],
         "ridge_quality": [data, "--short"],
         "recommend": short,
+        "serving": ["--short"],
         "step": [data, *short],
         "epoch": [data, "--repeats", "1"],
         "ceiling": ["--short"],

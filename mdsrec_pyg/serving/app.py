@@ -58,7 +58,7 @@ class Search(BaseModel):
 def make_app(state: State, config: ServiceConfig) -> FastAPI:
     """The app over what is loaded; see :func:`~mdsrec_pyg.serving.create_app`."""
     # What the retriever warns of stands in each answer; with names in it, Python would keep each.
-    warnings.filterwarnings("ignore", r"(skipped )?[\d,]+ (user|item)s?\b", UserWarning)
+    warnings.filterwarnings("ignore", r"(left |skipped )?[\d,]+ (user|item)s?\b", UserWarning)
     metrics = Metrics()
     batcher = Batcher(config, metrics.batch)
 

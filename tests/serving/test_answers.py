@@ -112,6 +112,35 @@ def test_why_holds_the_voters_of_explain(make_app: Make, retriever: Retriever) -
     assert {item["why"] for item in response.json()["items"]} == {None}
 
 
+LIMITS: list[dict[str, Any]] = [
+    {"include": ["item-11", "item-4", "item-30", "item-6"]},
+    {"exclude": [f"item-{i}" for i in range(10, 36)]},
+    {"include": ["item-11", "item-4", "item-30", "item-6"], "exclude": ["item-4"]},
+    {"modality": "image"},
+    {"modality": "text", "exclude": ["item-30"]},
+]
+
+
+def test_allow_lists_block_lists_and_modality_are_the_retriever_s(
+    make_app: Make, retriever: Retriever
+) -> None:
+    history = ["item-3", "item-5"]
+    asked = [post("/recommend", history=history, k=3, **limits) for limits in LIMITS]
+    answers = ask_each(make_app(batch_size=1), *asked, post("/recommend", history=history, k=3))
+    found = [rows(response.json()) for response in answers]
+    for limits, own in zip(LIMITS, found, strict=False):
+        assert own == expected(retriever.recommend([history], 3, exclude_seen=True, **limits))
+    assert len({str(part) for part in found}) == 6  # each of them matters
+
+
+def test_lists_of_a_batch_are_each_their_own(make_app: Make, retriever: Retriever) -> None:
+    lists = [[f"item-{i}" for i in range(start, start + 5)] for start in (10, 20, 30)]
+    app = make_app(batch_wait=0.1)
+    asked = [post("/recommend", history=["item-1"], k=5, include=part) for part in lists]
+    for part, response in zip(lists, ask_each(app, *asked), strict=True):
+        assert {item for item, _ in rows(response.json())} == set(part)
+
+
 def test_too_few_items_left_is_said_of_this_user_only(make_app: Make) -> None:
     most = [f"item-{i}" for i in range(38)]
     app = make_app(batch_wait=0.05)

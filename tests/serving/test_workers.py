@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,13 +42,20 @@ class Service:
         lines = self.log.read_text().splitlines()
         return [line for line in map(json.loads, lines) if line["event"] == event]
 
-    def wait(self, holds: Callable[[], Any], seconds: float = START) -> Any:
-        end = time.monotonic() + seconds
+    def wait(
+        self,
+        holds: Callable[[], Any],
+        meanwhile: Sequence[http.client.HTTPConnection] = (),
+    ) -> Any:
+        """Until something holds; connections are asked all the time, so that they stay."""
+        end = time.monotonic() + START
         while time.monotonic() < end:
             found = holds()
             if found:
                 return found
             assert self.process.poll() is None, self.log.read_text()
+            for one in meanwhile:
+                ask(one)
             time.sleep(0.1)
         raise AssertionError(self.log.read_text())
 
@@ -64,6 +71,16 @@ def ask(connection: http.client.HTTPConnection, name: str = "") -> dict[str, Any
     answer: dict[str, Any] = json.loads(response.read())
     assert response.status == 200, answer
     return answer
+
+
+def owners(service: Service, number: int) -> dict[int, int]:
+    """The worker of each connection, when all are in the log, which is written after the answer."""
+    found = {
+        int(line["id"].removeprefix("first-")): line["process"]
+        for line in service.lines("request")
+        if line["id"].startswith("first-")
+    }
+    return found if len(found) == number else {}
 
 
 @pytest.fixture
@@ -100,11 +117,7 @@ def test_two_workers_outlive_a_kill_and_follow_the_folder(
     connections = [service.connect() for _ in range(16)]
     for number, one in enumerate(connections):
         assert ask(one, f"first-{number}") == before
-    workers = {
-        int(line["id"].removeprefix("first-")): line["process"]
-        for line in service.lines("request")
-        if line["id"].startswith("first-")
-    }
+    workers = service.wait(lambda: owners(service, len(connections)))
     killed = workers[0]
     others = [one for number, one in enumerate(connections) if workers[number] != killed]
     os.kill(killed, signal.SIGKILL)
@@ -112,14 +125,14 @@ def test_two_workers_outlive_a_kill_and_follow_the_folder(
         assert ask(one) == before
     for _ in range(20):
         assert ask(service.connect()) == before
-    service.wait(lambda: service.lines("worker died"))
+    service.wait(lambda: service.lines("worker died"), others)
     assert service.lines("worker died")[0]["worker"] == killed
-    service.wait(lambda: len(service.lines("loaded")) == 3)
+    service.wait(lambda: len(service.lines("loaded")) == 3, others)
 
     # A new model for all, on the connections that there are.
     save_model(folder, seed=1)
     service.process.send_signal(signal.SIGHUP)
-    service.wait(lambda: len(service.lines("reload")) == 2)
+    service.wait(lambda: len(service.lines("reload")) == 2, others)
     assert all(line["ok"] for line in service.lines("reload"))
     after = ask(service.connect())
     assert after["model"] != before["model"]
@@ -128,7 +141,7 @@ def test_two_workers_outlive_a_kill_and_follow_the_folder(
     # A broken one for nobody; a worker that dies meanwhile does not take the others along.
     (folder / "model.safetensors").write_bytes(b"broken")
     service.process.send_signal(signal.SIGHUP)
-    service.wait(lambda: len(service.lines("reload")) == 4)
+    service.wait(lambda: len(service.lines("reload")) == 4, others)
     assert not any(line["ok"] for line in service.lines("reload")[2:])
     alive = {line["process"] for line in service.lines("loaded")} - {killed}
     os.kill(alive.pop(), signal.SIGKILL)
