@@ -24,7 +24,7 @@ def client(app: Any) -> TestClient:
 
 
 def graph_of(retriever: Any, kind: str, place: int) -> torch.Tensor:
-    """A graph of the model as a matrix, from an item to another."""
+    """A graph of the model as a matrix: an item, and what it votes for or hears from."""
     model = retriever.model
     size = model.num_items
     if kind == "votes":
@@ -34,7 +34,8 @@ def graph_of(retriever: Any, kind: str, place: int) -> torch.Tensor:
         weight = getattr(model, f"edge_weight_{place}")
     dense = torch.zeros(size, size)
     dense[index[0], index[1]] = weight.detach()
-    return dense.fill_diagonal_(0)
+    dense.fill_diagonal_(0)
+    return dense if kind == "votes" else dense.t()  # messages come from the neighbors
 
 
 @pytest.mark.parametrize("kind", ["votes", "graph"])

@@ -4,7 +4,7 @@
 import { title } from "./cards.js";
 import { svg } from "./dom.js";
 
-const SIZE = 320, MIDDLE = SIZE / 2, NEAR = 78, FAR = 132;
+const SIZE = 320, MIDDLE = SIZE / 2, NEAR = 95, FAR = 136;
 let drawn = 0;
 
 /** The angle of each item of some graphs, theirs in turn: each drawing fills its circle. */
