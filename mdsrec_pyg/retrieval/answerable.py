@@ -13,6 +13,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from mdsrec_pyg.nn.mode import uncompiled
+from mdsrec_pyg.nn.models.base import Recommender
+from mdsrec_pyg.nn.models.one_modality import check_modality
 from mdsrec_pyg.retrieval.histories import Histories, plain_value, show
 from mdsrec_pyg.retrieval.limits import Limits
 from mdsrec_pyg.showing import counted
@@ -162,6 +165,38 @@ def check_item_counts(item_counts: ArrayLike | None, num_items: int) -> NDArray[
             f"each item (got shape {counts.shape})"
         )
     return counts
+
+
+def ids_of(model: Any, item_ids: Any) -> Any:
+    """The raw ids that are given, or those that the model has."""
+    return getattr(model, "item_ids", None) if item_ids is None else item_ids
+
+
+def counts_of(model: Any, item_counts: Any) -> Any:
+    """The item counts that are given, or those that the model has."""
+    own = getattr(uncompiled(model), "item_counts", None)
+    return own if item_counts is None else item_counts
+
+
+def check_request(
+    model: Recommender, request: Request, item_counts: NDArray[np.float64] | None
+) -> None:
+    """Raises a ValueError where the model cannot be asked for this."""
+    if request.explain and not hasattr(model, "explain"):
+        raise ValueError(f"explain=True needs a model with 'explain' (got {type(model).__name__})")
+    if not 1 <= request.k <= model.num_items:
+        raise ValueError(
+            f"'k' must be from 1 to the number of items, {model.num_items} (got {request.k})"
+        )
+    if request.modality is not None:
+        check_modality(uncompiled(model), request.modality)
+    if request.batch_size < 1:
+        raise ValueError(f"'batch_size' must be at least 1 (got {request.batch_size})")
+    if request.empty == "popularity" and item_counts is None:
+        raise ValueError(
+            "empty='popularity' needs 'item_counts', the training interactions of each item, "
+            "such as split.train.item_counts() (got None, and the model does not know them)"
+        )
 
 
 def plain(users: pd.Index, row: int) -> Any:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
+from os import PathLike
+from pathlib import Path
 from threading import Lock
 from typing import Any
 
@@ -12,9 +15,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mdsrec_pyg.evaluation.scores import DivergedError
+from mdsrec_pyg.io import atomic_folder, settle, sha256
+from mdsrec_pyg.io.seals import open_sealed, seal
 
 __all__ = ["FaissIndex"]
 
+#: Files of a saved index.
+VECTORS, ABOUT = "index.faiss", "index.npz"
 #: From here on the default index looks at a part of the catalog only.
 SMALL = 20_000
 #: Most vectors that an index is fitted to: k-means gains nothing from more and takes minutes.
@@ -36,7 +43,7 @@ class FaissIndex:
             ``'efSearch=200'``. (default: ``'nprobe=<a sixteenth of the lists>'`` for the default
             index, FAISS's own for a ``factory`` of yours)
 
-    An index can be copied and pickled, and searched by any number of threads at once.
+    An index can be copied, pickled and saved, and searched by any number of threads at once.
 
     Raises:
         ValueError: ``num_candidates`` is below 1; in :meth:`build`: FAISS rejects ``factory`` or
@@ -70,6 +77,64 @@ class FaissIndex:
         vars(self).update(state, _faiss=import_faiss(), _lock=Lock())
         if self.index is not None:
             self.index = self._faiss.deserialize_index(self.index)
+
+    def save(self, folder: str | PathLike[str]) -> None:
+        """Writes the built index: ``index.faiss``, as FAISS does, and what belongs to it.
+
+        Args:
+            folder: Made if missing; an index in it is replaced. It appears whole or not at all.
+
+        Raises:
+            ValueError: The index is not built.
+            OSError: A file cannot be written.
+        """
+        if self.index is None:
+            raise ValueError("'index' must be built to be saved: a Retriever builds it")
+        with atomic_folder(folder, ABOUT) as temporary:
+            try:
+                self._faiss.write_index(self.index, str(temporary / VECTORS))
+            except RuntimeError as error:  # FAISS's own, of a full disk too
+                raise OSError(f"{VECTORS}: {str(error).splitlines()[0]}") from error
+            options = [self.num_candidates, self.factory, self.search_parameters]
+            np.savez(
+                temporary / ABOUT,
+                options=json.dumps(options),
+                sha256=sha256(temporary / VECTORS),
+                fingerprint=self._fingerprint,
+            )
+            seal(temporary / ABOUT)
+
+    @classmethod
+    def load(cls, folder: str | PathLike[str], *, mmap: bool = False) -> FaissIndex:
+        """Reads an index; :meth:`build`, by a Retriever, checks that it belongs to its vectors.
+
+        Args:
+            folder: What :meth:`save` wrote.
+            mmap: Maps the file into memory instead of reading it, so that processes share it.
+
+        Raises:
+            ValueError: There is no index, or a file of it was changed or cut.
+            ImportError: FAISS is not installed.
+        """
+        path = Path(folder)
+        settle(path)
+        for name in (ABOUT, VECTORS):
+            if not (path / name).is_file():
+                raise ValueError(f"'folder' must hold a saved index (there is no {path / name})")
+        advice = "save the index again, or remove its folder"
+        with open_sealed(path / ABOUT, advice) as file, np.load(file) as about:
+            content = {name: about[name] for name in ("options", "sha256", "fingerprint")}
+        if sha256(path / VECTORS) != str(content["sha256"]):
+            raise ValueError(
+                f"{str(path / VECTORS)!r} must be as it was saved (it was changed or cut since): "
+                f"{advice}"
+            )
+        num_candidates, factory, search = json.loads(str(content["options"]))
+        index = cls(num_candidates, factory=factory, search=search)
+        flag = getattr(index._faiss, "IO_FLAG_MMAP_IFC", 0) if mmap else 0
+        index.index = index._faiss.read_index(str(path / VECTORS), flag)
+        index._fingerprint = content["fingerprint"]
+        return index
 
     def build(self, table: Tensor) -> None:
         """Fits the index to the item vectors and adds them; checks them where that is done already.

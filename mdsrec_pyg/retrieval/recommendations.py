@@ -11,9 +11,9 @@ from numpy.typing import ArrayLike
 
 from mdsrec_pyg.data.splits import EvaluationSplit
 from mdsrec_pyg.nn.models.base import Recommender
-from mdsrec_pyg.retrieval.answerable import Request, check_item_counts
+from mdsrec_pyg.retrieval.answerable import Request, check_item_counts, check_request, counts_of
 from mdsrec_pyg.retrieval.limits import ItemChoice
-from mdsrec_pyg.retrieval.retriever import Retriever, check_request
+from mdsrec_pyg.retrieval.retriever import Retriever
 from mdsrec_pyg.retrieval.topk import top_items
 
 __all__ = ["recommend", "top_items"]
@@ -91,7 +91,8 @@ def recommend(
             says it once, and ``table.attrs['dropped']`` lists ``user``, ``position`` and ``items``
             of each.
         item_counts: Training interactions of each item ``[num_items]``, such as
-            ``split.train.item_counts()``, for ``empty='popularity'``.
+            ``split.train.item_counts()``, for ``empty='popularity'``. Default: those of the model,
+            as the trainer gives them and a saved model keeps them.
         device: Where to compute; the model stays where it is. Default: there.
 
     Returns:
@@ -105,7 +106,7 @@ def recommend(
             that cannot explain or has no such modality.
     """
     request = Request(k, exclude_seen, explain, batch_size, on_error, empty, unknown, modality)
-    counts = check_item_counts(item_counts, model.num_items)
+    counts = check_item_counts(counts_of(model, item_counts), model.num_items)
     check_request(model, request, counts)  # before the items are encoded
     retriever = Retriever(model, item_ids, item_counts=counts, device=device)
     return retriever.recommend(

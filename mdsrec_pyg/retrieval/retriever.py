@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from os import PathLike
 from typing import Any
 
 import numpy as np
@@ -16,24 +15,29 @@ from mdsrec_pyg.configs import check_device
 from mdsrec_pyg.data.splits import EvaluationSplit
 from mdsrec_pyg.nn.mode import Unchanged, model_device, scorer, scoring_copy, uncompiled
 from mdsrec_pyg.nn.models.base import Recommender
-from mdsrec_pyg.nn.models.one_modality import check_modality, one_modality
+from mdsrec_pyg.nn.models.one_modality import one_modality
 from mdsrec_pyg.retrieval.answerable import (
     Request,
     answerable,
     check_item_counts,
+    check_request,
+    counts_of,
+    ids_of,
     without_unknown,
 )
 from mdsrec_pyg.retrieval.candidates import decomposed
 from mdsrec_pyg.retrieval.faiss_index import FaissIndex
 from mdsrec_pyg.retrieval.histories import raw_ids, read_histories
 from mdsrec_pyg.retrieval.limits import ItemChoice, Limits, read_limits
+from mdsrec_pyg.retrieval.saved import InFolder
 from mdsrec_pyg.retrieval.scoring import Scoring
+from mdsrec_pyg.retrieval.similar import Similarities, similar_table
 from mdsrec_pyg.retrieval.tables import Answers, with_popular
 
 __all__ = ["Retriever"]
 
 
-class Retriever:
+class Retriever(InFolder):
     """Answers requests for recommendations from item vectors that are computed once.
 
     Without an index every item is scored, and the results are those of
@@ -58,7 +62,8 @@ class Retriever:
         index: Looks up candidates: a :class:`~mdsrec_pyg.FaissIndex`, built here unless it is
             built already, over the same vectors. Default: every item is scored.
         item_counts: Training interactions of each item ``[num_items]``, such as
-            ``split.train.item_counts()``: what ``empty='popularity'`` goes by.
+            ``split.train.item_counts()``: what ``empty='popularity'`` goes by. Default: those that
+            the model has, as the trainer gives them and a saved model keeps them.
         device: Where to compute; the model stays where it is. Default: there.
 
     Raises:
@@ -76,42 +81,72 @@ class Retriever:
         item_counts: ArrayLike | None = None,
         device: str | torch.device | None = None,
     ) -> None:
-        self.device = model_device(model) if device is None else check_device(device)
-        self.item_ids = raw_ids(ids_of(model, item_ids), model.num_items)
-        self.item_counts = check_item_counts(item_counts, model.num_items)
-        self.index = index
-        if index is not None:
-            decomposed(uncompiled(model))
+        self._describe(model, item_ids, index, item_counts, device)
         weights = Unchanged(model.parameters())
         scoring = scoring_copy(model, self.device, own_weights=True)
         weights.check("while a Retriever is made of it")
+        self._serve(scoring, None)
+
+    def _describe(
+        self,
+        model: Recommender,
+        item_ids: ArrayLike | None,
+        index: FaissIndex | None,
+        item_counts: ArrayLike | None,
+        device: str | torch.device | None,
+    ) -> None:
+        """Everything but the model, checked before anything is computed."""
+        self.device = model_device(model) if device is None else check_device(device)
+        self.item_ids = raw_ids(ids_of(model, item_ids), model.num_items)
+        known = counts_of(model, item_counts)
+        self.item_counts = check_item_counts(known, model.num_items)
+        self.index = index
+        self._reopening: tuple[Any, ...] | None = None
+        if index is not None:
+            decomposed(uncompiled(model))
+
+    def _serve(self, scoring: Recommender, items: Any) -> None:
+        """Takes a model that is nobody else's, in evaluation mode, and what it knows of items."""
         self.model = uncompiled(scoring)
+        if getattr(self.model, "built_from", None) is not None:  # of no use here, and large
+            setattr(self.model, "built_from", None)  # noqa: B010 (typed as a tensor)
         self._tables = Unchanged([*self.model.parameters(), *self.model.buffers()])
         with torch.no_grad():
-            self.items = self.model.encode_items()
-        if index is not None:
-            index.build(decomposed(self.model).item_table(self.items))
-        self._scoring = Scoring(self.model, scorer(scoring), self.items, index)
+            self.items = self.model.encode_items() if items is None else items
+        if self.index is not None:
+            self.index.build(decomposed(self.model).item_table(self.items))
+        self._scoring = Scoring(self.model, scorer(scoring), self.items, self.index)
         self._by_modality: dict[str, Scoring] = {}
+        self._similar = Similarities(self.model, self.items)
 
-    @classmethod
-    def from_folder(
-        cls,
-        folder: str | PathLike[str],
-        *,
-        index: FaissIndex | None = None,
-        device: str | torch.device = "cpu",
-        **own_parts: Any,
-    ) -> Retriever:
-        """A retriever over a saved model; it needs no data set.
+    @property
+    def similarities(self) -> list[str]:
+        """Names of the ways in which the model knows items to be alike."""
+        return self._similar.names()
+
+    def similar_items(
+        self, item: Any, k: int = 10, by: str | Sequence[str] | None = None
+    ) -> pd.DataFrame:
+        """The items most like one, by features, over the learned graphs or by vectors.
 
         Args:
-            folder: What ``model.save`` wrote, such as ``runs/NAME/model``.
-            index: See above.
-            device: Where to compute.
-            **own_parts: See :meth:`~mdsrec_pyg.nn.Recommender.load`.
+            item: Raw id of the item.
+            k: Most items by each similarity.
+            by: Names among :attr:`similarities`: a modality (cosine of its features as the model
+                reads them), ``'votes MODALITY'`` (what the item votes for over the learned graph),
+                ``'item graph MODALITY'`` (its neighbors, by the weight of the edge) and
+                ``'vectors'`` (cosine of the item vectors that score). Default: all there are.
+
+        Returns:
+            Columns ``by``, ``rank`` (from 1), ``item`` and ``score``, the most similar first, equal
+            ones by their index; the item itself is left out. There are fewer than ``k`` where a
+            graph has no more edges, and none where the item lacks the modality.
+
+        Raises:
+            ValueError: An item that the catalog lacks, ``k`` below 1, or a similarity that the
+                model does not have.
         """
-        return cls(Recommender.load(folder, device, **own_parts), index=index)
+        return similar_table(self._similar, self.item_ids, item, k, by)
 
     def recommend(
         self,
@@ -205,29 +240,3 @@ class Retriever:
                 f"{queries.name(int(rows[row]))}",
             )
         answers.add(rows, index.cpu().numpy(), best.cpu().numpy(), why, bad)
-
-
-def ids_of(model: Any, item_ids: Any) -> Any:
-    """The raw ids that are given, or those that the model has."""
-    return getattr(model, "item_ids", None) if item_ids is None else item_ids
-
-
-def check_request(
-    model: Recommender, request: Request, item_counts: NDArray[np.float64] | None
-) -> None:
-    """Raises a ValueError where the model cannot be asked for this."""
-    if request.explain and not hasattr(model, "explain"):
-        raise ValueError(f"explain=True needs a model with 'explain' (got {type(model).__name__})")
-    if not 1 <= request.k <= model.num_items:
-        raise ValueError(
-            f"'k' must be from 1 to the number of items, {model.num_items} (got {request.k})"
-        )
-    if request.modality is not None:
-        check_modality(uncompiled(model), request.modality)
-    if request.batch_size < 1:
-        raise ValueError(f"'batch_size' must be at least 1 (got {request.batch_size})")
-    if request.empty == "popularity" and item_counts is None:
-        raise ValueError(
-            "empty='popularity' needs 'item_counts', the training interactions of each item, "
-            "such as split.train.item_counts() (got None)"
-        )

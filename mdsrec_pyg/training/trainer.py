@@ -16,7 +16,7 @@ from mdsrec_pyg.data.splits import EvaluationSplit
 from mdsrec_pyg.io import claim
 from mdsrec_pyg.memory import named_memory_errors
 from mdsrec_pyg.nn.mode import uncompiled
-from mdsrec_pyg.nn.models.base import SequentialRecommender
+from mdsrec_pyg.nn.models.base import Recommender, SequentialRecommender
 from mdsrec_pyg.seed import preserved_random_state, seed_everything
 from mdsrec_pyg.training.average import AveragedWeights
 from mdsrec_pyg.training.callbacks import (
@@ -197,6 +197,8 @@ class Trainer:
     def _start(self, train: Interactions, val: EvaluationSplit, resume: bool) -> RunState:
         model, config = self.model, self.config
         check_data(model, train, val)
+        if isinstance(model, Recommender):
+            model.item_counts = train.item_counts()  # what a user without a history gets
         if resume and self.directory is None:
             raise ValueError("resume=True needs the 'directory' of the run (got None)")
         model.to(self.device)

@@ -74,6 +74,7 @@ class EASE(Recommender):
         max_length: int = MDSRecConfig.max_length,
     ) -> None:
         super().__init__(interactions.num_items, max_length)
+        self.item_counts = interactions.item_counts()
         check_finite(history_bias=history_bias)
         if not 0 < decay <= 1:
             raise ValueError(f"'decay' must lie in (0, 1] (got {decay})")

@@ -14,7 +14,7 @@ from mdsrec_pyg.nn.votes.scores import RelationVotes
 
 __all__ = ["explain_items"]
 
-MAX_VOTERS = 3
+MAX_VOTERS = 5
 
 
 class ExplainableModel(Protocol):
@@ -65,9 +65,11 @@ def explain_items(
 
         - ``'modality'``: name of the modality that adds most; None where no item voted and the
           model has no vectors,
+        - ``'modality_shares'``: what each modality adds, in the order of ``model.modalities``, as a
+          share of what all add that do not take away; all zero where none adds anything,
         - ``'center'``: the item's interest center in that modality (the number of centers where
           the item lacks it); None without such a modality or without centers,
-        - ``'voter_items'``: up to three different items of the history that voted for it, the
+        - ``'voter_items'``: up to five different items of the history that voted for it, the
           strongest first, ``'voter_modalities'``: over which modality each voted most,
           ``'voter_shares'``: their shares of all votes for the item,
         - ``'seen'``: whether the user has taken the item, however long ago.
@@ -86,6 +88,7 @@ def explain_items(
     ]
     return {
         "modality": names,
+        "modality_shares": _shares(added),
         "center": item_centers(model, item_index, modality, known),
         **strongest_voters(model, batch, votes),
         "seen": seen.tolist(),
@@ -143,6 +146,14 @@ def scores_of(votes: RelationVotes, batch: SequenceBatch, item_index: Tensor) ->
     if not len(place):
         return score.new_zeros(item_index.shape)
     return score[at].where(place[at] == wanted, 0.0)
+
+
+def _shares(added: Tensor) -> list[list[list[float]]]:
+    """What each modality adds [B, M, k] as shares, M for each item."""
+    positive = added.clamp(min=0).transpose(1, 2)  # [B, k, M]
+    total = positive.sum(2, keepdim=True)
+    shares: list[list[list[float]]] = torch.where(total > 0, positive / total, 0.0).tolist()
+    return shares
 
 
 def _largest(model: ExplainableModel, added: Tensor) -> Tensor:

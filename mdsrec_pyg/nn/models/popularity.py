@@ -43,6 +43,7 @@ class Popularity(Recommender):
         super().__init__(interactions.num_items, max_length)
         check_finite(history_bias=history_bias)
         self.history_bias = history_bias
+        self.item_counts = interactions.item_counts()
         counts = torch.from_numpy(interactions.item_counts())
         self.register_buffer("log_count", torch.log1p(counts.float()))
 

@@ -105,7 +105,7 @@ def test_equals_brute_force(make, world, dense_edges, item_index: Tensor, kind: 
                 assert row["center"] == (
                     None if modality is None else world.centers[NAMES[modality]].labels_[item]
                 )
-                ranked = sorted(votes, key=lambda voter: -float(votes[voter].sum()))[:3]
+                ranked = sorted(votes, key=lambda voter: -float(votes[voter].sum()))[:5]
                 assert row["voter_items"] == ranked
                 assert row["voter_modalities"] == [NAMES[votes[v].argmax()] for v in ranked]
                 total = sum(float(vote.sum()) for vote in votes.values())

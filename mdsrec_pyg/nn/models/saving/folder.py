@@ -11,9 +11,11 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 import torch_geometric
+from numpy.typing import ArrayLike, NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -21,10 +23,22 @@ from torch import Tensor
 from mdsrec_pyg.io import atomic_folder, read_json, settle, sha256
 from mdsrec_pyg.version import __version__
 
-__all__ = ["CARD", "CONFIG", "FORMAT", "ITEMS", "WEIGHTS", "SavedModel", "check_item_ids"]
+__all__ = [
+    "CARD",
+    "CONFIG",
+    "COUNTS",
+    "FORMAT",
+    "ITEMS",
+    "WEIGHTS",
+    "SavedModel",
+    "check_item_counts",
+    "check_item_ids",
+]
 
 FORMAT = 1
 WEIGHTS, CONFIG, ITEMS, CARD = "model.safetensors", "config.json", "items.json", "README.md"
+#: Name of the item counts among the tensors: no module can have such a name.
+COUNTS = ".item_counts"
 
 
 @dataclass
@@ -83,8 +97,12 @@ class SavedModel:
             (Path(folder) / ITEMS).unlink(missing_ok=True)
 
     @classmethod
-    def read(cls, folder: str | PathLike[str]) -> SavedModel:
+    def read(cls, folder: str | PathLike[str], mmap: bool = False) -> SavedModel:
         """Reads the folder; no code in it is run, as it holds none.
+
+        Args:
+            folder: The folder.
+            mmap: Leaves the tensors in the file, mapped, where they are laid out as in memory.
 
         Raises:
             ValueError: No saved model, one of another format, or a file that is missing, was
@@ -112,7 +130,8 @@ class SavedModel:
         if ITEMS in config["hashes"]:
             item_ids = _ids(json.loads((path / ITEMS).read_text(encoding="utf-8")))
         strides = config.get("strides", {})
-        tensors = {name: _own_memory(t, strides.get(name)) for name, t in tensors.items()}
+        own = {name for name in tensors if not mmap or name in strides}
+        tensors |= {name: _own_memory(tensors[name], strides.get(name)) for name in own}
         if read_config(path / CONFIG) != config:  # it is away while the others are replaced
             raise ValueError(f"{str(path)!r} must not be written while it is read")
         return cls(config, tensors, item_ids)
@@ -177,6 +196,24 @@ def check_item_ids(item_ids: Any, num_items: int) -> pd.Index:
                 f"for item {place})"
             )
     return index
+
+
+def check_item_counts(item_counts: ArrayLike, num_items: int) -> NDArray[Any]:
+    """Popularity of each item as numbers ``[num_items]`` that nobody can write to.
+
+    Raises:
+        ValueError: Not one number from 0 for each item.
+    """
+    counts = np.array(item_counts)
+    numbers = counts.dtype.kind in "iuf"
+    if counts.shape != (num_items,) or not numbers or not (counts >= 0).all():
+        raise ValueError(
+            f"'item_counts' must hold {num_items} numbers from 0, the training interactions of "
+            f"each item (got shape {counts.shape})"
+        )
+    counts = counts.astype(np.float64 if counts.dtype.kind == "f" else np.int64)
+    counts.setflags(write=False)
+    return counts
 
 
 def _ids(values: list[Any]) -> pd.Index:

@@ -12,7 +12,7 @@ from torch import nn
 
 from mdsrec_pyg.configs import check_device
 from mdsrec_pyg.nn.models.saving.card import ModelCard
-from mdsrec_pyg.nn.models.saving.folder import SavedModel, check_item_ids
+from mdsrec_pyg.nn.models.saving.folder import COUNTS, SavedModel, check_item_ids
 from mdsrec_pyg.nn.models.saving.tensors import collect, place
 from mdsrec_pyg.seed import drawn_apart
 
@@ -26,6 +26,8 @@ def save_model(
     hyperparameters = _plain(model)
     ids = model.item_ids if item_ids is None else check_item_ids(item_ids, model.num_items)
     tensors, empty = collect(model, model.training_only)
+    if model.item_counts is not None:
+        tensors[COUNTS] = torch.tensor(model.item_counts)
     kind = type(model)
     config = {
         "class": kind.__name__,
@@ -56,10 +58,14 @@ def load_model(
     folder: str | PathLike[str],
     device: str | torch.device,
     own_parts: Mapping[str, Any],
+    mmap: bool = False,
 ) -> Any:
     """The model of a folder; see ``load`` of :class:`~mdsrec_pyg.nn.Recommender`."""
     device = check_device(device)
-    saved, where = SavedModel.read(folder), str(folder)
+    if mmap and device.type != "cpu":
+        raise ValueError(f"mmap=True needs device='cpu', where files can be mapped (got {device})")
+    saved, where = SavedModel.read(folder, mmap), str(folder)
+    counts = saved.tensors.pop(COUNTS, None)
     found: Any = _class_of(kind, saved.config, where)
     described: dict[str, dict[str, str]] = saved.config["own_parts"]
     _check_own_parts(described, own_parts, where)
@@ -73,6 +79,7 @@ def load_model(
             )
     place(model, saved.tensors, saved.config["empty"], model.training_only, repr(where))
     model.item_ids = saved.item_ids
+    model.item_counts = None if counts is None else counts.numpy()
     return model.to(device).eval()
 
 

@@ -7,10 +7,11 @@ from typing import Any, TypeVar
 
 import pandas as pd
 import torch
+from numpy.typing import ArrayLike, NDArray
 from torch import nn
 
 from mdsrec_pyg.nn.models.saving.card import ModelCard
-from mdsrec_pyg.nn.models.saving.folder import check_item_ids
+from mdsrec_pyg.nn.models.saving.folder import check_item_counts, check_item_ids
 from mdsrec_pyg.nn.models.saving.hub import on_hub
 from mdsrec_pyg.nn.models.saving.save_load import load_model, save_model
 
@@ -50,6 +51,21 @@ class StandsAlone(nn.Module):
     def item_ids(self, item_ids: Any) -> None:
         known = None if item_ids is None else check_item_ids(item_ids, self.num_items)
         self._item_ids = known
+
+    @property
+    def item_counts(self) -> NDArray[Any] | None:
+        """Training interactions of each item ``[N]``; ``None``: not known.
+
+        What recommendations for a user without a history go by. The trainer sets it, and a saved
+        model keeps it.
+        """
+        counts: NDArray[Any] | None = self.__dict__.get("_item_counts")
+        return counts
+
+    @item_counts.setter
+    def item_counts(self, item_counts: ArrayLike | None) -> None:
+        known = None if item_counts is None else check_item_counts(item_counts, self.num_items)
+        self._item_counts = known
 
     @property
     def training_only(self) -> tuple[str, ...]:
@@ -109,6 +125,8 @@ class StandsAlone(nn.Module):
         cls: type[M],
         folder: str | PathLike[str],
         device: str | torch.device = "cpu",
+        *,
+        mmap: bool = False,
         **own_parts: Any,
     ) -> M:
         """Reads a saved model, in evaluation mode; no data set is needed, nothing is fitted.
@@ -120,14 +138,17 @@ class StandsAlone(nn.Module):
         Args:
             folder: What :meth:`save` wrote.
             device: Where the model goes.
+            mmap: Maps the file of the tensors into memory instead of copying it: processes that do
+                so share one copy, as long as nobody writes to a tensor; on the CPU only.
             **own_parts: The ``conv``, ``encoder`` or ``fusion`` of your own that the model was
                 built with.
 
         Raises:
             ValueError: A file that is missing, was changed or cut, or belongs to another model,
-                another format or class, or a module of your own that is missing or another.
+                another format or class, a module of your own that is missing or another, or
+                ``mmap`` with another device.
         """
-        loaded: M = load_model(cls, folder, device, own_parts)
+        loaded: M = load_model(cls, folder, device, own_parts, mmap)
         return loaded
 
     def save_pretrained(self, folder: str | PathLike[str], **options: Any) -> None:
