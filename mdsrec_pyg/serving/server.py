@@ -114,18 +114,18 @@ def allow_files(number: int) -> None:
 
 def worker_app(folder: str, config: ServiceConfig) -> FastAPI:
     """The app of a process that does nothing else."""
-    from mdsrec_pyg.serving.start import create_app
+    from mdsrec_pyg.serving.app import make_app
+    from mdsrec_pyg.serving.state import State
 
     parent = multiprocessing.parent_process()
     share_cores(config)
     try:
-        app = create_app(folder, config)
+        state = State(folder, config)
     except (ValueError, OSError) as error:
         if parent is None:
             raise
         log_event("start failed", logging.ERROR, message=str(error))
         sys.exit(STARTUP_FAILURE)
-    state: State = app.state.service
     log_event("loaded", model=state.current.version, items=len(state.current.catalog))
     signal.signal(signal.SIGHUP, partial(_reload, state))
     if parent is not None:
@@ -133,7 +133,7 @@ def worker_app(folder: str, config: ServiceConfig) -> FastAPI:
         assert pid is not None
         state.tell_others = lambda: os.kill(pid, signal.SIGHUP)
         threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
-    return app
+    return make_app(state, config)
 
 
 def _reload(state: State, number: int, frame: object) -> None:

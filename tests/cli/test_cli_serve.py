@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -103,10 +104,12 @@ def test_who_else_can_reach_it_is_warned_of(
         "mdsrec_pyg.serving.server", reason="the extra serve is not installed"
     )
     monkeypatch.setattr(server, "run_server", lambda folder, config: None)
-    done = call("serve", tmp_path, "--host", host, "--admin")
-    assert done.code == 0
-    assert ("can be reached from other machines" in done.err) is not is_local
-    assert ("reload the model" in done.err) is not is_local
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        assert call("serve", tmp_path, "--host", host, "--admin").code == 0
+    said = [str(warning.message) for warning in caught]
+    assert [part.endswith("and reload the model") for part in said] == [True] * (not is_local)
+    assert all(f"{host!r} can be reached from other machines" in part for part in said)
 
 
 def test_without_the_extra_it_says_how_to_install_it(
