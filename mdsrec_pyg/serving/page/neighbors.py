@@ -36,8 +36,8 @@ def kinds(retriever: Any) -> dict[str, dict[str | None, str]]:
     """The kinds of neighborhood of a model: by kind the name of each modality's similarity.
 
     ``'votes'`` are the learned graphs that a history votes over, ``'graph'`` the paper's item
-    graphs (those that an item hears from), ``'features'`` the cosines of the features, ``'vectors'`` that of the final vectors, of
-    no single modality.
+    graphs (those that an item hears from), ``'features'`` the cosines of the features,
+    ``'vectors'`` that of the final vectors, of no single modality.
     """
     known = set(retriever.similarities)
     found: dict[str, dict[str | None, str]] = {}
