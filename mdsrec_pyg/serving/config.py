@@ -19,7 +19,8 @@ class ServiceConfig(Config):
     Args:
         host: Address to listen at; any but the machine's own is warned of, as there is no login.
         port: Port to listen at; 0 takes a free one.
-        workers: Processes that answer; the tables are mapped from the file and shared by all.
+        workers: Processes that answer. Several share the tables of the model, mapped from a copy of
+            its folder among the temporary files.
         threads: Threads a process that score; one more is kept for requests of other options than
             those that take all of them.
         data: Folder of the data set: texts, known users, pictures.

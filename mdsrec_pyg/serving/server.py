@@ -13,6 +13,7 @@ import sys
 import tempfile
 import threading
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
@@ -55,10 +56,13 @@ def run_server(folder: str, config: ServiceConfig) -> None:
             for number, handler in before.items():
                 signal.signal(number, handler)
             return
-        with tempfile.TemporaryDirectory(prefix="mdsrec-metrics-") as figures:
+        with tempfile.TemporaryDirectory(prefix="mdsrec-serve-") as name:
+            scratch, figures = Path(name) / "models", Path(name) / "figures"
+            scratch.mkdir()
+            figures.mkdir()
             # Read by prometheus_client when a worker imports it.
-            os.environ["PROMETHEUS_MULTIPROC_DIR"] = figures
-            made = partial(worker_app, folder, config)
+            os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(figures)
+            made = partial(worker_app, folder, config, scratch)
             announce(listener, config)
             workers = Workers(Listening(made, config, factory=True, **options), [listener])
             workers.run()
@@ -112,7 +116,7 @@ def allow_files(number: int) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (number, hard))
 
 
-def worker_app(folder: str, config: ServiceConfig) -> FastAPI:
+def worker_app(folder: str, config: ServiceConfig, scratch: Path | None = None) -> FastAPI:
     """The app of a process that does nothing else."""
     from mdsrec_pyg.serving.app import make_app
     from mdsrec_pyg.serving.state import State
@@ -120,7 +124,7 @@ def worker_app(folder: str, config: ServiceConfig) -> FastAPI:
     parent = multiprocessing.parent_process()
     share_cores(config)
     try:
-        state = State(folder, config)
+        state = State(folder, config, scratch)
     except (ValueError, OSError) as error:
         if parent is None:
             raise

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import inspect
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
 from mdsrec_pyg.datasets import FolderDataset
-from mdsrec_pyg.io import read_json, settle
-from mdsrec_pyg.nn.models.saving.folder import CONFIG
+from mdsrec_pyg.io import settle
+from mdsrec_pyg.nn.models.saving.folder import CONFIG, read_config
 from mdsrec_pyg.retrieval import Retriever, read_history_file
 from mdsrec_pyg.serving.catalog import Catalog, KnownUsers
 from mdsrec_pyg.serving.config import ServiceConfig
+from mdsrec_pyg.serving.snapshots import check_files, forget_others, mapped_retriever
 from mdsrec_pyg.training.run_texts import read_texts
 
 __all__ = ["Loaded", "State", "load", "model_folder"]
@@ -32,6 +32,7 @@ class Loaded:
         histories: Users that are known by name, if any are.
         version: Class of the model and the first digits of the hash of what was saved.
         name: What people call it: the name of its folder.
+        key: The whole hash of what was saved.
     """
 
     retriever: Retriever
@@ -39,6 +40,7 @@ class Loaded:
     histories: KnownUsers | None
     version: str
     name: str
+    key: str = ""
 
     @property
     def modalities(self) -> list[str]:
@@ -60,25 +62,28 @@ def model_folder(folder: str | PathLike[str]) -> Path:
     raise ValueError(f"'folder' must hold a saved model or a run that has ended (got {path})")
 
 
-def load(folder: str | PathLike[str], config: ServiceConfig) -> Loaded:
+def load(folder: str | PathLike[str], config: ServiceConfig, scratch: Path | None = None) -> Loaded:
     """Reads a saved model, its texts, and what ``config`` names.
 
     Args:
-        folder: Folder of a run or of a saved model. Its tables are mapped, not copied.
+        folder: Folder of a run or of a saved model.
         config: Names data set, histories and pictures.
+        scratch: Folder in which workers share a copy of the model, whose tables they map; without,
+            they are this process's own.
 
     Raises:
         ValueError: A file is missing, damaged, or of another model.
     """
     place = model_folder(folder)
-    mapped: Any = (
-        {"mmap": True} if "mmap" in inspect.signature(Retriever.from_folder).parameters else {}
-    )
-    retriever = Retriever.from_folder(place, **mapped)
-    hashes = read_json(place / CONFIG, dict, "the configuration of a saved model")["hashes"]
-    version = f"{type(retriever.model).__name__}-{hashes[CONFIG][:12]}"
+    if scratch is None:
+        key = str(read_config(place / CONFIG)["hashes"][CONFIG])
+        retriever = Retriever.from_folder(place)
+    else:
+        retriever, key = mapped_retriever(place, scratch)
+    version = f"{type(retriever.model).__name__}-{key[:12]}"
     texts = None if place == Path(folder) else read_texts(Path(folder), retriever.model.num_items)
-    return _with_people(retriever, config, version, Path(folder).resolve().name, texts)
+    found = _with_people(retriever, config, version, Path(folder).resolve().name, texts)
+    return replace(found, key=key)
 
 
 def _with_people(
@@ -117,16 +122,22 @@ class State:
     Args:
         source: Folder of a run or of a saved model, or a retriever, which cannot be reloaded.
         config: Options.
+        scratch: See :func:`load`.
     """
 
-    def __init__(self, source: str | PathLike[str] | Retriever, config: ServiceConfig) -> None:
-        self.config = config
+    def __init__(
+        self,
+        source: str | PathLike[str] | Retriever,
+        config: ServiceConfig,
+        scratch: Path | None = None,
+    ) -> None:
+        self.config, self._scratch = config, scratch
         self._folder = None if isinstance(source, Retriever) else Path(source)
         if isinstance(source, Retriever):
             name = type(source.model).__name__
             self.current = _with_people(source, config, name, name)
         else:
-            self.current = load(source, config)
+            self.current = load(source, config, scratch)
         self.last_reload: dict[str, Any] | None = None
         self._lock = threading.Lock()
         #: Called where others must reload, too: the other workers.
@@ -159,11 +170,15 @@ class State:
             try:
                 if self._folder is None:
                     raise ValueError("the service was made of a Retriever: there is no folder")
-                new = load(self._folder, self.config)
+                if self._scratch is not None:
+                    check_files(model_folder(self._folder))
+                new = load(self._folder, self.config, self._scratch)
                 _try(new)
             except Exception as error:  # whatever it is: the old model answers
                 return self._say(False, f"{type(error).__name__}: {error}")
-            self.current = new
+            old, self.current = self.current, new
+            if self._scratch is not None:  # another worker may still be at the one before
+                forget_others(self._scratch, {old.key, new.key})
             return self._say(True, f"{new.version} answers now")
 
     def _say(self, done: bool, message: str) -> bool:

@@ -11,7 +11,13 @@ import pytest
 
 from mdsrec_pyg import FolderDataset, Retriever
 from mdsrec_pyg.retrieval import user_histories
-from mdsrec_pyg.serving.schemas import HealthModel, ItemsModel, RecommendAnswer, UsersModel
+from mdsrec_pyg.serving.schemas import (
+    HealthModel,
+    ItemsModel,
+    RecommendAnswer,
+    SimilarAnswer,
+    UsersModel,
+)
 from tests.serving.conftest import ask_each, error_of, get, post
 
 Make = Callable[..., Any]
@@ -213,3 +219,21 @@ def test_answers_are_as_openapi_says(make_app: Make) -> None:
     assert set(example) <= set(schemas["RecommendRequest"]["properties"])
     for path in ("/recommend", "/similar"):
         assert {"200", "404", "422", "503"} <= set(described["paths"][path]["post"]["responses"])
+
+
+def test_similar_items_are_those_of_the_retriever(make_app: Make, retriever: Retriever) -> None:
+    asked = [post("/similar", item="item-7", k=4), post("/similar", item="item-7", by=["image"])]
+    asked += [post("/similar", item="item-7", by=["smell"])]
+    every, one, wrong = ask_each(make_app(), *asked)
+    answer = every.json()
+    SimilarAnswer.model_validate(answer, strict=True, extra="forbid")
+    assert answer["item"]["item"] == "item-7"
+    assert [part["by"] for part in answer["similar"]] == retriever.similarities
+    table = retriever.similar_items("item-7", 4)
+    for part in answer["similar"]:
+        own = table[table["by"] == part["by"]]
+        assert rows(part) == expected(own)
+        assert [item["rank"] for item in part["items"]] == own["rank"].tolist()
+    assert [(part["by"], len(part["items"])) for part in one.json()["similar"]] == [("image", 10)]
+    assert wrong.status_code == 422
+    assert error_of(wrong)["message"].startswith("'by' must be among 'image', ")

@@ -139,7 +139,8 @@ def test_two_workers_outlive_a_kill_and_follow_the_folder(
     assert {ask(one)["model"] for one in others} <= {after["model"]}
 
     # A broken one for nobody; a worker that dies meanwhile does not take the others along.
-    (folder / "model.safetensors").write_bytes(b"broken")
+    config = (folder / "config.json").read_bytes()
+    (folder / "config.json").write_bytes(b"broken")
     service.process.send_signal(signal.SIGHUP)
     service.wait(lambda: len(service.lines("reload")) == 4, others)
     assert not any(line["ok"] for line in service.lines("reload")[2:])
@@ -148,6 +149,9 @@ def test_two_workers_outlive_a_kill_and_follow_the_folder(
     service.wait(lambda: service.lines("start failed"))
     for _ in range(5):
         assert ask(service.connect())["items"] == after["items"]
+    (folder / "config.json").write_bytes(config)
+    service.wait(lambda: len(service.lines("loaded")) == 4)
+    alive.add(service.lines("loaded")[-1]["process"])
 
     service.process.terminate()
     assert service.process.wait(60) == 0
