@@ -66,7 +66,8 @@ def neighborhood(
         catalog: Its items, for people.
         item: Raw id of the item in the middle.
         k: Most neighbors in each graph.
-        kind: One of :func:`kinds`; default: the first that the model has.
+        kind: One of :func:`kinds`; default: the first that the model has, and no graph where it
+            has none.
 
     Returns:
         ``item``, a card; ``kind`` and the ``kinds`` that there are; ``graphs``, a list with
@@ -77,8 +78,9 @@ def neighborhood(
         ValueError: The model has no such kind.
     """
     known = kinds(retriever)
-    if kind is None and known:
-        kind = next(iter(known))
+    if kind is None and not known:
+        return {"item": catalog.card(item), "kind": None, "kinds": [], "graphs": []}
+    kind = next(iter(known)) if kind is None else kind
     if kind not in known:
         expected = " or ".join(map(repr, known)) or "left out: the model has no graph"
         raise ValueError(f"'kind' must be {expected} (got {showable(kind, 80)!r})")

@@ -38,6 +38,19 @@ def app(shop: Path, retriever: Any) -> Any:
 
 
 @pytest.fixture(scope="session")
+def plain_app(shop: Path) -> Any:
+    """The service of a model that knows no modality."""
+    from mdsrec_pyg import EASE, Retriever
+    from mdsrec_pyg.data import leave_last_out
+    from mdsrec_pyg.datasets import FolderDataset
+    from mdsrec_pyg.serving import create_app
+
+    dataset = FolderDataset(shop)
+    model = EASE(leave_last_out(dataset.interactions).train)
+    return create_app(Retriever(model, dataset.item_ids), data=str(shop))
+
+
+@pytest.fixture(scope="session")
 def address(app: Any) -> Iterator[str]:
     """Where it listens."""
     with running(app) as url:

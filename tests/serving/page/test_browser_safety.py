@@ -143,6 +143,19 @@ def test_without_known_users_there_is_no_field_for_them(retriever: Any, chromium
         assert len(page.all("#history .past")) == 3
 
 
+def test_a_model_without_modalities_recommends_without_reasons(
+    plain_app: Any, chromium: Any
+) -> None:
+    with running(plain_app) as address:
+        page = Page(chromium, address)
+        page.open(user="user-3")
+        assert len(page.items()) == 10
+        assert page.all(".why") == []
+        assert page.text("#modality-choices") == "All"
+        page.driver.execute_script("document.querySelector('#answers .face').click()")
+        page.until(lambda: "no neighbors to draw" in page.text("dialog"), "the reason")
+
+
 def test_one_is_told_that_the_service_is_gone(retriever: Any, chromium: Any) -> None:
     from mdsrec_pyg.serving import create_app
 

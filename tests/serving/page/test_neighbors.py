@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from fastapi.testclient import TestClient
 
-from mdsrec_pyg import EASE, Retriever
-from mdsrec_pyg.data import leave_last_out
-from mdsrec_pyg.datasets import FolderDataset
-from mdsrec_pyg.serving import create_app
 from tests.serving.page.shop import HOSTILE_ID, ITEMS
 
 IDS = [raw_id for raw_id, _ in ITEMS]
@@ -106,12 +101,11 @@ def test_what_is_asked_amiss_is_refused(
     assert answer.json() == {"error": {"argument": argument, "message": message}}
 
 
-def test_a_model_without_graphs_says_so(shop: Path) -> None:
-    dataset = FolderDataset(shop)
-    model = EASE(leave_last_out(dataset.interactions).train)
-    app = create_app(Retriever(model, dataset.item_ids), data=str(shop))
-    answer = TestClient(app).get("/neighbors", params={"item": "S5"})
-    if answer.status_code == 422:
-        assert "the model has no graph" in answer.json()["error"]["message"]
-    else:
-        assert answer.json()["graphs"]
+def test_a_model_without_graphs_says_so(plain_app: Any) -> None:
+    client = TestClient(plain_app)
+    answer = client.get("/neighbors", params={"item": "S5"}).json()
+    assert answer["item"]["text"] == "blue lamp"
+    assert (answer["kind"], answer["kinds"], answer["graphs"]) == (None, [], [])
+    refused = client.get("/neighbors", params={"item": "S5", "kind": "votes"})
+    assert refused.status_code == 422
+    assert "the model has no graph" in refused.json()["error"]["message"]

@@ -13,6 +13,8 @@ const KINDS = {
   vectors: ["Vectors", "Cosine of the final item vectors"],
 };
 
+const NOTHING = "This model holds no graph, no features and no vectors: there are no neighbors to draw.";
+
 let running = null;
 
 function neighborList(graph, others, look) {
@@ -48,6 +50,11 @@ async function load(place, card, kind, context) {
     const answer = await ask("neighbors", { item: card.item, kind, k: 8 }, own.signal);
     const spots = places(answer.graphs);
     const chosen = place.contains(document.activeElement);
+    if (!answer.graphs.length) {
+      place.replaceChildren(el("p", { class: "quiet", text: NOTHING }));
+      place.setAttribute("aria-busy", "false");
+      return;
+    }
     place.replaceChildren(
       kinds(answer, (other) => load(place, card, other, context)),
       el("div", { class: "graphs" }, ...answer.graphs.map((graph) =>

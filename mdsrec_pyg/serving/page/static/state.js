@@ -36,7 +36,7 @@ function body(modality) {
     include: state.include.length ? ids(state.include) : null,
     exclude: state.exclude.length ? ids(state.exclude) : null,
     modality,
-    explain: true,
+    explain: state.service.modalities.length > 0, // others have no reasons to give
   };
 }
 
