@@ -11,9 +11,6 @@ import pytest
 
 from tests.serving.page.shop import running, shop_retriever, write_shop
 
-for name in ("fastapi", "uvicorn", "prometheus_client"):
-    pytest.importorskip(name, reason=f"{name} is not installed (extra serve)")
-
 
 @pytest.fixture(scope="session")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
