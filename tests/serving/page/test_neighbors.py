@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
+import pandas as pd
 import pytest
 import torch
 from fastapi.testclient import TestClient
 
+from mdsrec_pyg.serving.page.neighbors import neighborhood
 from tests.serving.page.shop import HOSTILE_ID, ITEMS
 
 IDS = [raw_id for raw_id, _ in ITEMS]
@@ -59,6 +62,26 @@ def test_neighbors_and_edges_are_those_of_the_graph(
         }
         assert edges
         assert {tuple(edge) for edge in graph["edges"]} == edges
+
+
+@pytest.mark.parametrize("edge", [(1, 2), (2, 1)])
+def test_an_edge_joins_two_items_whichever_way_it_goes(edge: tuple[int, int]) -> None:
+    graph = torch.tensor([[edge[0], 3], [edge[1], 0]])
+    model = SimpleNamespace(modalities=["image"], num_items=4, edge_index_0=graph)
+    table = pd.DataFrame({"by": "item graph image", "item": [1, 2], "score": [0.9, 0.4]})
+    answers = SimpleNamespace(
+        model=model,
+        item_ids=None,
+        device="cpu",
+        similarities=["item graph image"],
+        similar_items=lambda item, k, by: table,
+    )
+    catalog: Any = SimpleNamespace(card=lambda item: {"item": item})
+    found = neighborhood(answers, catalog, "0")
+    (drawn,) = found["graphs"]
+    assert found["kinds"] == ["graph"]
+    assert [item["item"] for item in drawn["items"]] == [1, 2]
+    assert drawn["edges"] == [[0, 1]]
 
 
 def test_the_first_kind_is_shown_unless_one_is_asked_for(client: TestClient) -> None:
