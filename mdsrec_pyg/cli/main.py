@@ -29,6 +29,7 @@ COMMANDS = {
     "evaluate": "metrics of a run again, by popularity, and against another run",
     "recommend": "the best items for a history, from a run",
     "serve": "a run as a service over HTTP, and a page to look at",
+    "similar": "the items that are most like one, from a run",
     "bench": "how fast propagation, training and ranking are on this machine",
     "doctor": "what is installed, which kernels run, what to do",
 }

@@ -7,6 +7,7 @@ import sys
 import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -28,10 +29,12 @@ EXAMPLES = """\
   mdsrec recommend runs/shop --history B001,B002,B003 -k 5 --explain
   mdsrec recommend runs/shop --item "red, size 3" B002
   mdsrec recommend runs/shop --user A1 A2 --json | jq '.[0].items[].item'
+  mdsrec recommend runs/shop --user A1 --exclude @out_of_stock.txt --modality image
   mdsrec recommend runs/shop --histories histories.tsv --output best.parquet
 
 A history is all that is needed: new users need no training, and no data set is read but for --user
-and --empty popularity. With --json, a skipped user has a reason in place of items.
+(and --empty popularity, where the model does not know how often items were taken). With --json, a
+skipped user has a reason in place of items. A file of --include or --exclude holds an id a line.
 --histories takes a table with the columns user, item and perhaps timestamp (.parquet, .csv, or
 tab-separated)."""
 
@@ -59,6 +62,11 @@ def make_parser() -> Parser:
     )
     parser.add_argument("-k", type=int, default=10, metavar="INT", help="items a user")
     parser.add_argument("--keep-seen", action="store_true", help="recommend seen items, too")
+    for name, which in (("include", "only these items"), ("exclude", "never these items")):
+        parser.add_argument(f"--{name}", metavar="IDS|@FILE", help=f"recommend {which}: ID,ID,...")
+    parser.add_argument(
+        "--modality", metavar="NAME", help="the only modality that counts; default: all"
+    )
     parser.add_argument(
         "--on-error",
         choices=("raise", "skip"),
@@ -69,7 +77,13 @@ def make_parser() -> Parser:
         "--empty",
         choices=("raise", "popularity"),
         default="raise",
-        help="most popular items of training for users without a history (reads the data set)",
+        help="most popular items of training for users without a history",
+    )
+    parser.add_argument(
+        "--unknown",
+        choices=("raise", "drop"),
+        default="raise",
+        help="leave items that the catalog lacks out of histories, and name them",
     )
     parser.add_argument("--explain", action="store_true", help="say why each item is recommended")
     parser.add_argument("--device", metavar="DEVICE", help="default: the CPU")
@@ -91,9 +105,10 @@ def parse(argv: Sequence[str]) -> Namespace:
         parser.error(f"give one of --history, --item, --histories and --user (got {found})")
     if args.data is not None and args.user is None and args.empty == "raise":
         parser.error("--data has no effect without --user or --empty popularity")
-    if args.empty == "popularity" and args.histories is not None:
+    if args.empty == "popularity" and args.histories is not None and args.unknown == "raise":
         parser.error(
-            "--empty has no effect with --histories: every row holds an item; ask with --history ''"
+            "--empty has no effect with --histories, but with --unknown drop: every row holds an "
+            "item; ask with --history ''"
         )
     return args
 
@@ -103,7 +118,7 @@ def run(args: Namespace) -> int:
     check_device(args.device)
     trained = Run(args.run, args.data)
     counts = None
-    if args.empty == "popularity":
+    if args.empty == "popularity" and (args.data or trained.model.item_counts is None):
         trained.check_items()
         counts = trained.split.train.item_counts()
     histories = _histories(args, trained)
@@ -113,11 +128,15 @@ def run(args: Namespace) -> int:
             histories,
             args.k,
             exclude_seen=not args.keep_seen,
+            include=_listed(args.include),
+            exclude=_listed(args.exclude),
+            modality=args.modality,
             item_ids=trained.item_ids,
             explain=args.explain,
             device=args.device,
             on_error=args.on_error,
             empty=args.empty,
+            unknown=args.unknown,
             item_counts=counts,
         )
     texts = trained.item_text
@@ -150,12 +169,32 @@ def _histories(args: Namespace, trained: Run) -> dict[str, list[str]] | pd.DataF
     return read_history_file(args.histories)
 
 
+def _listed(given: str | None) -> list[str] | None:
+    """The ids of ``--include`` or ``--exclude``: with commas, or a line each in a file."""
+    if given is None:
+        return None
+    if not given.startswith("@"):
+        return [item.strip() for item in given.split(",")] if given.strip() else []
+    path = Path(given[1:])
+    if not path.is_file():
+        raise ValueError(f"'@FILE' must name a file with an id a line (got {path})")
+    try:
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: expected UTF-8 text with an id a line ({error})") from error
+    return [line.rstrip("\r") for line in lines if line.rstrip("\r")]
+
+
 @contextmanager
 def _naming(args: Namespace) -> Iterator[None]:
-    """Adds the name of the file of histories to an error about one of them, or what may help."""
+    """Adds the name of the file to an error about something in it, or what may help."""
     try:
         yield
     except ValueError as error:
+        for name in ("include", "exclude"):
+            given = getattr(args, name)
+            if str(error).startswith(f"'{name}'") and given.startswith("@"):
+                raise ValueError(f"{given[1:]}: {error}") from error
         if not str(error).startswith("'histories'"):
             raise
         if args.histories is not None:
@@ -166,9 +205,16 @@ def _naming(args: Namespace) -> Iterator[None]:
 
 
 def as_json(table: pd.DataFrame) -> list[dict[str, Any]]:
-    """A list of users, each with a list of items."""
+    """A list of users, each with a list of items and what was left out of the history."""
+    dropped = {part["user"]: part["items"] for part in table.attrs.get("dropped", ())}
+    table = table.copy()
+    table.attrs = {}  # pandas compares them for each group
     return [
-        {"user": user, "items": json.loads(rows.drop(columns="user").to_json(orient="records"))}
+        {
+            "user": user,
+            "items": json.loads(rows.drop(columns="user").to_json(orient="records")),
+            **({"dropped": dropped[user]} if user in dropped else {}),
+        }
         for user, rows in table.groupby("user", sort=False)
     ]
 

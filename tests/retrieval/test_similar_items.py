@@ -60,7 +60,7 @@ def test_a_model_says_what_it_has(retriever, toy_split) -> None:
     assert votes.similarities == ALL[2:]
     assert Retriever(SASRec(NUM_ITEMS, channels=8)).similarities == ["vectors"]
     behavior = Retriever(build_mdsrec({}, toy_split.train))
-    assert [name.split()[0] for name in behavior.similarities] == ["votes", "item"]
+    assert [name.split()[0] for name in behavior.similarities] == ["votes", "item", "vectors"]
 
 
 @pytest.mark.parametrize("name", [*ALL, "vectors"])

@@ -100,6 +100,9 @@ def test_equals_brute_force(make, world, dense_edges, item_index: Tensor, kind: 
                 votes = slow_votes(model, world, dense_edges, b, item)
                 parts = slow_parts(model, world, dense_edges, votes, b, item)
                 modality = int(parts.argmax()) if votes or model.config.vectors else None
+                gains = parts.clamp(min=0) / max(float(parts.clamp(min=0).sum()), 1e-12)
+                shares = why["modality_shares"][b][place]
+                assert shares == pytest.approx(gains.tolist(), abs=1e-4)
                 row = {name: values[b][place] for name, values in why.items()}
                 assert row["modality"] == (None if modality is None else NAMES[modality])
                 assert row["center"] == (
@@ -154,10 +157,10 @@ def test_the_newer_of_equal_voters_comes_first(world) -> None:
         table.get_buffer("target").fill_(5)
     with torch.no_grad():
         votes.weight.zero_()  # however far back
-    batch = type(world.batch).from_histories([[0, 1, 2, 3]], 9)
+    batch = type(world.batch).from_histories([[0, 1, 2, 3, 4, 6]], 9)
     why = model.explain(batch, torch.tensor([[5]]))
-    assert why["voter_items"] == [[[3, 2, 1]]]
-    assert why["voter_shares"][0][0] == pytest.approx([0.25] * 3)
+    assert why["voter_items"] == [[[6, 4, 3, 2, 1]]]
+    assert why["voter_shares"][0][0] == pytest.approx([1 / 6] * 5)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -167,6 +170,7 @@ def test_recommendations_say_why_with_raw_ids(make, world, kind: str) -> None:
     table = recommend(model, histories, 24, exclude_seen=False, item_ids=raw, explain=True)
     assert list(table)[4:] == [
         "modality",
+        "modality_shares",
         "center",
         "voter_items",
         "voter_modalities",
