@@ -6,11 +6,12 @@
     python -m benchmarks.accuracy_table
 
 Each model gets its trials (``trials.py``), one seed, judged by NDCG@10 on validation
-with seen items masked, which also stops the training; the winner runs over all seeds. A data set
-without features gets the models of IDs. Rows are appended to ``benchmarks/results/accuracy.jsonl``
-as they are finished, the ranks of every test query to a folder beside it; a job that has its row is
-skipped, so the command can be stopped and started again, and run for several data sets at once. A
-model of IDs reads no modality: its runs count for all.
+with seen items masked, which also stops the training; the winner runs over all seeds, and so does
+MDSRec with its defaults, without a search. A data set without features gets the models of IDs. Rows
+are appended to ``benchmarks/results/accuracy.jsonl`` as they are finished, the ranks of every test
+query to a folder beside it; a job that has its row is skipped, so the command can be stopped and
+started again, and run for several data sets at once. A model of IDs reads no modality: its runs
+count for all.
 Rows that were chosen with seen items kept, as they all once were, count as other runs.
 """
 
@@ -40,7 +41,7 @@ from benchmarks.accuracy_rows import (
     tuned_on,
 )
 from benchmarks.harness import positive
-from benchmarks.trials import NEURAL, OF_TRAINER, TRIALS, ablations_for, make_model
+from benchmarks.trials import NEURAL, OF_TRAINER, TRIALS, UNTUNED, ablations_for, make_model
 from mdsrec_pyg import FolderDataset, Trainer, evaluate, seed_everything
 from mdsrec_pyg.cli.ending import run_script
 from mdsrec_pyg.data import Split
@@ -68,7 +69,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--split", choices=sorted(SPLITS), default=BEFORE["split"])
     parser.add_argument("--seeds", nargs="+", type=int, default=list(range(5)))
     parser.add_argument("--trials-of", help="whose winners data sets without trials take")
-    parser.add_argument("--ablations", action="store_true", help="each part of MDSRec off in turn")
+    parser.add_argument("--ablations", action="store_true", help="each part of MDSRec off")
     parser.add_argument(
         "--ablation-seeds", type=positive, default=3, help="these over the first so many of --seeds"
     )
@@ -89,7 +90,7 @@ def jobs(
     """Kind, model, seed and options of every run, looking at the rows as they come in."""
     models, settings = models_for(dataset, args.models), settings_of(args, dataset)
     known = (args.split, args.trials_of)
-    tuned = {m: tuned_on(args.rows, dataset.name, m, *known) for m in (*models, "MDSRec")}
+    tuned = {m: tuned_on(args.rows, dataset.name, m, *known) for m in models}
     for model in models:
         if tuned[model] == dataset.name:
             for options in TRIALS[model]:
@@ -97,8 +98,11 @@ def jobs(
     for seed in args.seeds:
         for model in models:
             yield "final", model, seed, chosen(args.rows, tuned[model], model, settings)
+        for model, options in UNTUNED.values():
+            if model in models:
+                yield "final", model, seed, options
     if args.ablations:
-        options = chosen(args.rows, tuned["MDSRec"], "MDSRec", settings)
+        _, options = UNTUNED["MDSRec-default"]
         for seed in args.seeds[: args.ablation_seeds]:
             for name, change in ablations_for(len(dataset.features)).items():
                 yield f"ablation: {name}", "MDSRec", seed, {**options, **change}

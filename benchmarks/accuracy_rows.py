@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from benchmarks.trials import NEEDS_FEATURES, OF_IDS, TRIALS
+from benchmarks.trials import NEEDS_FEATURES, OF_IDS, TRIALS, UNTUNED
 from mdsrec_pyg.datasets import RecommendationDataset
 from mdsrec_pyg.showing import file_name, json_text
 
@@ -122,6 +122,8 @@ def _best(trials: list[Row], wanted: list[Row] | None, rule: str) -> Row | None:
 def chosen(path: Path, dataset: str, model: str, settings: Row) -> Row:
     """Options of the winning trial among the rows of a file, by today's rule.
 
+    Those of a run without a search are given.
+
     Args:
         path: The file.
         dataset: Name of the data set that the trials were run on.
@@ -132,6 +134,8 @@ def chosen(path: Path, dataset: str, model: str, settings: Row) -> Row:
     Raises:
         ValueError: There is none yet.
     """
+    if model in UNTUNED:
+        return UNTUNED[model][1]
     split = settings["split"]
     options = winner(read_rows(path), dataset, model, split, like=settings)
     if options is None:
@@ -225,7 +229,7 @@ def final_rows(rows: list[Row], model: str, others: list[Row]) -> list[Row]:
 
     Args:
         rows: Those of one table, see :func:`parts`.
-        model: Name of the model.
+        model: Name of the model, or of its run without a search.
         others: Rows whose winner a data set without trials of the model takes, all of another one.
 
     Raises:
@@ -233,9 +237,13 @@ def final_rows(rows: list[Row], model: str, others: list[Row]) -> list[Row]:
             or in settings of the trainer.
     """
     rule, split = rule_of(rows), rows[0]["split"]
+    options: Row | None
     like = {"modalities": modality_sets(rows)[0], "trainer": rows[0].get("trainer")}
     tuned = rows if any(has(row, {"model": model, "kind": "trial"}) for row in rows) else others
-    options = winner(tuned, tuned[0]["dataset"], model, split, rule, like) if tuned else None
+    if model in UNTUNED:
+        model, options = UNTUNED[model]
+    else:
+        options = winner(tuned, tuned[0]["dataset"], model, split, rule, like) if tuned else None
     found = [row for row in rows if (row["model"], row["options"]) == (model, options)]
     final = [row for row in found if row["kind"] == "final"]
     final = final or [row for row in found if row["kind"] == "trial"]

@@ -59,7 +59,7 @@ from benchmarks.compare_tables import (
     print_buckets,
 )
 from benchmarks.harness import positive
-from benchmarks.trials import TRIALS
+from benchmarks.trials import TRIALS, UNTUNED
 from mdsrec_pyg import FolderDataset
 from mdsrec_pyg.cli.ending import run_script
 from mdsrec_pyg.data import Split
@@ -76,9 +76,10 @@ def parse() -> argparse.Namespace:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("folders", nargs="+", type=Path, help="data sets (FolderDataset)")
-    parser.add_argument("--model", default="MDSRec", choices=list(TRIALS), help="(a)")
+    every = [*TRIALS, *UNTUNED]
+    parser.add_argument("--model", default="MDSRec", choices=every, help="(a)")
     parser.add_argument(
-        "--models", nargs="+", choices=list(TRIALS), help="(b); default: all that the data have"
+        "--models", nargs="+", choices=every, help="(b); default: all that have trials"
     )
     parser.add_argument("--modalities", nargs="+", help="default: all in the folder")
     parser.add_argument("--split", choices=sorted(SPLITS), default=BEFORE["split"])
@@ -104,6 +105,7 @@ def ranks_of(
     """
     tuned = tuned_on(args.rows, dataset.name, model, args.split, args.trials_of)
     options = chosen(args.rows, tuned, model, settings_of(args, dataset))
+    model, _ = UNTUNED.get(model, (model, options))
     key = key_of(args, dataset, model, seed, options)
     path = kept_ranks(args.rows, key)
     if not path.exists():

@@ -79,12 +79,15 @@ TRIALS: dict[str, list[dict[str, Any]]] = {
     "eSASRec": [{**trial, "block": "ligr", "num_negatives": 512} for trial in ENCODER_TRIALS],
     "MDSRec-paper": PAPER_TRIALS,
     "MDSRec": [
-        mdsrec(channels=64, dropout=0.3, vector_weight=0.1, **CHOSEN),
+        mdsrec(channels=64, dropout=0.3, vector_weight=0.1, **CHOSEN),  # the library's defaults
         mdsrec(channels=128, dropout=0.5, vector_weight=0.1, **CHOSEN),
         mdsrec(channels=128, dropout=0.5, vector_weight=0.2),
         mdsrec(channels=128, dropout=0.5, vector_weight=0.4, average_epochs=10.0, **CHOSEN),
     ],
 }
+
+#: Runs without a search, by the name of their row: a model with the options that users get.
+UNTUNED: dict[str, tuple[str, dict[str, Any]]] = {"MDSRec-default": ("MDSRec", TRIALS["MDSRec"][0])}
 
 #: Models that learn by a softmax over the catalog, or over a sample of it.
 NEURAL = ("GRU4Rec", "SASRec", "SASRecF", "eSASRec", "MDSRec-paper", "MDSRec")

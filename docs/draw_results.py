@@ -32,10 +32,14 @@ from benchmarks.accuracy_rows import (  # noqa: E402
     read_rows,
     rule_of,
 )
-from benchmarks.trials import TRIALS  # noqa: E402
+from benchmarks.trials import TRIALS, UNTUNED  # noqa: E402
 from mdsrec_pyg.io import atomic_write  # noqa: E402
 
-NAMES = {"MDSRec-paper": "MDSRec, paper's form", "EASE+features": "EASE with features"}
+NAMES = {
+    "MDSRec-paper": "MDSRec, paper's form",
+    "MDSRec-default": "MDSRec, not tuned",
+    "EASE+features": "EASE with features",
+}
 # The edges of docs/draw_architecture.py.
 OURS, PAPERS, OTHERS = "#c9751a", "#2f6fb3", "#b3bac4"
 
@@ -53,14 +57,14 @@ def parse() -> argparse.Namespace:
 def panel(ax: Any, name: str, rows: list[dict[str, Any]], others: list[dict[str, Any]]) -> None:
     """One bar a model, from the weakest to the best."""
     values, seen = {}, RULES[rule_of(rows)]
-    for model in TRIALS:
+    for model in (*TRIALS, *UNTUNED):
         found = final_rows(rows, model, others)
         if found:
             values[model] = [row["test"][seen]["ndcg@10"] for row in found]
     order = sorted(values, key=lambda model: sum(values[model]) / len(values[model]))
     for place, model in enumerate(order):
         mean = sum(values[model]) / len(values[model])
-        color = {"MDSRec": OURS, "MDSRec-paper": PAPERS}.get(model, OTHERS)
+        color = {"MDSRec": OURS, "MDSRec-default": OURS, "MDSRec-paper": PAPERS}.get(model, OTHERS)
         ax.barh(place, mean, color=color, height=0.72)
         ax.plot([min(values[model]), max(values[model])], [place, place], color="#333333", lw=1.5)
         ax.text(mean + 0.002, place, f"{mean:.4f}".removeprefix("0"), va="center", fontsize=9)

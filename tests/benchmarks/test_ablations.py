@@ -14,16 +14,17 @@ from scipy import stats
 from torch import Tensor
 
 from benchmarks import accuracy
-from benchmarks.accuracy_rows import FORMER_RULE, RULE, parts
+from benchmarks.accuracy_rows import FORMER_RULE, RULE, chosen, final_rows, parts
 from benchmarks.accuracy_table import ablation_table
-from benchmarks.trials import ABLATIONS, TRIALS, ablations_for, make_model
-from mdsrec_pyg import MDSRec, SyntheticDataset, leave_last_out
+from benchmarks.trials import ABLATIONS, TRIALS, UNTUNED, ablations_for, make_model
+from mdsrec_pyg import MDSRec, SyntheticDataset, build_mdsrec, leave_last_out
 from mdsrec_pyg.data import SequenceBatch
 from mdsrec_pyg.evaluation import per_user_metric
 
 Row = dict[str, Any]
 PART, OTHER, *_ = ABLATIONS
 WINNER = TRIALS["MDSRec"][0]
+FINAL = ("final", "MDSRec")
 
 
 def row(kind: str, seed: int, figure: float, **more: Any) -> Row:
@@ -128,13 +129,47 @@ def test_ablations_run_over_the_first_seeds_and_go_on_where_they_were(
     monkeypatch.setattr("sys.argv", [*words, "--seeds", "5", "3", "8", "1"])
     args = accuracy.parse()
     monkeypatch.setattr(accuracy, "chosen", lambda *_: {"channels": 4})
+    monkeypatch.setitem(accuracy.UNTUNED, "MDSRec-default", ("MDSRec", {"channels": 8}))
     dataset = cast(Any, SyntheticDataset(60, 40))
     jobs = [job for job in accuracy.jobs(args, dataset) if job[0].startswith("ablation")]
     seeds = [5, 3, 8][: options.get("ablation_seeds", 3)]
     assert [(kind, seed) for kind, _, seed, _ in jobs] == [
         (f"ablation: {name}", seed) for seed in seeds for name in ABLATIONS
     ]
-    assert jobs[0][3] == {"channels": 4, **ABLATIONS[PART]}
+    assert jobs[0][3] == {"channels": 8, **ABLATIONS[PART]}
+
+
+def test_the_run_without_a_search_has_the_defaults_of_the_library(tmp_path: Path) -> None:
+    dataset = cast(Any, SyntheticDataset(60, 40, seed=0))
+    train = leave_last_out(dataset.interactions).train
+    name, options = UNTUNED["MDSRec-default"]
+    made, usual = (
+        make_model(name, dataset, train, 0, options),
+        build_mdsrec(dataset.features, train),
+    )
+    assert isinstance(made, MDSRec)
+    assert made.config == usual.config
+    assert made.ridge_weights == usual.ridge_weights
+    found = tmp_path / "rows.jsonl"
+    assert chosen(found, "shop", "MDSRec-default", {}) == options  # no trials are needed
+    better = [
+        row("trial", 0, 0.2 + i / 10, options=part) for i, part in enumerate(TRIALS["MDSRec"])
+    ]
+    runs = [row("final", seed, 0.1, options=options) for seed in (0, 1)]
+    rows = [*better, *runs, row("final", 0, 0.5, options=TRIALS["MDSRec"][-1])]
+    assert final_rows(rows, "MDSRec-default", []) == runs
+    assert final_rows(rows, "MDSRec", []) == rows[-1:]
+
+
+def test_the_defaults_run_over_all_seeds_beside_the_winner(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    words = ["accuracy.py", "shop", "--rows", str(tmp_path / "rows.jsonl"), "--seeds", "5", "3"]
+    monkeypatch.setattr("sys.argv", [*words, "--models", "Popularity", "MDSRec"])
+    monkeypatch.setattr(accuracy, "chosen", lambda *_: {"channels": 4})
+    jobs = accuracy.jobs(accuracy.parse(), cast(Any, SyntheticDataset(60, 40)))
+    final = [(seed, options) for kind, name, seed, options in jobs if (kind, name) == FINAL]
+    assert final == [(seed, part) for seed in (5, 3) for part in ({"channels": 4}, WINNER)]
 
 
 @pytest.mark.filterwarnings("ignore:.*no effect")

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 import torch
 
+from benchmarks.accuracy_rows import RULE, append, final_rows, tuned_on
 from mdsrec_pyg import EASE, FolderDataset, SyntheticDataset, leave_last_out
 from mdsrec_pyg.nn import MDSRec, MDSRecConfig
 
@@ -39,9 +40,9 @@ def test_accuracy_and_what_is_made_of_it(
     for model in ("Popularity", "EASE+features", "MDSRec"):
         own = [row for row in found if row["model"] == model]
         assert [row["kind"] for row in own].count("trial") == len(trial_options()[model])
-        assert [row["seed"] for row in own if row["kind"] == "final"] == [0, 1]
+        assert [row["seed"] for row in final_rows(own, model, [])] == [0, 1]
         best = max(row["val"]["masked"]["ndcg@10"] for row in own if row["kind"] == "trial")
-        winner = next(row for row in own if row["kind"] == "final" and row["seed"] == 0)
+        winner = final_rows(own, model, [])[0]
         assert winner["val"]["masked"]["ndcg@10"] == best
         assert {row["chosen_by"] for row in own} == {"ndcg@10, seen items masked"}
         assert {row["trainer"]["exclude_seen"] for row in own} == {True}
@@ -55,11 +56,12 @@ def test_accuracy_and_what_is_made_of_it(
     assert (len(again), again[-1]["test"]) == (len(found), found[-1]["test"])
 
     table = run_benchmark("accuracy_table.py", "--rows", rows)
-    final = [row for row in again if (row["model"], row["kind"]) == ("MDSRec", "final")]
+    final = final_rows(again, "MDSRec", [])
+    assert len(final_rows(again, "MDSRec-default", [])) == 2
     summary, *tables = [part for part in table.split("\n\n") if part.startswith("| ")]
     for part, metric in ((summary, "ndcg@10"), (tables[0], "recall@10")):
         mean = sum(row["test"]["kept"][metric] for row in final) / 2
-        (line,) = [line for line in part.splitlines() if line.startswith("| **MDSRec**")]
+        (line,) = [line for line in part.splitlines() if line.startswith("| **MDSRec** ")]
         assert f"| {mean:.4f}".replace("0.", ".", 1) in line
         assert len({len(line) for line in part.splitlines()}) == 1  # it lines up
     out = tmp_path / "compare.json"
@@ -169,8 +171,6 @@ def test_without_trials_there_is_no_winner(
 
 
 def test_a_set_with_trials_of_its_own_takes_no_others(tmp_path: Path) -> None:
-    from benchmarks.accuracy_rows import RULE, append, tuned_on
-
     own = {"dataset": "shop", "model": "EASE", "kind": "trial", "split": "temporal"}
     append(tmp_path / "rows.jsonl", {**own, "chosen_by": RULE})
     asked = [("shop", "EASE"), ("shop", "SASRec"), ("else", "EASE")]
