@@ -200,7 +200,7 @@ def test_health_says_what_is_served(make_app: Make, model_folder: Path) -> None:
 
 
 def test_answers_are_as_openapi_says(make_app: Make) -> None:
-    asked = {
+    asked: dict[Any, Any] = {
         RecommendAnswer: post("/recommend", history=["item-3"], k=3, explain=True),
         ItemsModel: get("/items"),
         UsersModel: get("/users"),

@@ -78,7 +78,7 @@ def test_no_request_is_dropped_while_models_change(make_app: Make, folder: Path)
             done.set()
 
         changing = asyncio.ensure_future(asyncio.to_thread(change))
-        found = []
+        found: list[Any] = []
         while not done.is_set() and len(found) < 3000:
             body = {"history": ["item-3"], "k": 3}
             asked = (client.post("/recommend", json=body) for _ in range(8))
@@ -180,12 +180,8 @@ def test_contents_are_logged_where_asked_for(
     asked = [post("/recommend", history=["item-3"]), post("/recommend", user="user-7")]
     asked += [get("/items", query="red")]
     lines = logged(make_app(log_contents=True), caplog, *asked)
-    assert {"item-3", "user-7", "red"} <= {
-        value
-        for line in lines
-        for key in ("history", "user", "query")
-        for value in (line.get(key) if isinstance(line.get(key), list) else [line.get(key)])
-    }
+    held = [line[key] for line in lines for key in ("history", "user", "query") if line.get(key)]
+    assert sorted(map(str, held)) == ["['item-3']", "red", "user-7"]
 
 
 def test_a_line_is_one_line_whatever_is_in_it(caplog: pytest.LogCaptureFixture) -> None:
