@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import uvicorn
-from draw_shop import make_shop
+from draw_shop import make_shop  # type: ignore[import-not-found]
 from PIL import Image
 from selenium import webdriver
 
