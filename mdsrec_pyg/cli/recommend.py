@@ -62,6 +62,18 @@ def make_parser() -> Parser:
     )
     parser.add_argument("-k", type=int, default=10, metavar="INT", help="items a user")
     parser.add_argument("--keep-seen", action="store_true", help="recommend seen items, too")
+    _add_rules(parser)
+    parser.add_argument("--explain", action="store_true", help="say why each item is recommended")
+    parser.add_argument("--device", metavar="DEVICE", help="default: the CPU")
+    parser.add_argument("--json", action="store_true", help="print JSON: a list of users")
+    parser.add_argument(
+        "--output", metavar="FILE", help="write .parquet, .tsv, .csv or .jsonl, print nothing"
+    )
+    return parser
+
+
+def _add_rules(parser: Parser) -> None:
+    """What may be recommended, and what becomes of users who cannot be answered."""
     for name, which in (("include", "only these items"), ("exclude", "never these items")):
         parser.add_argument(f"--{name}", metavar="IDS|@FILE", help=f"recommend {which}: ID,ID,...")
     parser.add_argument(
@@ -85,13 +97,6 @@ def make_parser() -> Parser:
         default="raise",
         help="leave items that the catalog lacks out of histories, and name them",
     )
-    parser.add_argument("--explain", action="store_true", help="say why each item is recommended")
-    parser.add_argument("--device", metavar="DEVICE", help="default: the CPU")
-    parser.add_argument("--json", action="store_true", help="print JSON: a list of users")
-    parser.add_argument(
-        "--output", metavar="FILE", help="write .parquet, .tsv, .csv or .jsonl, print nothing"
-    )
-    return parser
 
 
 def parse(argv: Sequence[str]) -> Namespace:

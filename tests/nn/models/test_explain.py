@@ -1,15 +1,19 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from torch_geometric.data import Data
 
 from mdsrec_pyg import recommend
-from mdsrec_pyg.nn import MDSRec
+from mdsrec_pyg.data import SequenceBatch
+from mdsrec_pyg.nn import MDSRec, Relations
 from tests.nn.vote_cases import naive_fusion
 
 KINDS: dict[str, dict[str, Any]] = {
@@ -184,3 +188,42 @@ def test_recommendations_say_why_with_raw_ids(make, world, kind: str) -> None:
         assert len(row["voter_items"]) == len(row["voter_modalities"]) == len(row["voter_shares"])
     assert table["voter_items"].str.len().gt(0).any() == (kind != "vectors")
     assert table["modality"].isin(NAMES).any()
+
+
+class Largest(TorchDispatchMode):
+    """Notes the most numbers that an operation made, views aside."""
+
+    def __init__(self, known: Iterable[Tensor]) -> None:
+        super().__init__()
+        self.known = {tensor.untyped_storage().data_ptr() for tensor in known}
+        self.size, self.name = 0, ""
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        for part in tree_leaves(result):
+            if isinstance(part, Tensor) and part.untyped_storage().data_ptr() not in self.known:
+                self.size, self.name = max((self.size, self.name), (part.numel(), str(func)))
+        return result
+
+
+def test_nothing_as_large_as_the_catalog_is_made() -> None:
+    num_items = 3_000
+    graphs = {}
+    for name in NAMES:
+        source = torch.arange(num_items).repeat_interleave(3)
+        target = (source + torch.arange(len(source)) % 7 + 1) % num_items
+        graphs[name] = Data(
+            x=torch.randn(num_items, 4),
+            edge_index=torch.stack([source, target]),
+            edge_weight=torch.rand(len(source)),
+            num_nodes=num_items,
+        )
+    model = MDSRec(graphs, None, Relations(graphs, None, "none"), channels=8, max_length=4).eval()
+    batch = SequenceBatch.from_histories([[5, 6, 7]], 4)
+    with torch.no_grad():
+        items = model.encode_items()
+        tables = [*model.parameters(), *model.buffers(), items.embedding]
+        with Largest(part for part in tables if part is not None) as made:
+            why = model.explain(batch, torch.tensor([[6, 9, 12, 2_000]]), items)
+    assert any(why["voter_items"][0])
+    assert made.size < num_items, made.name
