@@ -19,7 +19,7 @@ import pytest
 
 from tests.serving.conftest import save_model
 
-START = 120.0
+START = 300.0  # importing torch takes minutes on a machine that is busy
 
 
 class Service:
@@ -154,7 +154,7 @@ def test_two_workers_outlive_a_kill_and_follow_the_folder(
     alive.add(service.lines("loaded")[-1]["process"])
 
     service.process.terminate()
-    assert service.process.wait(60) == 0
+    assert service.process.wait(START) == 0
     assert [pid for pid in alive if os.path.exists(f"/proc/{pid}")] == []
 
 
@@ -188,4 +188,4 @@ def test_one_process_reloads_and_ends_well(serving: Callable[..., Service], fold
     service.wait(lambda: service.lines("reload"))
     assert ask(service.connect())["model"] != before["model"]
     service.process.send_signal(signal.SIGINT)
-    assert service.process.wait(30) == 0
+    assert service.process.wait(START) == 0
