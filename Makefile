@@ -8,13 +8,14 @@ export VENV PYTHON
 # The environment's own Python: PYTHON chooses which interpreter the environment is made from.
 RUN = $(VENV)/bin/python
 
-.PHONY: help setup sparse train test slow attacks bench lint format docs wheel-check
+.PHONY: help setup sparse train test slow browser attacks bench lint format docs wheel-check
 
 help:
 	@echo "make train            train MDSRec on the synthetic data set"
 	@echo "make train ARGS='...' the same with options of examples/train_mdsrec.py (ARGS=--help)"
 	@echo "make test             run the tests (ARGS='-k graph' and other pytest options)"
 	@echo "make slow             the tests that start many processes; make test leaves them out"
+	@echo "make browser          the tests of the service's page, in chromium with its driver"
 	@echo "make attacks          kill, damage, starve and crowd it for a minute (docs/what_was_tried.md)"
 	@echo "make bench            run every benchmark in short form, peers in environments of their own"
 	@echo "                      (ARGS='--peers none' without them, ARGS=propagation only this one)"
@@ -44,6 +45,9 @@ attacks: setup
 
 slow: setup
 	$(RUN) -m pytest -m slow $(ARGS)
+
+browser: setup
+	$(RUN) -m pytest -m browser tests/serving $(ARGS)
 
 bench: setup
 	$(RUN) -m benchmarks.short $(ARGS)

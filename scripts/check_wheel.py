@@ -27,7 +27,15 @@ from mdsrec_pyg.cli.ending import run_script
 
 ROOT = Path(__file__).resolve().parents[1]
 #: Beside the package itself and its metadata.
-IN_ARCHIVE = {"LICENSE", "MANIFEST.in", "PKG-INFO", "README.md", "pyproject.toml", "setup.cfg"}
+IN_ARCHIVE = {
+    "Dockerfile",
+    "LICENSE",
+    "MANIFEST.in",
+    "PKG-INFO",
+    "README.md",
+    "pyproject.toml",
+    "setup.cfg",
+}
 LICENSE_AND_METADATA = {"METADATA", "RECORD", "WHEEL", "licenses/LICENSE", "top_level.txt"}
 
 

@@ -10,10 +10,12 @@ import contextlib
 import importlib
 import importlib.util
 import io
+import json
 import pkgutil
 import re
 import subprocess
 import sys
+import urllib.request
 import warnings
 from importlib.metadata import version
 from pathlib import Path
@@ -107,6 +109,22 @@ def check_command_line() -> None:
     print("  mdsrec --help and mdsrec doctor run")
 
 
+def check_service() -> None:
+    """The steps of the Dockerfile's last lines: ``mdsrec serve`` answers about a saved model."""
+    command = [str(Path(sys.executable).with_name("mdsrec")), "serve", "model", "--port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            address = re.search(r"http://[\d.:]+", process.stdout.readline())
+            assert address is not None
+            with urllib.request.urlopen(f"{address[0]}/health", timeout=120) as answer:
+                health = json.load(answer)
+        finally:
+            process.terminate()
+        assert process.wait(60) == 0
+    print(f"  mdsrec serve: {health['status']}, {health['items']} items, and ended well")
+
+
 def main() -> None:
     """All of it."""
     warnings.simplefilter("ignore")
@@ -118,6 +136,7 @@ def main() -> None:
     check_training()
     check_quickstart()
     check_command_line()
+    check_service()
 
 
 if __name__ == "__main__":

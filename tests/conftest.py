@@ -19,6 +19,11 @@ from mdsrec_pyg.data.sequences import SequenceBatch
 from mdsrec_pyg.data.splits import Split, leave_last_out
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Where a browser is known to be, its tests must not skip."""
+    parser.addoption("--require-browser", action="store_true", help="fail without chromium")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Marks what is skipped without a GPU, so that one with a GPU can be given all of it."""
     for item in items:

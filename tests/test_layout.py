@@ -25,6 +25,7 @@ FLOORS = (
     "evaluation",
     "training",
     "retrieval",
+    "serving",
     "testing",
     "cli",
 )

@@ -27,6 +27,7 @@ FOLDERS = [
 ]
 # Heavy, or for one task only: each is imported where it is used.
 LAZY = [
+    *("fastapi", "uvicorn", "prometheus_client"),
     *("matplotlib", "transformers", "sentence_transformers", "faiss", "timm", "PIL", "httpx"),
     *("huggingface_hub", "tensorboard", "mlflow", "wandb", "jsonargparse", "pytest"),
     *("onnx", "onnxscript", "onnxruntime"),

@@ -40,6 +40,7 @@ EXTRAS = {
         "features from texts and images, downloads",
     ),
     "timm": (("timm",), "image models of timm"),
+    "serve": (("fastapi", "uvicorn", "prometheus-client"), "mdsrec serve"),
     "tensorboard": (("tensorboard",), "metrics of training in TensorBoard"),
     "mlflow": (("mlflow",), "metrics of training in MLflow"),
     "hub": (("huggingface-hub",), "models to and from the Hugging Face hub"),

@@ -28,6 +28,7 @@ COMMANDS = {
     "train": "train MDSRec on a data set folder, evaluate it, leave a run folder",
     "evaluate": "metrics of a run again, by popularity, and against another run",
     "recommend": "the best items for a history, from a run",
+    "serve": "a run as a service over HTTP, and a page to look at",
     "similar": "the items that are most like one, from a run",
     "export": "a run as a program for ONNX Runtime or torch.export",
     "bench": "how fast propagation, training and ranking are on this machine",

@@ -1,0 +1,186 @@
+"""What stands before the app: bounds on body, time and number of requests, and the log of each."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+import uuid
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from mdsrec_pyg.serving.config import ServiceConfig
+from mdsrec_pyg.serving.errors import ServiceError
+from mdsrec_pyg.serving.logs import log_event
+from mdsrec_pyg.serving.metrics import Metrics
+
+__all__ = ["MAX_HEADER", "Guard"]
+
+#: Most bytes of all headers of a request.
+MAX_HEADER = 16 * 1024
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+
+class Guard:
+    """Bounds every request and says how it went.
+
+    Health and metrics are answered however many requests there are: who looks after the service
+    must see that it is busy.
+
+    Args:
+        app: What answers.
+        config: Limits.
+        metrics: Told of each request.
+    """
+
+    def __init__(self, app: App, config: ServiceConfig, metrics: Metrics) -> None:
+        self.app, self.config, self.metrics = app, config, metrics
+        self._requests = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers a request within the limits."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        start, status = time.perf_counter(), 500
+        scope.setdefault("state", {})["log"] = {}
+        number = _request_id(scope)
+
+        async def sending(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                headers = {
+                    b"x-request-id": number.encode(),
+                    b"x-content-type-options": b"nosniff",
+                    **dict(message.get("headers", ())),
+                }
+                message = {**message, "headers": list(headers.items())}
+            await send(message)
+
+        self._requests += 1
+        try:
+            await self._bounded(scope, receive, sending)
+        finally:
+            self._requests -= 1
+            seconds = time.perf_counter() - start
+            path = getattr(scope.get("route"), "path", "unknown")
+            self.metrics.request(path, status, seconds)
+            log_event(
+                "request",
+                id=number,
+                method=scope["method"],
+                path=path,
+                status=status,
+                ms=round(seconds * 1e3, 2),
+                **scope["state"]["log"],
+            )
+
+    async def _bounded(self, scope: Scope, receive: Receive, send: Send) -> None:
+        started = False
+
+        async def noting(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        try:
+            if self._requests > self.config.max_requests and scope["path"] not in (
+                "/health",
+                "/metrics",
+            ):
+                raise ServiceError.busy(
+                    f"the service is busy: it takes {self.config.max_requests} requests at once; "
+                    "try again"
+                )
+            size = sum(len(name) + len(value) for name, value in scope["headers"])
+            if size > MAX_HEADER:
+                raise ServiceError(
+                    431, f"the headers must have at most {MAX_HEADER} bytes (got {size})"
+                )
+            body = await self._body(scope, receive)
+            answered = self.app(scope, _replay(body, receive), noting)
+            await asyncio.wait_for(answered, self.config.timeout)
+        except ServiceError as error:
+            await _send_error(error, scope, noting)
+        except asyncio.TimeoutError:
+            if started:  # part of an answer is no answer: the connection is closed
+                raise
+            slow = ServiceError.busy(
+                f"the answer took longer than {self.config.timeout:g} s: try again, or ask for less"
+            )
+            await _send_error(slow, scope, noting)
+
+    async def _body(self, scope: Scope, receive: Receive) -> bytes:
+        """The whole body, however it is sent; what is too long is not read to its end."""
+        most = self.config.max_body
+        headers = dict(scope["headers"])
+        given = headers.get(b"content-length", b"0")
+        if not re.fullmatch(rb"\d{1,18}", given):
+            raise ServiceError(400, "'Content-Length' must be a whole number", "Content-Length")
+        if int(given) > most:
+            raise _too_long(most)
+        try:
+            return await asyncio.wait_for(_read(receive, most), self.config.timeout)
+        except asyncio.TimeoutError:
+            raise ServiceError(
+                408,
+                f"the body must come in within {self.config.timeout:g} s",
+                headers={"Connection": "close"},
+            ) from None
+
+
+async def _read(receive: Receive, most: int) -> bytes:
+    parts, size = [], 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return b""
+        part = message.get("body", b"")
+        size += len(part)
+        if size > most:
+            raise _too_long(most)
+        parts.append(part)
+        if not message.get("more_body", False):
+            return b"".join(parts)
+
+
+def _too_long(most: int) -> ServiceError:
+    # The rest is not read, so that nothing else can be said on the connection.
+    return ServiceError(
+        413, f"the body must have at most {most} bytes", headers={"Connection": "close"}
+    )
+
+
+def _replay(body: bytes, receive: Receive) -> Receive:
+    """The body once, then what comes after it: that the client has left."""
+    given = False
+
+    async def replaying() -> Message:
+        nonlocal given
+        if given:
+            return await receive()
+        given = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return replaying
+
+
+async def _send_error(error: ServiceError, scope: Scope, send: Send) -> None:
+    async def nothing() -> Message:
+        return {"type": "http.disconnect"}
+
+    await error.response()(scope, nothing, send)
+
+
+def _request_id(scope: Scope) -> str:
+    """The caller's own ``X-Request-ID`` where it is a plain word, or a new one."""
+    for name, value in scope["headers"]:
+        if name == b"x-request-id" and re.fullmatch(rb"[\w.-]{1,64}", value):
+            return str(value.decode())
+    return uuid.uuid4().hex[:16]
