@@ -43,6 +43,7 @@ def commands(folder: Path, peers: str) -> dict[str, list[str]]:
         "ridge_quality": [data, "--short"],
         "recommend": short,
         "serving": ["--short"],
+        "export": [*short, "--models", "Popularity", "SASRec"],
         "step": [data, *short],
         "epoch": [data, "--repeats", "1"],
         "ceiling": ["--short"],

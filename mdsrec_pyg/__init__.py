@@ -3,7 +3,8 @@
 What the README uses is here; everything else is imported from its folder:
 :mod:`mdsrec_pyg.data`, :mod:`~mdsrec_pyg.datasets`, :mod:`~mdsrec_pyg.encoders`,
 :mod:`~mdsrec_pyg.graphs`, :mod:`~mdsrec_pyg.inspection`, :mod:`~mdsrec_pyg.nn`,
-:mod:`~mdsrec_pyg.training`, :mod:`~mdsrec_pyg.evaluation`, :mod:`~mdsrec_pyg.retrieval`.
+:mod:`~mdsrec_pyg.training`, :mod:`~mdsrec_pyg.evaluation`, :mod:`~mdsrec_pyg.retrieval`,
+:mod:`~mdsrec_pyg.export`.
 A name is imported when it is first used, so that a program which needs none of the models, such as
 ``mdsrec --help``, does not wait for torch.
 """
@@ -52,7 +53,7 @@ _HOMES = {
     "seed": ("seed_everything",),
     "training": ("Trainer",),
 }
-_FOLDERS = (*_HOMES, "encoders", "inspection", "io", "memory")
+_FOLDERS = (*_HOMES, "encoders", "export", "inspection", "io", "memory")
 
 __all__ = [
     "EASE",

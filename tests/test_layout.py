@@ -20,6 +20,7 @@ FLOORS = (
     "encoders",
     "graphs",
     "inspection",
+    "export",
     "nn",
     "evaluation",
     "training",

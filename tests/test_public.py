@@ -22,14 +22,15 @@ NAMES = [
     *("recommend", "seed_everything", "temporal_split"),
 ]
 FOLDERS = [
-    *("data", "datasets", "encoders", "evaluation", "graphs", "inspection", "nn", "retrieval"),
-    "training",
+    *("data", "datasets", "encoders", "evaluation", "export", "graphs", "inspection", "nn"),
+    *("retrieval", "training"),
 ]
 # Heavy, or for one task only: each is imported where it is used.
 LAZY = [
     *("fastapi", "uvicorn", "prometheus_client"),
     *("matplotlib", "transformers", "sentence_transformers", "faiss", "timm", "PIL", "httpx"),
     *("huggingface_hub", "tensorboard", "mlflow", "wandb", "jsonargparse", "pytest"),
+    *("onnx", "onnxscript", "onnxruntime"),
 ]
 
 # What the requirements do on import (scikit-learn sets variables of OpenMP, for one) is theirs.

@@ -34,6 +34,7 @@ NEEDED = (
 EXTRAS = {
     "plot": (("matplotlib",), "pictures of mdsrec inspect"),
     "ann": (("faiss-cpu",), "approximate search in large catalogs"),
+    "export": (("onnx", "onnxscript", "onnxruntime"), "programs for ONNX Runtime"),
     "encode": (
         ("transformers", "sentence-transformers", "pillow", "httpx"),
         "features from texts and images, downloads",

@@ -30,6 +30,7 @@ COMMANDS = {
     "recommend": "the best items for a history, from a run",
     "serve": "a run as a service over HTTP, and a page to look at",
     "similar": "the items that are most like one, from a run",
+    "export": "a run as a program for ONNX Runtime or torch.export",
     "bench": "how fast propagation, training and ranking are on this machine",
     "doctor": "what is installed, which kernels run, what to do",
 }

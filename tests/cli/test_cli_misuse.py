@@ -32,6 +32,8 @@ MISUSE = [
     ("evaluate shop", "shop holds no run"),
     ("recommend file --history a", "file holds no run"),
     ("recommend empty --histories file", "empty holds no run"),
+    ("export file --out o", "file holds no run"),
+    ("export empty --out o -k 3", "empty holds no run"),
     ("encode file --text m", "must be a folder (got file)"),
     ("encode shop --text m --text-column nope", "'nope'"),
     ("encode shop --download --concurrency 0", "'concurrency' must be at least 1 (got 0)"),

@@ -34,7 +34,7 @@ def test_a_file_without_a_docstring_is_an_error(tmp_path: Path) -> None:
 def test_the_table_of_imports_is_the_tested_rule() -> None:
     rows = [line for line in PAGE.splitlines() if line.startswith("| `")]
     nn = next(row for row in rows if row.startswith("| `nn` | `"))
-    assert nn == "| `nn` | `ground`, `io`, `data`, `graphs` |"
+    assert nn == "| `nn` | `ground`, `io`, `data`, `graphs`, `export` |"
     assert any(row == "| `ground` | nothing |" for row in rows)
 
 

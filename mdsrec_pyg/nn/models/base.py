@@ -22,6 +22,7 @@ from mdsrec_pyg.nn.losses import (
     targets,
 )
 from mdsrec_pyg.nn.losses.linear import block_rows
+from mdsrec_pyg.nn.models.dense import InnerProducts
 from mdsrec_pyg.nn.models.saving.standalone import StandsAlone
 from mdsrec_pyg.nn.reset import reset_modules
 
@@ -118,6 +119,7 @@ class SequentialRecommender(Recommender):
         ValueError: A number out of range.
     """
 
+    export_form: type[nn.Module] = InnerProducts
     item_probability: Tensor
 
     def __init__(

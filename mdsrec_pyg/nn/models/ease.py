@@ -16,6 +16,7 @@ from mdsrec_pyg.graphs.ridge import ridge_precision
 from mdsrec_pyg.nn.history_bias import taken_keys
 from mdsrec_pyg.nn.models.base import Recommender
 from mdsrec_pyg.nn.models.config import MDSRecConfig
+from mdsrec_pyg.nn.models.dense import DenseEASE
 
 __all__ = ["EASE"]
 
@@ -58,6 +59,7 @@ class EASE(Recommender):
             another number of items, or another number of weights than of modalities.
     """
 
+    export_form = DenseEASE
     supports_training = False
     weight: Tensor
 

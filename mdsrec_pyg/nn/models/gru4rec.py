@@ -12,6 +12,7 @@ from mdsrec_pyg.nn.dropout import Dropout
 from mdsrec_pyg.nn.items.features import ItemIDs
 from mdsrec_pyg.nn.models.base import SequentialRecommender
 from mdsrec_pyg.nn.models.config import MDSRecConfig
+from mdsrec_pyg.nn.models.dense import DenseGRU
 
 __all__ = ["GRU4Rec"]
 
@@ -34,6 +35,8 @@ class GRU4Rec(SequentialRecommender):
         - **input:** a batch of histories :math:`(B, L)`
         - **output:** scores :math:`(B, N)`
     """
+
+    export_form = DenseGRU
 
     def __init__(
         self,

@@ -27,6 +27,7 @@ from mdsrec_pyg.nn.models._parts import has_features, make_votes, read_features,
 from mdsrec_pyg.nn.models._shape import describe_own_parts, describe_parts, empty_parts, sizes_of
 from mdsrec_pyg.nn.models.base import SequentialRecommender
 from mdsrec_pyg.nn.models.config import MDSRecConfig
+from mdsrec_pyg.nn.models.dense import DenseMDSRec
 from mdsrec_pyg.nn.models.explain import explain_items
 from mdsrec_pyg.nn.models.mdsrec_items import MDSRecItems, side_by_side
 from mdsrec_pyg.nn.sequence_encoder import InterestTransformer
@@ -76,6 +77,7 @@ class MDSRec(SequentialRecommender):
             that another leaves without effect warns.
     """
 
+    export_form = DenseMDSRec
     labels: Tensor | None
 
     def __init__(

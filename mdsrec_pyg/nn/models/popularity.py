@@ -13,6 +13,7 @@ from mdsrec_pyg.data import Interactions, SequenceBatch
 from mdsrec_pyg.nn.history_bias import taken_keys
 from mdsrec_pyg.nn.models.base import Recommender
 from mdsrec_pyg.nn.models.config import MDSRecConfig
+from mdsrec_pyg.nn.models.dense import DensePopularity
 
 __all__ = ["Popularity"]
 
@@ -30,6 +31,7 @@ class Popularity(Recommender):
         max_length: Number of history steps that it is given to. (default: ``50``)
     """
 
+    export_form = DensePopularity
     supports_training = False
     log_count: Tensor
 

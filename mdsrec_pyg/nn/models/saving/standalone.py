@@ -10,6 +10,8 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import nn
 
+from mdsrec_pyg.nn.models.dense import OwnScores
+from mdsrec_pyg.nn.models.exporting import export_model
 from mdsrec_pyg.nn.models.saving.card import ModelCard
 from mdsrec_pyg.nn.models.saving.folder import check_item_counts, check_item_ids
 from mdsrec_pyg.nn.models.saving.hub import on_hub
@@ -33,6 +35,8 @@ class StandsAlone(nn.Module):
 
     num_items: int
     own_parts: dict[str, dict[str, str]]
+    #: Makes of a model and its item vectors the module that is exported.
+    export_form: type[nn.Module] = OwnScores
 
     def __init__(self) -> None:
         super().__init__()
@@ -150,6 +154,44 @@ class StandsAlone(nn.Module):
         """
         loaded: M = load_model(cls, folder, device, own_parts, mmap)
         return loaded
+
+    def export(
+        self,
+        folder: str | PathLike[str],
+        *,
+        format: str = "onnx",
+        k: int = 10,
+        exclude_seen: bool,
+    ) -> dict[str, Any]:
+        """Writes a program that needs none of this library: from histories to the best items.
+
+        It takes item indices ``[B, L]`` (int64, left-padded, newest last) and their mask ``[B, L]``
+        (bool), batch and length of any size, and returns the ``k`` best items ``[B, k]`` and their
+        scores, as :class:`~mdsrec_pyg.Retriever` without an index does: equal scores by the lower
+        index, items before those that the model reads known as taken. Item vectors are computed
+        once and inside; votes and their fusion are part of the program. Where fewer than ``k``
+        items are left, the last scores are minus infinity.
+
+        The folder has the program (``program.onnx`` or ``program.pt2``), ``items.json`` (raw id of
+        each item, where they are known) and ``export.json`` (settings, versions, hashes). It
+        appears whole or not at all, and not before the program as written has answered some
+        histories as the model does. :class:`~mdsrec_pyg.export.ExportedModel` reads it.
+
+        Args:
+            folder: Made if missing; an export in it is replaced.
+            format: ``'onnx'`` (the extra ``export``) or ``'torch'``, for ``torch.export.load``.
+            k: Number of items for each history.
+            exclude_seen: Whether items of the history are left out.
+
+        Returns:
+            The settings, as they stand in ``export.json``.
+
+        Raises:
+            ValueError: ``k`` or ``format`` out of range, a model or a part of your own that cannot
+                be exported (it is named), or a program that answers otherwise than the model.
+            ImportError: A package of the extra is not installed.
+        """
+        return export_model(self, folder, format, k, exclude_seen)
 
     def save_pretrained(self, folder: str | PathLike[str], **options: Any) -> None:
         """:meth:`save` by the name that ``huggingface_hub`` has for it (the extra ``hub``).

@@ -1,0 +1,155 @@
+"""The folder of an exported program: written whole, verified when it is read."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from mdsrec_pyg.export.check import Histories, largest_difference
+from mdsrec_pyg.export.formats import NEEDED, OPSET, PROGRAMS, load, write
+from mdsrec_pyg.export.program import Program
+from mdsrec_pyg.io import atomic_folder, read_json, settle, sha256
+from mdsrec_pyg.version import __version__
+
+__all__ = ["ITEMS", "SETTINGS", "ExportedModel", "write_export"]
+
+VERSION = 1
+SETTINGS, ITEMS = "export.json", "items.json"
+#: Largest difference of a score that is taken for rounding, where scores are of order 1.
+TOLERANCE = 1e-4
+
+
+def write_export(
+    program: Program,
+    folder: str | PathLike[str],
+    format: str,
+    *,
+    about: Mapping[str, Any],
+    item_ids: Sequence[Any] | None,
+    histories: Histories,
+) -> dict[str, Any]:
+    """Writes a program, checks what was written, and only then lets the folder appear.
+
+    Args:
+        program: What is exported.
+        folder: Made if missing; an export in it is replaced.
+        format: ``'onnx'`` or ``'torch'``.
+        about: What else the settings say: the model's name and size.
+        item_ids: Raw id of each item; ``None``: items are called by their indices.
+        histories: What is asked for the check, with the model's own scores.
+
+    Returns:
+        The settings as they stand in :data:`SETTINGS`.
+
+    Raises:
+        ValueError: The program as written answers otherwise than the model.
+        OSError: The folder cannot be written.
+    """
+    with atomic_folder(folder, SETTINGS) as temporary:
+        write(program, format, temporary)
+        answer = load(temporary / PROGRAMS[format], format)
+        difference = largest_difference(answer, program, histories)
+        if not difference <= TOLERANCE:
+            raise ValueError(
+                f"the exported {about['model']} must score as the model does, to {TOLERANCE:g} of "
+                f"the largest score (got a difference of {difference:.3g}): its scores depend on "
+                "something that is not in the program"
+            )
+        if item_ids is not None:
+            text = json.dumps(list(item_ids), ensure_ascii=False)
+            (temporary / ITEMS).write_text(text + "\n", encoding="utf-8")
+        settings = {
+            "version": VERSION,
+            "format": format,
+            "program": PROGRAMS[format],
+            **about,
+            "k": program.k,
+            "exclude_seen": program.exclude_seen,
+            "item_ids": None if item_ids is None else ITEMS,
+            "opset": OPSET if format == "onnx" else None,
+            "checked": {"histories": len(histories.scores), "difference": difference},
+            "versions": versions(format),
+            "hashes": {path.name: sha256(path) for path in sorted(temporary.iterdir())},
+        }
+        text = json.dumps(settings, indent=2, allow_nan=False, ensure_ascii=False)
+        (temporary / SETTINGS).write_text(text + "\n", encoding="utf-8")
+    for name in (*PROGRAMS.values(), f"{PROGRAMS['onnx']}.data", ITEMS):  # of an earlier export
+        if name not in settings["hashes"]:
+            (Path(folder) / name).unlink(missing_ok=True)
+    return settings
+
+
+def versions(format: str) -> dict[str, str]:
+    """Of this library and of what wrote the program."""
+    packages = {name: version(name) for name in NEEDED[format]}
+    own = {"mdsrec_pyg": __version__, "torch": torch.__version__}
+    return {**own, **packages, "python": platform.python_version()}
+
+
+class ExportedModel:
+    """An exported program, verified and ready to be asked.
+
+    In an environment without this library a few lines of NumPy and ONNX Runtime do the same, see
+    the guide.
+
+    Example:
+        >>> exported = ExportedModel("shop-onnx")
+        >>> item, score = exported(item_id, mask)  # [B, L] each -> [B, k] each
+
+    Args:
+        folder: What ``model.export`` wrote.
+        threads: Of ONNX Runtime. (default: its own choice)
+
+    Attributes:
+        settings: What stands in ``export.json``.
+        item_ids: Raw id of each item; ``None``: items are called by their indices.
+
+    Raises:
+        ValueError: No export, one of another version, or a file that is missing, was changed or
+            cut; it names the file.
+        ImportError: ONNX Runtime is not installed.
+    """
+
+    def __init__(self, folder: str | PathLike[str], *, threads: int | None = None) -> None:
+        path = Path(folder)
+        settle(path)
+        if not (path / SETTINGS).is_file():
+            raise ValueError(f"'folder' must hold an export (there is no {path / SETTINGS})")
+        self.settings: dict[str, Any] = read_json(path / SETTINGS, dict, "settings of an export")
+        if self.settings.get("version") != VERSION or "hashes" not in self.settings:
+            raise ValueError(
+                f"{path / SETTINGS}: expected an export of version {VERSION} (got "
+                f"{self.settings.get('version')!r})"
+            )
+        for name, wanted in self.settings["hashes"].items():
+            if not (path / name).is_file():
+                raise ValueError(f"the export in {path} must have a file {name!r}")
+            if sha256(path / name) != wanted:
+                raise ValueError(
+                    f"{path / name} must be as it was exported (it was changed or cut since)"
+                )
+        named = self.settings["item_ids"]
+        self.item_ids: list[Any] | None = None
+        if named is not None:
+            self.item_ids = read_json(path / named, list, "raw ids of items")
+        self._answer = load(path / self.settings["program"], self.settings["format"], threads)
+
+    def __call__(
+        self, item_id: NDArray[np.int64], mask: NDArray[np.bool_]
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """The best items of histories and their scores, ``[B, k]`` each.
+
+        Args:
+            item_id: Item indices ``[B, L]``, left-padded, newest last.
+            mask: True where an item stands ``[B, L]``.
+        """
+        return self._answer(item_id, mask)
