@@ -21,7 +21,7 @@ from mdsrec_pyg.serving.errors import ServiceError, add_error_handlers, error_re
 from mdsrec_pyg.serving.limits import Guard
 from mdsrec_pyg.serving.logs import log_event
 from mdsrec_pyg.serving.metrics import CONTENT_TYPE_LATEST, Metrics
-from mdsrec_pyg.serving.page import add_page
+from mdsrec_pyg.serving.page.routes import add_page
 from mdsrec_pyg.serving.schemas import (
     ErrorModel,
     HealthModel,

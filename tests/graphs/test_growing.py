@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,7 +24,7 @@ from mdsrec_pyg.graphs.neighbors import UnitRows
 from tests.graphs.graph_cases import dense
 
 OLD, NEW, USERS = 40, 12, 60
-RIDGE = {"feature_weight": 7.0, "l2": 3.0}
+RIDGE: dict[str, Any] = {"feature_weight": 7.0, "l2": 3.0}
 
 
 def interactions(num_items: int = OLD) -> Interactions:
@@ -120,7 +121,7 @@ def slow_rows(x: ModalFeature, config: ProductConfig) -> np.ndarray:
 
 @pytest.mark.parametrize("normalization", ["sym", "in", "row", None])
 @pytest.mark.parametrize("options", [{}, {"behavior": "binary", "symmetric": True}])
-def test_new_items_get_the_rows_of_cold_ones(normalization: str | None, options: dict) -> None:
+def test_new_items_get_the_rows_of_cold_ones(normalization: Any, options: dict[str, Any]) -> None:
     x = feature()
     config = ProductConfig(num_neighbors=4, normalization=normalization, **options)
     graph = cold_edges(UnitRows(x), interactions(), OLD, config)

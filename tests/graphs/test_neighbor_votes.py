@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from typing import Any
 
 import numpy as np
 import pytest
@@ -42,7 +43,7 @@ def feature() -> ModalFeature:
 
 
 def graph(num_neighbors: int = 12) -> Data:
-    options = {"feature_weight": 4.0, "l2": 3.0, "denoising": 0.3}
+    options: dict[str, Any] = {"feature_weight": 4.0, "l2": 3.0, "denoising": 0.3}
     old = feature().take(np.arange(OLD))
     return ridge_graph(ridge_precision(interactions(), old, **options), num_neighbors)
 

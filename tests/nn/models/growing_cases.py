@@ -23,7 +23,7 @@ _generator = torch.Generator().manual_seed(3)
 WHOLE = {
     name: ModalFeature(
         torch.randn(OLD + NEW, width, generator=_generator) + 0.3,
-        torch.arange(OLD + NEW) % 8 != 1 if name == "image" else None,
+        torch.arange(OLD + NEW) % 8 != (1 if name == "image" else -1),
     )
     for name, width in WIDTHS.items()
 }
@@ -37,7 +37,7 @@ def interactions(num_items: int = OLD, seed: int = 0) -> Interactions:
     return Interactions.from_arrays(np.repeat(np.arange(40), 5), item, num_items=num_items)
 
 
-def build(preset: str = "best", **options: Any) -> MDSRec:
+def build(preset: str = "best", **options: Any) -> Any:
     given: dict[str, Any] = {"num_centers": 3, "channels": 8, "max_length": 8, **options}
     if preset == "best":
         given.setdefault("relations", {"l2": 3.0, "feature_weight": 4.0, "num_neighbors": 5})
@@ -47,7 +47,7 @@ def build(preset: str = "best", **options: Any) -> MDSRec:
     return model
 
 
-def grown(model: MDSRec, **options: Any) -> MDSRec:
+def grown(model: MDSRec, **options: Any) -> Any:
     return model.with_items(NEW_IDS, GIVEN, **options)
 
 

@@ -43,7 +43,7 @@ from tests.nn.models.growing_cases import (
 )
 
 
-def edges(model: MDSRec) -> list[tuple[Tensor, Tensor]]:
+def edges(model: Any) -> list[tuple[Tensor, Tensor]]:
     assert model.votes is not None
     return [model.votes.edges(m) for m in range(2)]
 
@@ -58,7 +58,7 @@ def scratch_edges(**options: Any) -> list[tuple[Tensor, Tensor]]:
     """Learned graphs that are fitted over the grown catalog."""
     found = []
     for feature in WHOLE.values():
-        ridge = {"l2": 3.0, "feature_weight": 4.0, "denoising": 0.33}
+        ridge: dict[str, Any] = {"l2": 3.0, "feature_weight": 4.0, "denoising": 0.33}
         graph = ridge_graph(ridge_precision(padded(), feature, **ridge), 5)
         if options:
             graph = local_ridge_graph(padded(), feature, num_neighbors=5, **ridge, **options)
@@ -208,7 +208,7 @@ def test_a_copy_of_an_item_goes_where_the_item_goes() -> None:
 def test_a_grown_model_is_a_model(tmp_path: Path) -> None:
     model = grown(build())
     model.save(tmp_path / "model", growable=True)
-    loaded = MDSRec.load(tmp_path / "model")
+    loaded: Any = MDSRec.load(tmp_path / "model")
     assert list(loaded.item_ids) == IDS + NEW_IDS
     assert loaded.num_added == NEW
     batch = histories()
