@@ -37,8 +37,9 @@ train:
 	$(RUN) examples/train_mdsrec.py $(ARGS)
 	@bash scripts/setup.sh missing
 
+# Two processes: a test that starts threads or processes of its own still finds a core.
 test: setup
-	$(RUN) -m pytest $(ARGS)
+	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(RUN) -m pytest -n 2 --dist loadfile $(ARGS)
 
 attacks: setup
 	$(RUN) -m pytest -m attack tests/attacks $(ARGS)

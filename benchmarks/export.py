@@ -14,7 +14,6 @@ the machine do not lengthen; ratios are of that.
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import sys
 import tempfile
@@ -257,7 +256,7 @@ def main() -> None:
             with path.open("a", encoding="utf-8") as file:  # a run that is stopped keeps these
                 file.writelines(json_text({**shared, **row}) + "\n" for row in found)
     print(table(rows, [*COLUMNS, *MORE]))
-    print(json.dumps(rows))
+    print(json_text(rows))
 
 
 if __name__ == "__main__":

@@ -103,7 +103,7 @@ class Client:
 
     async def ask(self, method: str, path: str, body: Any = None) -> tuple[int, bytes]:
         """Status and body of an answer."""
-        data = b"" if body is None else json.dumps(body).encode()
+        data = b"" if body is None else json.dumps(body, allow_nan=False).encode()
         head = f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
         self.writer.write(f"{head}Content-Length: {len(data)}\r\n\r\n".encode() + data)
         lines = (await self.reader.readuntil(b"\r\n\r\n")).lower().split(b"\r\n")

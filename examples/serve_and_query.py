@@ -54,7 +54,7 @@ def serve(app: Any) -> tuple[uvicorn.Server, threading.Thread, str]:
 
 def ask(url: str, body: dict[str, Any] | None = None) -> Any:
     """What is answered to a body, or without one to a plain request; an error is an answer, too."""
-    data = None if body is None else json.dumps(body).encode()
+    data = None if body is None else json.dumps(body, allow_nan=False).encode()
     request = urllib.request.Request(url, data, {"Content-Type": "application/json"})
     try:
         with urllib.request.urlopen(request, timeout=30) as answer:
@@ -63,9 +63,11 @@ def ask(url: str, body: dict[str, Any] | None = None) -> Any:
         return json.load(error)
 
 
-def show(title: str, content: Any) -> None:
-    """Prints an answer."""
-    print(f"\n{title}\n{json.dumps(content, indent=2)}")
+def show(url: str, path: str, body: dict[str, Any] | None = None) -> None:
+    """Asks, and prints what was asked and answered."""
+    asked = "" if body is None else f" {json.dumps(body, allow_nan=False)}"
+    answer = json.dumps(ask(f"{url}{path}", body), indent=2, allow_nan=False)
+    print(f"\n{'GET' if body is None else 'POST'} {path}{asked}\n{answer}")
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -83,14 +85,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     server, thread, url = serve(create_app(source, max_k=50))
     history = args.history.split(",")
     try:
-        show("GET /health", ask(f"{url}/health"))
-        request = {"history": history, "k": args.k, "explain": True}
-        show(f"POST /recommend {json.dumps(request)}", ask(f"{url}/recommend", request))
-        request = {"history": [*history, "no-such-item"], "k": 1, "exclude": history[:1]}
-        show(f"POST /recommend {json.dumps(request)}", ask(f"{url}/recommend", request))
-        request = {"history": history, "k": 0}
-        show(f"POST /recommend {json.dumps(request)}", ask(f"{url}/recommend", request))
-        show("GET /items?query=1&limit=2", ask(f"{url}/items?query=1&limit=2"))
+        show(url, "/health")
+        show(url, "/recommend", {"history": history, "k": args.k, "explain": True})
+        show(
+            url,
+            "/recommend",
+            {"history": [*history, "no-such-item"], "k": 1, "exclude": history[:1]},
+        )
+        show(url, "/recommend", {"history": history, "k": 0})
+        show(url, "/items?query=1&limit=2")
     finally:
         server.should_exit = True
         thread.join()

@@ -175,6 +175,21 @@ MISUSE: dict[str, list[tuple[str, int, str]]] = {
         ("nowhere --peers none", 1, NOWHERE),
         (". --batch-size 0", 2, "from 1"),
     ],
+    "benchmarks/export.py": [
+        ("nowhere", 1, NOWHERE),
+        ("-k 0", 2, "from 1"),
+        ("--models Best", 2, "invalid choice: 'Best'"),
+    ],
+    "benchmarks/new_items.py": [
+        ("nowhere", 1, NOWHERE),
+        (". --epochs 0", 2, "from 1"),
+        (". --parts all", 2, "invalid choice: 'all'"),
+    ],
+    "benchmarks/serving.py": [("--sizes 0", 2, "from 1"), ("--model Best", 2, "'Best'")],
+    "examples/serve_and_query.py": [
+        ("--directory nowhere", 1, NOWHERE),
+        ("--users many", 2, "invalid int value: 'many'"),
+    ],
     "scripts/check_wheel.py": [("--keep", 2, "expected one argument")],
 }
 

@@ -22,6 +22,9 @@ WITHOUT_NUMBERS = {
     "mdsrec_pyg/graphs/cache.py",
     "mdsrec_pyg/nn/models/saving/card.py",
     "mdsrec_pyg/nn/models/saving/folder.py",
+    "mdsrec_pyg/retrieval/faiss_index.py",
+    "mdsrec_pyg/retrieval/mapped.py",
+    "mdsrec_pyg/serving/connections.py",
 }
 
 

@@ -22,6 +22,9 @@ def ndcg(model: Recommender, split: Split) -> float:
     return sum(evaluate(model, part).metrics_masked["ndcg@10"] for part in parts) / 2
 
 
+pytestmark = pytest.mark.slow
+
+
 @pytest.fixture(scope="module")
 def measured() -> dict[str, float]:
     """NDCG@10 by model."""

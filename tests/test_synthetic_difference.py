@@ -38,6 +38,9 @@ def recalls(
     return per_user_metric(evaluate(model, split.test).ranks_masked, "recall@10")
 
 
+pytestmark = pytest.mark.slow
+
+
 @pytest.fixture(scope="module")
 def measured() -> dict[str, float]:
     """Recall@10 of the models for those who follow one modality, with and without its features."""

@@ -65,7 +65,7 @@ def write_export(
                 "something that is not in the program"
             )
         if item_ids is not None:
-            text = json.dumps(list(item_ids), ensure_ascii=False)
+            text = json.dumps(list(item_ids), ensure_ascii=False, allow_nan=False)
             (temporary / ITEMS).write_text(text + "\n", encoding="utf-8")
         settings = {
             "version": VERSION,

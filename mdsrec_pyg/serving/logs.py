@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import time
 from typing import Any
+
+from mdsrec_pyg.showing import json_text
 
 __all__ = ["JsonLines", "log_event", "logging_config"]
 
@@ -27,7 +28,8 @@ class JsonLines(logging.Formatter):
         }
         if record.exc_info:
             content["traceback"] = self.formatException(record.exc_info)
-        return json.dumps(content, default=str)
+        plain = (str, int, float, bool, type(None))
+        return json_text({n: v if isinstance(v, plain) else str(v) for n, v in content.items()})
 
 
 def log_event(event: str, level: int = logging.INFO, **content: Any) -> None:

@@ -116,7 +116,14 @@ def _class_of(kind: type[nn.Module], config: Mapping[str, Any], where: str) -> t
 def _family(kind: type[nn.Module]) -> Iterator[type[nn.Module]]:
     yield kind
     for child in kind.__subclasses__():
-        yield from _family(child)
+        if not _stands_in(child):
+            yield from _family(child)
+
+
+def _stands_in(kind: type) -> bool:
+    """Whether a class bears the name and place of a base: torch.export leaves such behind."""
+    place = (kind.__module__, kind.__qualname__)
+    return any((base.__module__, base.__qualname__) == place for base in kind.__mro__[1:])
 
 
 def _check_own_parts(
