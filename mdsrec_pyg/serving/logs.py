@@ -28,8 +28,10 @@ class JsonLines(logging.Formatter):
         }
         if record.exc_info:
             content["traceback"] = self.formatException(record.exc_info)
-        plain = (str, int, float, bool, type(None))
-        return json_text({n: v if isinstance(v, plain) else str(v) for n, v in content.items()})
+        try:
+            return json_text(content)
+        except TypeError:  # a line of somebody else, with what JSON cannot hold
+            return json_text({name: str(value) for name, value in content.items()})
 
 
 def log_event(event: str, level: int = logging.INFO, **content: Any) -> None:
