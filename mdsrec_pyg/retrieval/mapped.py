@@ -14,12 +14,15 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from mdsrec_pyg.io import atomic_write
+from mdsrec_pyg.io.locks import claim
 from mdsrec_pyg.nn.models.mdsrec_items import MDSRecItems
 from mdsrec_pyg.nn.models.saving.folder import CONFIG, read_config, versions
 
 __all__ = ["key_of", "mapped_items"]
 
 VECTORS = "vectors.safetensors"
+#: Seconds to wait for another process that writes them, and the name of its lock.
+WAIT, CLAIM = 600.0, ".vectors.lock"
 
 
 def key_of(folder: Path) -> str:
@@ -50,8 +53,13 @@ def mapped_items(folder: Path, model: Any) -> Any:
     if all(part.data_ptr() in owned for part in parts.values()):
         return items
     try:
-        _write(path, key, parts)
-    except OSError as error:
+        # Of many that start at once one writes: the others wait for it, and map the same file.
+        with claim(folder, wait=WAIT, name=CLAIM):
+            found = _read(path, key)
+            if found is not None:
+                return found
+            _write(path, key, parts)
+    except (OSError, ValueError) as error:
         warnings.warn(
             f"{path} could not be written ({error}): the item vectors are not shared between "
             "processes",

@@ -39,7 +39,7 @@ class Service:
         self.port = int(found[1])
 
     def lines(self, event: str) -> list[dict[str, Any]]:
-        lines = self.log.read_text().splitlines()
+        lines = [line for line in self.log.read_text().splitlines() if line.startswith("{")]
         return [line for line in map(json.loads, lines) if line["event"] == event]
 
     def wait(
