@@ -144,10 +144,7 @@ def run(args: Namespace) -> int:
             unknown=args.unknown,
             item_counts=counts,
         )
-    texts = trained.item_text
-    if texts is not None:
-        named = dict(zip(trained.item_ids, texts, strict=True))
-        table = table.assign(text=table["item"].map(named))
+    table = with_texts(table, trained)
     if args.output is not None:
         write_recommendations(table, args.output)
         print(f"{counted(len(table), 'row')} written to {args.output}", file=sys.stderr)
@@ -224,6 +221,24 @@ def as_json(table: pd.DataFrame) -> list[dict[str, Any]]:
     ]
 
 
+def with_texts(table: pd.DataFrame, trained: Run) -> pd.DataFrame:
+    """Adds the text of each item where the run knows texts."""
+    texts = trained.item_text
+    if texts is None:
+        return table
+    named = dict(zip(trained.item_ids, texts, strict=True))
+    return table.assign(text=table["item"].map(named))
+
+
+def for_a_terminal(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with texts shortened, and no command to the terminal in its words."""
+    if "text" in table:
+        texts = [textwrap.shorten(str(text), 48, placeholder=" ...") for text in table["text"]]
+        table = table.assign(text=texts)
+    words = [name for name in ("item", "text") if name in table]
+    return table.assign(**{name: table[name].map(showable) for name in words})
+
+
 def _why(row: dict[Any, Any]) -> str:
     return "" if row.get("source") == "popularity" else explain_row(row)
 
@@ -231,11 +246,7 @@ def _why(row: dict[Any, Any]) -> str:
 def _print(table: pd.DataFrame) -> None:
     if "voter_items" in table:
         table = table.assign(why=[_why(row) for row in table.to_dict("records")])
-    if "text" in table:
-        texts = [textwrap.shorten(str(text), 48, placeholder=" ...") for text in table["text"]]
-        table = table.assign(text=texts)
-    words = [name for name in ("item", "text") if name in table]
-    table = table.assign(**{name: table[name].map(showable) for name in words})
+    table = for_a_terminal(table)
     shown = [name for name in ("item", "score", "source", "text", "why") if name in table]
     for number, (user, rows) in enumerate(table.groupby("user", sort=False)):
         print(f"{'' if number == 0 else chr(10)}{showable(user)}")

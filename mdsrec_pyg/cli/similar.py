@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import textwrap
 from collections.abc import Sequence
 
 from mdsrec_pyg.cli.device import check_device
 from mdsrec_pyg.cli.parser import Namespace, Parser
+from mdsrec_pyg.cli.recommend import for_a_terminal, with_texts
 from mdsrec_pyg.retrieval import Retriever
 from mdsrec_pyg.showing import json_text, showable
 from mdsrec_pyg.training import Run
@@ -50,10 +50,7 @@ def run(args: Namespace) -> int:
     trained = Run(args.run)
     retriever = Retriever(trained.model, trained.item_ids, device=args.device)
     table = retriever.similar_items(args.item, args.k, by=args.by)
-    texts = trained.item_text
-    if texts is not None:
-        named = dict(zip(trained.item_ids, texts, strict=True))
-        table = table.assign(text=table["item"].map(named))
+    table = with_texts(table, trained)
     groups = {name: rows.drop(columns="by") for name, rows in table.groupby("by", sort=False)}
     if args.json:
         found = [
@@ -63,12 +60,7 @@ def run(args: Namespace) -> int:
         print(json_text(found, 2))
         return 0
     for number, (name, rows) in enumerate(groups.items()):
-        if "text" in rows:
-            rows["text"] = [
-                textwrap.shorten(str(text), 48, placeholder=" ...") for text in rows["text"]
-            ]
-        for column in [part for part in ("item", "text") if part in rows]:
-            rows[column] = rows[column].astype(str).map(showable)
+        shown = for_a_terminal(rows.drop(columns="rank"))
         print(f"{'' if number == 0 else chr(10)}{showable(str(name))}")
-        print(rows.drop(columns="rank").to_string(index=False, float_format="{:.3f}".format))
+        print(shown.to_string(index=False, float_format="{:.3f}".format))
     return 0

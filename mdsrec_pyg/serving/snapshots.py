@@ -8,11 +8,10 @@ import tempfile
 from collections.abc import Collection
 from pathlib import Path
 
-from mdsrec_pyg.io import sha256
 from mdsrec_pyg.nn.models.saving.folder import CONFIG, read_config
 from mdsrec_pyg.retrieval import Retriever
 
-__all__ = ["check_files", "forget_others", "mapped_retriever"]
+__all__ = ["forget_others", "mapped_retriever"]
 
 
 def mapped_retriever(folder: Path, scratch: Path) -> tuple[Retriever, str]:
@@ -33,8 +32,7 @@ def mapped_retriever(folder: Path, scratch: Path) -> tuple[Retriever, str]:
     copy = scratch / name
     if not copy.is_dir():
         made = Path(tempfile.mkdtemp(dir=scratch, prefix=".unfinished-"))
-        left_out = shutil.ignore_patterns(".*", "growing.safetensors")
-        shutil.copytree(folder, made, dirs_exist_ok=True, ignore=left_out)
+        shutil.copytree(folder, made, dirs_exist_ok=True, ignore=shutil.ignore_patterns(".*"))
         try:
             os.replace(made, copy)
         except OSError:  # another worker was faster
@@ -44,17 +42,6 @@ def mapped_retriever(folder: Path, scratch: Path) -> tuple[Retriever, str]:
     except ValueError:
         shutil.rmtree(copy, ignore_errors=True)  # it is mended under the same name, if at all
         raise
-
-
-def check_files(folder: Path) -> None:
-    """Raises a ValueError where a file of a saved model is not as it was saved.
-
-    Where there is a copy the folder itself is not read again, and who asks for that wants to know.
-    """
-    for name, wanted in read_config(folder / CONFIG)["hashes"].items():
-        path = folder / name
-        if name != CONFIG and not (path.is_file() and sha256(path) == wanted):
-            raise ValueError(f"{str(path)!r} must be as it was saved (it was changed or cut since)")
 
 
 def forget_others(scratch: Path, kept: Collection[str]) -> None:

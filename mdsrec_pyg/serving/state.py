@@ -12,11 +12,11 @@ from typing import Any
 
 from mdsrec_pyg.datasets import FolderDataset
 from mdsrec_pyg.io import settle
-from mdsrec_pyg.nn.models.saving.folder import CONFIG, read_config
+from mdsrec_pyg.nn.models.saving.folder import CONFIG, check_files, read_config
 from mdsrec_pyg.retrieval import Retriever, read_history_file
 from mdsrec_pyg.serving.catalog import Catalog, KnownUsers
 from mdsrec_pyg.serving.config import ServiceConfig
-from mdsrec_pyg.serving.snapshots import check_files, forget_others, mapped_retriever
+from mdsrec_pyg.serving.snapshots import forget_others, mapped_retriever
 from mdsrec_pyg.training.run_texts import read_texts
 
 __all__ = ["Loaded", "State", "load", "model_folder"]
@@ -171,7 +171,9 @@ class State:
                 if self._folder is None:
                     raise ValueError("the service was made of a Retriever: there is no folder")
                 if self._scratch is not None:
-                    check_files(model_folder(self._folder))
+                    # Where there is a copy the folder itself is not read again.
+                    place = model_folder(self._folder)
+                    check_files(place, read_config(place / CONFIG))
                 new = load(self._folder, self.config, self._scratch)
                 _try(new)
             except Exception as error:  # whatever it is: the old model answers

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mdsrec_pyg import Retriever
+from mdsrec_pyg import Retriever, SyntheticDataset, build_mdsrec, leave_last_out
 from mdsrec_pyg.serving import ServiceConfig
 from mdsrec_pyg.serving.state import State
 from tests.serving.conftest import save_model
@@ -77,3 +77,16 @@ def test_without_workers_nothing_is_copied(folder: Path) -> None:
     state = State(folder, ServiceConfig())
     (folder / "model.safetensors").write_bytes(b"cut")
     assert len(answers(state)) == 5
+
+
+def test_a_model_that_can_grow_is_served_by_workers(scratch: Path, tmp_path: Path) -> None:
+    dataset = SyntheticDataset(60, 40)
+    train = leave_last_out(dataset.interactions).train
+    model = build_mdsrec(dataset.features, train, channels=8, num_centers=4)
+    model.save(tmp_path / "grows", item_ids=dataset.item_ids, growable=True)
+    state = State(tmp_path / "grows", ServiceConfig(), scratch)
+    assert state.reload()
+    (tmp_path / "grows" / "growing.safetensors").write_bytes(b"cut")
+    assert not state.reload()
+    assert state.last_reload is not None
+    assert "growing.safetensors' must be as it was saved" in state.last_reload["message"]

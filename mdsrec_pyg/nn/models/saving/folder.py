@@ -114,17 +114,7 @@ class SavedModel:
         path = Path(folder)
         settle(path)
         config = read_config(path / CONFIG)
-        for name in (WEIGHTS, ITEMS, GROWING):
-            wanted = config["hashes"].get(name)
-            if wanted is None and name != WEIGHTS:
-                continue
-            if not (path / name).is_file():
-                raise ValueError(f"the saved model in {str(path)!r} must have a file {name!r}")
-            if sha256(path / name) != wanted:
-                raise ValueError(
-                    f"{str(path / name)!r} must be as it was saved (it was changed or cut since, "
-                    f"or belongs to another model than {CONFIG!r})"
-                )
+        check_files(path, config)
         tensors = _load_tensors(path / WEIGHTS)
         growing = None
         if GROWING in config["hashes"]:
@@ -139,6 +129,25 @@ class SavedModel:
         if read_config(path / CONFIG) != config:  # it is away while the others are replaced
             raise ValueError(f"{str(path)!r} must not be written while it is read")
         return cls(config, tensors, item_ids, growing)
+
+
+def check_files(path: Path, config: Mapping[str, Any]) -> None:
+    """Checks the files of a saved model against the hashes in its configuration.
+
+    Raises:
+        ValueError: One is missing, was changed or cut, or belongs to another model.
+    """
+    for name in (WEIGHTS, ITEMS, GROWING):
+        wanted = config["hashes"].get(name)
+        if wanted is None and name != WEIGHTS:
+            continue
+        if not (path / name).is_file():
+            raise ValueError(f"the saved model in {str(path)!r} must have a file {name!r}")
+        if sha256(path / name) != wanted:
+            raise ValueError(
+                f"{str(path / name)!r} must be as it was saved (it was changed or cut since, "
+                f"or belongs to another model than {CONFIG!r})"
+            )
 
 
 def _save_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
