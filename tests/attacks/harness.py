@@ -29,6 +29,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
 from tqdm import tqdm
 
 SECONDS = 20.0
@@ -150,6 +151,9 @@ def _child(call: Callable[[], Any], writer: int, memory: int) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     # tqdm's lock is one of all forked processes: who is killed holding it would stop the others.
     tqdm.set_lock(threading.RLock())
+    # PyTorch makes its pool anew at its first use after a fork, and threads that begin just then
+    # may find none ("Invalid thread pool!"): made here, while there is one thread.
+    torch.set_num_threads(torch.get_num_threads())
     faulthandler.disable()  # of pytest: a child that dies is counted, not described
     quiet = open(os.devnull, "w")  # noqa: SIM115
     os.dup2(quiet.fileno(), 1)
