@@ -20,6 +20,8 @@ __all__ = [
 ]
 
 RawId = Annotated[StrictStr, Field(max_length=1000)] | StrictInt
+# A body of wrong items would be described item by item, in a gigabyte and ten seconds.
+RawIds = Annotated[list[RawId], Field(fail_fast=True)]
 
 
 class _Request(BaseModel):
@@ -29,14 +31,14 @@ class _Request(BaseModel):
 class RecommendRequest(_Request):
     """A history, or a user whose history is known; exactly one of both."""
 
-    history: list[RawId] | None = Field(
+    history: RawIds | None = Field(
         None, description="Raw ids of items, oldest first.", examples=[["B07X", "B03K"]]
     )
     user: RawId | None = Field(None, description="A user of the histories that are known.")
     k: StrictInt = Field(10, ge=1, description="Number of items.")
     exclude_seen: StrictBool = Field(True, description="Whether items of the history are left out.")
-    include: list[RawId] | None = Field(None, description="Only these items may be recommended.")
-    exclude: list[RawId] | None = Field(None, description="These items are not recommended.")
+    include: RawIds | None = Field(None, description="Only these items may be recommended.")
+    exclude: RawIds | None = Field(None, description="These items are not recommended.")
     modality: StrictStr | None = Field(None, description="Only this modality counts; null: all.")
     explain: StrictBool = Field(False, description="Whether 'why' is filled in.")
 
@@ -51,7 +53,7 @@ class SimilarRequest(_Request):
 
     item: RawId = Field(description="Raw id.", examples=["B07X"])
     k: StrictInt = Field(10, ge=1, description="Number of items of each kind.")
-    by: list[StrictStr] | None = Field(
+    by: Annotated[list[StrictStr], Field(fail_fast=True)] | None = Field(
         None, max_length=100, description="Kinds of likeness; null: all.", examples=[["image"]]
     )
 

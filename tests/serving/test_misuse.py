@@ -114,6 +114,26 @@ def test_a_wrong_request_is_refused(
     assert right.status_code == 200
 
 
+def test_of_many_wrong_items_the_first_is_enough() -> None:
+    from pydantic import BaseModel, ValidationError
+
+    from mdsrec_pyg.serving import schemas
+
+    requests = {
+        (model, name)
+        for model in vars(schemas).values()
+        if isinstance(model, type) and issubclass(model, BaseModel)
+        for name, field in model.model_fields.items()
+        if model.__name__.endswith("Request") and "list" in str(field.annotation)
+    }
+    assert {name for _, name in requests} == {"history", "include", "exclude", "by"}
+    for model, name in requests:
+        with pytest.raises(ValidationError) as caught:
+            model.model_validate({name: [{}] * 1000})
+        # Of a union each part, and an item that is missing.
+        assert caught.value.error_count() <= 3, name
+
+
 def test_a_body_without_a_length_is_bounded_while_it_comes(make_app: Make) -> None:
     sent = 0
 
