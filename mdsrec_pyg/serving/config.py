@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from dataclasses import dataclass
 
 from mdsrec_pyg.configs import Config, check_at_least
 
 __all__ = ["ServiceConfig"]
+
+#: What this machine calls itself.
+_LOCAL = "localhost,127.0.0.1,[::1]"
+#: A name or an address without a port; an IPv6 address stands in brackets.
+_HOST = re.compile(r"[\w.-]+|\[[0-9a-f:.]+\]", re.IGNORECASE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,6 +24,10 @@ class ServiceConfig(Config):
 
     Args:
         host: Address to listen at; any but the machine's own is warned of, as there is no login.
+        allowed_hosts: Names, separated by commas, under which requests may ask (their ``Host``), an
+            IPv6 address in brackets; ``*``: any. Default: where ``host`` is the machine's own,
+            this and localhost, so that no page of elsewhere asks under a name that it had resolved
+            to here; else any.
         port: Port to listen at; 0 takes a free one.
         workers: Processes that answer. Several share the tables of the model, mapped from a copy of
             its folder among the temporary files.
@@ -41,6 +51,7 @@ class ServiceConfig(Config):
     """
 
     host: str = "127.0.0.1"
+    allowed_hosts: str | None = None
     port: int = 8000
     workers: int = 1
     threads: int = 2
@@ -71,6 +82,12 @@ class ServiceConfig(Config):
             raise ValueError(f"'timeout' must be above 0 (got {self.timeout:g})")
         if self.port > 65_535:
             raise ValueError(f"'port' must be at most 65535 (got {self.port})")
+        for name in self.allowed_hosts.split(",") if self.allowed_hosts is not None else ():
+            if name.strip() != "*" and not _HOST.fullmatch(name.strip()):
+                raise ValueError(
+                    "'allowed_hosts' must be names without scheme and port, separated by commas "
+                    f"(got {name.strip()!r})"
+                )
 
     @property
     def is_local(self) -> bool:
@@ -79,3 +96,22 @@ class ServiceConfig(Config):
             return ipaddress.ip_address(self.host).is_loopback
         except ValueError:
             return self.host == "localhost"
+
+    @property
+    def url_host(self) -> str:
+        """``host`` as it stands in an address."""
+        return f"[{self.host}]" if ":" in self.host else self.host
+
+    @property
+    def hosts(self) -> frozenset[str] | None:
+        """What ``allowed_hosts`` names, in lower case; ``None``: any."""
+        if self.allowed_hosts is None:
+            return None
+        names = frozenset(name.strip().lower() for name in self.allowed_hosts.split(","))
+        return None if "*" in names else names
+
+    def listening(self) -> ServiceConfig:
+        """The options of a service that listens at ``host`` itself: its hosts are known."""
+        if self.allowed_hosts is not None or not self.is_local:
+            return self
+        return self.replace(allowed_hosts=f"{_LOCAL},{self.url_host}")

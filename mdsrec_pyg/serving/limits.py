@@ -1,4 +1,4 @@
-"""What stands before the app: bounds on body, time and number of requests, and the log of each."""
+"""What stands before the app: who is asked, bounds on body, time and number, and the log."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 from mdsrec_pyg.serving.config import ServiceConfig
-from mdsrec_pyg.serving.errors import ServiceError
+from mdsrec_pyg.serving.errors import ServiceError, shown
 from mdsrec_pyg.serving.logs import log_event
 from mdsrec_pyg.serving.metrics import Metrics
 
@@ -40,7 +40,7 @@ class Guard:
 
     def __init__(self, app: App, config: ServiceConfig, metrics: Metrics) -> None:
         self.app, self.config, self.metrics = app, config, metrics
-        self._requests = 0
+        self._requests, self._hosts = 0, config.hosts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers a request within the limits."""
@@ -90,6 +90,7 @@ class Guard:
             await send(message)
 
         try:
+            self._check_host(scope)
             if self._requests > self.config.max_requests and scope["path"] not in (
                 "/health",
                 "/metrics",
@@ -115,6 +116,17 @@ class Guard:
                 f"the answer took longer than {self.config.timeout:g} s: try again, or ask for less"
             )
             await _send_error(slow, scope, noting)
+
+    def _check_host(self, scope: Scope) -> None:
+        """Starlette's own refuses with a text, and older ones take no IPv6 address."""
+        if self._hosts is None:
+            return
+        given = [value.decode("latin-1") for name, value in scope["headers"] if name == b"host"]
+        for host in given or [""]:
+            if re.sub(r":\d*$", "", host).lower() not in self._hosts:
+                raise ServiceError(
+                    400, f"'Host' must be one of --allowed-hosts (got {shown(host)})", "Host"
+                )
 
     async def _body(self, scope: Scope, receive: Receive) -> bytes:
         """The whole body, however it is sent; what is too long is not read to its end."""

@@ -38,6 +38,7 @@ HEALTHCHECK = 60
 
 def run_server(folder: str, config: ServiceConfig) -> None:
     """Serves until SIGTERM or SIGINT; see :func:`~mdsrec_pyg.serving.serve`."""
+    config = config.listening()
     logging.config.dictConfig(logging_config())
     options: dict[str, Any] = {
         "log_config": logging_config(),
@@ -76,8 +77,7 @@ def _ended(number: int, frame: object) -> None:
 
 def announce(listener: socket.socket, config: ServiceConfig) -> None:
     """Says where the service is."""
-    host = f"[{config.host}]" if ":" in config.host else config.host
-    url = f"http://{host}:{listener.getsockname()[1]}"
+    url = f"http://{config.url_host}:{listener.getsockname()[1]}"
     log_event("listening", url=url, workers=config.workers)
     print(f"serving at {url} (Ctrl-C stops, SIGHUP reloads)", flush=True)
 

@@ -44,7 +44,8 @@ def create_app(
     Args:
         source: Folder of a run or of a saved model, or a retriever.
         settings: Options, or some of them by name; ``host``, ``port``, ``workers`` and
-            ``max_connections`` have no effect here.
+            ``max_connections`` have no effect here, and ``allowed_hosts`` is any unless it is
+            given: where the server listens, only you know.
         **options: Options by name, over ``settings``.
 
     Raises:

@@ -54,11 +54,17 @@ def test_every_option_is_passed_on(call: Call, served: list[Any]) -> None:
         ("--threads", 0, "'threads' must be at least 1 (got 0)"),
         ("--timeout", 0, "'timeout' must be above 0 (got 0)"),
         ("--batch-wait", -1, "'batch_wait' must not be negative (got -1.0)"),
+        (
+            "--allowed-hosts",
+            "a:1",
+            "'allowed_hosts' must be names without scheme and port, separated "
+            "by commas (got 'a:1')",
+        ),
         ("--max-body", 0, "'max_body' must be at least 1 (got 0)"),
     ],
 )
 def test_an_option_out_of_range_is_a_line(
-    call: Call, option: str, value: float, message: str
+    call: Call, option: str, value: Any, message: str
 ) -> None:
     done = call("serve", "shop", option, value)
     assert (done.code, done.out) == (1, "")
