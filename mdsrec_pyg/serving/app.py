@@ -21,7 +21,8 @@ from mdsrec_pyg.serving.errors import ServiceError, add_error_handlers, error_re
 from mdsrec_pyg.serving.limits import Guard
 from mdsrec_pyg.serving.logs import log_event
 from mdsrec_pyg.serving.metrics import CONTENT_TYPE_LATEST, Metrics
-from mdsrec_pyg.serving.page.routes import add_page
+from mdsrec_pyg.serving.neighbors import MOST, neighborhood
+from mdsrec_pyg.serving.page.files import add_page
 from mdsrec_pyg.serving.schemas import (
     ErrorModel,
     HealthModel,
@@ -53,6 +54,15 @@ class Search(BaseModel):
     model_config = ConfigDict(extra="forbid")
     query: str = Field("", max_length=200, description="Part of a raw id or text; empty: all.")
     limit: int = Field(20, ge=1, le=200, description="Most that are listed.")
+
+
+class Around(BaseModel):
+    """An item whose neighborhood is asked for."""
+
+    model_config = ConfigDict(extra="forbid")
+    item: str = Field(description="Raw id.")
+    kind: str | None = Field(None, description="Of graph; default: the first that there is.")
+    k: int = Field(8, ge=1, le=MOST, description="Most neighbors in each graph.")
 
 
 def make_app(state: State, config: ServiceConfig) -> FastAPI:
@@ -93,7 +103,7 @@ def make_app(state: State, config: ServiceConfig) -> FastAPI:
     _add_service(app, state, batcher, config, metrics)
     if config.admin:
         _add_admin(app, state)
-    add_page(app, state)
+    add_page(app)
     return app
 
 
@@ -123,6 +133,14 @@ def _add_answers(app: FastAPI, state: State, batcher: Batcher, config: ServiceCo
         check_k(body.k, loaded, config)
         return JSONResponse(await batcher.call("similar", partial(similar, body, loaded)))
 
+    @app.get("/neighbors", response_class=JSONResponse, responses={**NOT_FOUND, **ERRORS})
+    async def neighbors(around: Annotated[Around, Query()], request: Request) -> Response:
+        """The nearest items in the graph of each modality, and the edges between them."""
+        if config.log_contents:
+            request.state.log.update(item=around.item)
+        find = partial(neighborhood, state.current, around.item, around.k, around.kind)
+        return JSONResponse(await batcher.call("neighbors", find))
+
 
 def _add_searches(app: FastAPI, state: State, batcher: Batcher, config: ServiceConfig) -> None:
     """What looks items and users up."""
@@ -151,7 +169,7 @@ def _add_searches(app: FastAPI, state: State, batcher: Batcher, config: ServiceC
         return JSONResponse({"users": found, "total": total})
 
     @app.get("/images/{item:path}", response_class=FileResponse, responses=NOT_FOUND)
-    async def image(item: str) -> Response:
+    def image(item: str) -> Response:  # in a thread: it opens a file, which may be far away
         """The picture of an item."""
         found = state.current.catalog.image(item)
         if found is None or not found[0].is_file():

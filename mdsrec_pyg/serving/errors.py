@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from http import HTTPStatus
@@ -15,7 +14,7 @@ from starlette.exceptions import HTTPException
 
 from mdsrec_pyg.showing import showable
 
-__all__ = ["ServiceError", "add_error_handlers", "error_content", "error_response"]
+__all__ = ["ServiceError", "add_error_handlers", "error_response", "shown"]
 
 #: What pydantic calls its rules, and how they are said here; ``{}`` takes values of its context.
 _RULES = {
@@ -67,21 +66,9 @@ class ServiceError(Exception):
         """A request that may be tried again."""
         return cls(503, message, headers={"Retry-After": "1"})
 
-    @classmethod
-    def of(cls, error: ValueError) -> ServiceError:
-        """A mistake that the library named: ``'k' must be ...``."""
-        found = re.match(r"'(\w+)' ", str(error))
-        return cls(422, str(error), found[1] if found else None)
-
     def response(self) -> JSONResponse:
         """What is sent."""
         return error_response(self.status, self.message, self.argument, self.headers)
-
-
-def error_content(message: str, argument: str | None = None) -> dict[str, Any]:
-    """The body of an error."""
-    name = None if argument is None else shown_text(showable(argument))
-    return {"error": {"argument": name, "message": message}}
 
 
 def error_response(
@@ -91,7 +78,9 @@ def error_response(
     headers: Mapping[str, str] | None = None,
 ) -> JSONResponse:
     """An error as it is sent."""
-    return JSONResponse(error_content(message, argument), status, headers=headers)
+    name = None if argument is None else shown_text(showable(argument))
+    content = {"error": {"argument": name, "message": message}}
+    return JSONResponse(content, status, headers=headers)
 
 
 def add_error_handlers(app: FastAPI) -> None:
@@ -156,8 +145,6 @@ def _described(errors: Sequence[Any], request: Request) -> tuple[int, str, str |
 def _rule(error: Mapping[str, Any], kinds: Sequence[str]) -> str:
     if {"string_type", "int_type"} <= set(kinds):
         return "must be text or a whole number"
-    if error["type"] == "too_long" and "actual_length" in error.get("ctx", {}):
-        return f"must hold at most {error['ctx']['max_length']} items"
     rule = _RULES.get(error["type"])
     if rule is None:
         said = str(error["msg"]).removeprefix("Value error, ")

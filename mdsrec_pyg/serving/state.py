@@ -145,21 +145,6 @@ class State:
         #: Called after each reload with its outcome.
         self.on_reload: list[Callable[[bool, str], None]] = []
 
-    @property
-    def retriever(self) -> Retriever:
-        """That of :attr:`current`."""
-        return self.current.retriever
-
-    @property
-    def catalog(self) -> Catalog:
-        """That of :attr:`current`."""
-        return self.current.catalog
-
-    @property
-    def histories(self) -> KnownUsers | None:
-        """Those of :attr:`current`."""
-        return self.current.histories
-
     def reload(self) -> bool:
         """Loads the folder anew and swaps; where that fails the old model stays.
 

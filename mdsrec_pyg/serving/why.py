@@ -9,8 +9,8 @@ from weakref import WeakKeyDictionary
 import pandas as pd
 
 from mdsrec_pyg.serving.catalog import Card
-from mdsrec_pyg.serving.page.typical import most_typical
 from mdsrec_pyg.serving.state import Loaded
+from mdsrec_pyg.serving.typical import most_typical
 
 __all__ = ["reasons", "typical_items"]
 

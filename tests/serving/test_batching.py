@@ -138,14 +138,14 @@ def stuck(make_app: Make, monkeypatch: pytest.MonkeyPatch) -> Any:
 
     def make(**options: Any) -> Any:
         app = make_app(**options)
-        own = app.state.service.retriever.recommend
+        own = app.state.service.current.retriever.recommend
 
         def slow(histories: Any, *args: Any, **more: Any) -> Any:
             sizes.append(len(histories))
             release.wait(10)
             return own(histories, *args, **more)
 
-        monkeypatch.setattr(app.state.service.retriever, "recommend", slow, raising=False)
+        monkeypatch.setattr(app.state.service.current.retriever, "recommend", slow, raising=False)
         return app, release, sizes
 
     yield make
@@ -182,6 +182,31 @@ def test_more_requests_than_are_taken_are_refused(stuck: Any) -> None:
         "the service is busy: it takes 4 requests at once; try again"
     )
     assert looked_after.status_code == 200
+
+
+@pytest.mark.parametrize(
+    "request_", [get("/neighbors", item="item-1"), post("/similar", item="item-1", k=2)]
+)
+def test_whatever_is_asked_of_the_model_waits_within_bounds(
+    make_app: Make, monkeypatch: pytest.MonkeyPatch, request_: Any
+) -> None:
+    app = make_app(threads=1, max_waiting=2)
+    retriever, release = app.state.service.current.retriever, threading.Event()
+    own = retriever.similar_items
+    slow = lambda *args, **more: (release.wait(10), own(*args, **more))[1]  # noqa: E731
+    monkeypatch.setattr(retriever, "similar_items", slow, raising=False)
+
+    async def talk(client: Any) -> list[int]:
+        method, path, options = request_
+        asked = []
+        for _ in range(5):
+            asked.append(asyncio.ensure_future(client.request(method, path, **options)))
+            await asyncio.sleep(0.05)
+        release.set()
+        return [response.status_code for response in await asyncio.gather(*asked)]
+
+    # One is answered, two wait.
+    assert ask(app, talk) == [200, 200, 200, 503, 503]
 
 
 def test_an_answer_that_takes_too_long_is_not_waited_for(stuck: Any) -> None:

@@ -64,9 +64,12 @@ def test_the_server_names_its_hosts(
     from mdsrec_pyg.serving import server
 
     found: list[Any] = []
-    monkeypatch.setattr(
-        server, "worker_app", lambda folder, config: found.append(config) or make_app()
-    )
+
+    def worker_app(folder: str, config: ServiceConfig) -> Any:
+        found.append(config)
+        return make_app()
+
+    monkeypatch.setattr(server, "worker_app", worker_app)
     monkeypatch.setattr(server.uvicorn.Server, "run", lambda self, sockets: None)
     server.run_server(str(model_folder), ServiceConfig(port=0))
     assert found[0].hosts == LOCAL

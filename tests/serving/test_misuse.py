@@ -212,7 +212,9 @@ def test_an_error_of_ours_says_nothing_of_the_inside(
 ) -> None:
     app = make_app()
     monkeypatch.setattr(
-        type(app.state.service.retriever), "recommend", lambda *a, **b: dict[str, int]()["secret"]
+        type(app.state.service.current.retriever),
+        "recommend",
+        lambda *a, **b: dict[str, int]()["secret"],
     )
     (response,) = ask_each(app, post("/recommend", history=["item-1"]))
     assert response.status_code == 500

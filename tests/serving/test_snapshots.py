@@ -27,7 +27,7 @@ def scratch(tmp_path: Path) -> Path:
 
 
 def answers(state: State) -> list[float]:
-    table = state.retriever.recommend(HISTORY, 5, exclude_seen=True)
+    table = state.current.retriever.recommend(HISTORY, 5, exclude_seen=True)
     return [float(score) for score in table["score"]]
 
 

@@ -1,4 +1,4 @@
-"""The files of the page, read once, and the headers that they are sent with."""
+"""The page: its files, read once, the headers that they are sent with, and their routes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["HEADERS", "StaticFile", "read_static"]
+from fastapi import FastAPI, HTTPException, Request
+from fastapi.responses import Response
+
+__all__ = ["add_page"]
 
 STATIC = Path(__file__).parent / "static"
 TYPES = {
@@ -57,3 +60,25 @@ def read_static() -> dict[str, StaticFile]:
             tag = f'"{hashlib.sha256(content).hexdigest()[:20]}"'
             found[path.name] = StaticFile(content, TYPES[path.suffix], tag)
     return found
+
+
+def add_page(app: FastAPI) -> None:
+    """Adds the page at ``/`` and its files at ``/static/NAME``."""
+    files = read_static()
+
+    @app.get("/", include_in_schema=False)
+    async def page(request: Request) -> Response:
+        return _sent(files["index.html"], request)
+
+    @app.get("/static/{name}", include_in_schema=False)
+    async def static(name: str, request: Request) -> Response:
+        if name not in files or name == "index.html":
+            raise HTTPException(404)
+        return _sent(files[name], request)
+
+
+def _sent(file: StaticFile, request: Request) -> Response:
+    headers = {**HEADERS, "ETag": file.tag}
+    if request.headers.get("if-none-match") == file.tag:
+        return Response(status_code=304, headers=headers)
+    return Response(file.content, media_type=file.media_type, headers=headers)

@@ -10,7 +10,8 @@ import pytest
 import torch
 from fastapi.testclient import TestClient
 
-from mdsrec_pyg.serving.page.neighbors import neighborhood
+from mdsrec_pyg.serving.catalog import Catalog
+from mdsrec_pyg.serving.neighbors import neighborhood
 from tests.serving.page.shop import HOSTILE_ID, ITEMS
 
 IDS = [raw_id for raw_id, _ in ITEMS]
@@ -71,16 +72,16 @@ def test_an_edge_joins_two_items_whichever_way_it_goes(edge: tuple[int, int]) ->
     table = pd.DataFrame({"by": "item graph image", "item": [1, 2], "score": [0.9, 0.4]})
     answers = SimpleNamespace(
         model=model,
-        item_ids=None,
         device="cpu",
         similarities=["item graph image"],
         similar_items=lambda item, k, by: table,
     )
-    catalog: Any = SimpleNamespace(card=lambda item: {"item": item})
-    found = neighborhood(answers, catalog, "0")
+    catalog = Catalog(range(4))
+    loaded: Any = SimpleNamespace(retriever=answers, catalog=catalog, modalities=["image"])
+    found = neighborhood(loaded, "0")
     (drawn,) = found["graphs"]
     assert found["kinds"] == ["graph"]
-    assert [item["item"] for item in drawn["items"]] == [1, 2]
+    assert [item["item"] for item in drawn["items"]] == ["1", "2"]
     assert drawn["edges"] == [[0, 1]]
 
 
@@ -106,8 +107,8 @@ def test_an_odd_id_is_an_id(client: TestClient) -> None:
     ("asked", "status", "argument", "message"),
     [
         ({"item": "gone"}, 404, "item", "'item' must be an item of the catalog (got 'gone')"),
-        ({"item": "S5", "k": 0}, 422, "k", "'k' must be from 1 to 20 (got 0)"),
-        ({"item": "S5", "k": 21}, 422, "k", "'k' must be from 1 to 20 (got 21)"),
+        ({"item": "S5", "k": 0}, 422, "k", "'k' must be at least 1 (got '0')"),
+        ({"item": "S5", "k": 21}, 422, "k", "'k' must be at most 20 (got '21')"),
         (
             {"item": "S5", "kind": "taste"},
             422,

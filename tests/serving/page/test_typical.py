@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from fastapi.testclient import TestClient
 
-from mdsrec_pyg.serving.page.typical import most_typical
+from mdsrec_pyg.serving.typical import most_typical
 from tests.serving.page.shop import ITEMS
 
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import pandas as pd
 import torch
 from torch import Tensor
 
-from mdsrec_pyg.showing import showable
+from mdsrec_pyg.serving.errors import ServiceError, shown
+from mdsrec_pyg.serving.state import Loaded
 
-__all__ = ["MOST", "Cards", "kinds", "neighborhood"]
+__all__ = ["MOST", "kinds", "neighborhood"]
 
 #: Most neighbors that are drawn in a graph.
 MOST = 20
@@ -22,27 +23,17 @@ NAMES = {"votes": "votes {}", "graph": "item graph {}", "features": "{}"}
 VECTORS = "vectors"
 
 
-class Cards(Protocol):
-    """Items for people."""
-
-    def card(self, item: Any) -> dict[str, Any]:
-        """Raw id, text and picture of an item."""
-
-    def __contains__(self, item: Any) -> bool:
-        """Whether there is an item of this raw id."""
-
-
-def kinds(retriever: Any) -> dict[str, dict[str | None, str]]:
+def kinds(loaded: Loaded) -> dict[str, dict[str | None, str]]:
     """The kinds of neighborhood of a model: by kind the name of each modality's similarity.
 
     ``'votes'`` are the learned graphs that a history votes over, ``'graph'`` the paper's item
     graphs (those that an item hears from), ``'features'`` the cosines of the features,
     ``'vectors'`` that of the final vectors, of no single modality.
     """
-    known = set(retriever.similarities)
+    known = set(loaded.retriever.similarities)
     found: dict[str, dict[str | None, str]] = {}
     for kind, name in NAMES.items():
-        own: dict[str | None, str] = {m: name.format(m) for m in modalities(retriever)}
+        own: dict[str | None, str] = {m: name.format(m) for m in loaded.modalities}
         own = {modality: named for modality, named in own.items() if named in known}
         if own:
             found[kind] = own
@@ -51,19 +42,11 @@ def kinds(retriever: Any) -> dict[str, dict[str | None, str]]:
     return found
 
 
-def modalities(retriever: Any) -> list[str]:
-    """Names of the modalities; none for a model without."""
-    return list(getattr(retriever.model, "modalities", ()))
-
-
-def neighborhood(
-    retriever: Any, catalog: Cards, item: str, k: int = 8, kind: str | None = None
-) -> dict[str, Any]:
+def neighborhood(loaded: Loaded, item: str, k: int = 8, kind: str | None = None) -> dict[str, Any]:
     """The ``k`` nearest items of each graph of a kind, and the edges among them.
 
     Args:
-        retriever: A :class:`~mdsrec_pyg.Retriever`.
-        catalog: Its items, for people.
+        loaded: The model, and its items for people.
         item: Raw id of the item in the middle.
         k: Most neighbors in each graph.
         kind: One of :func:`kinds`; default: the first that the model has, and no graph where it
@@ -75,44 +58,47 @@ def neighborhood(
         ``edges``, pairs of places among these items.
 
     Raises:
-        ValueError: The model has no such kind.
+        ServiceError: There is no such item, or the model has no such kind.
     """
-    known = kinds(retriever)
+    if item not in loaded.catalog:
+        raise ServiceError(
+            404, f"'item' must be an item of the catalog (got {shown(item)})", "item"
+        )
+    known, card = kinds(loaded), loaded.catalog.card(item)
     if kind is None and not known:
-        return {"item": catalog.card(item), "kind": None, "kinds": [], "graphs": []}
+        return {"item": card, "kind": None, "kinds": [], "graphs": []}
     kind = next(iter(known)) if kind is None else kind
     if kind not in known:
         expected = " or ".join(map(repr, known)) or "left out: the model has no graph"
-        raise ValueError(f"'kind' must be {expected} (got {showable(kind, 80)!r})")
+        raise ServiceError(422, f"'kind' must be {expected} (got {shown(kind)})", "kind")
     names = known[kind]
-    table = retriever.similar_items(item, k, by=list(names.values()))
+    table = loaded.retriever.similar_items(item, k, by=list(names.values()))
     graphs = [
-        _graph(retriever, catalog, table[table["by"] == name], kind, modality)
+        _graph(loaded, table[table["by"] == name], kind, modality)
         for modality, name in names.items()
     ]
-    return {"item": catalog.card(item), "kind": kind, "kinds": list(known), "graphs": graphs}
+    return {"item": card, "kind": kind, "kinds": list(known), "graphs": graphs}
 
 
-def _graph(
-    retriever: Any, catalog: Cards, rows: pd.DataFrame, kind: str, modality: str | None
-) -> dict[str, Any]:
+def _graph(loaded: Loaded, rows: pd.DataFrame, kind: str, modality: str | None) -> dict[str, Any]:
     items = [
-        {**catalog.card(item), "rank": rank, "score": float(score)}
+        {**loaded.catalog.card(item), "rank": rank, "score": float(score)}
         for rank, (item, score) in enumerate(zip(rows["item"], rows["score"], strict=True), start=1)
     ]
-    edges = _edges_among(retriever, rows["item"].tolist(), kind, modality)
+    edges = _edges_among(loaded, rows["item"].tolist(), kind, modality)
     return {"modality": modality, "items": items, "edges": edges}
 
 
 def _edges_among(
-    retriever: Any, items: Sequence[Any], kind: str, modality: str | None
+    loaded: Loaded, items: Sequence[Any], kind: str, modality: str | None
 ) -> list[list[int]]:
     """Pairs of places of items that an edge joins, in whichever direction; graphs have some."""
     if kind not in ("votes", "graph") or modality is None or not items:
         return []
-    model = retriever.model
-    place = modalities(retriever).index(modality)
-    index = torch.from_numpy(_rows(retriever, items)).to(retriever.device)
+    model: Any = loaded.retriever.model
+    place = loaded.modalities.index(modality)
+    rows = [loaded.catalog.row(item) for item in items]
+    index = torch.tensor(rows, device=loaded.retriever.device)
     joined = (
         model.votes.tables[place].between(index[:, None], index[None]) > 0
         if kind == "votes"
@@ -120,12 +106,6 @@ def _edges_among(
     )
     pairs: list[list[int]] = (joined | joined.t()).triu(1).nonzero().tolist()
     return pairs
-
-
-def _rows(retriever: Any, items: Sequence[Any]) -> Any:
-    ids = retriever.item_ids
-    ids = pd.RangeIndex(retriever.model.num_items) if ids is None else ids
-    return ids.get_indexer(pd.Index(items))
 
 
 def _between(edge_index: Tensor, index: Tensor, num_items: int) -> Tensor:
