@@ -102,7 +102,7 @@ def make_app(state: State, config: ServiceConfig) -> FastAPI:
     _add_searches(app, state, batcher, config)
     _add_service(app, state, batcher, config, metrics)
     if config.admin:
-        _add_admin(app, state)
+        _add_admin(app, state, config)
     add_page(app)
     return app
 
@@ -213,21 +213,29 @@ def _add_service(
         return Response(metrics.text(), media_type=CONTENT_TYPE_LATEST)
 
 
-def _add_admin(app: FastAPI, state: State) -> None:
+def _add_admin(app: FastAPI, state: State, config: ServiceConfig) -> None:
     """What changes the service: there only where it is asked for."""
 
-    @app.post("/admin/reload", response_model=ReloadAnswer, responses={409: {"model": ErrorModel}})
+    @app.post(
+        "/admin/reload",
+        response_model=ReloadAnswer,
+        responses={202: {"model": ReloadAnswer}, 409: {"model": ErrorModel}},
+    )
     async def reload(request: Request) -> Response:
-        """Loads the folder anew; where that fails the old model stays and the answer says why."""
+        """Loads the folder anew; where that fails the old model stays and the answer says why.
+
+        Where it takes long the answer is 202, and ``reload`` of ``/health`` says how it ended.
+        """
         kind = request.headers.get("content-type", "").partition(";")[0].strip()
         if kind != "application/json":  # what a form of a foreign page cannot send
             raise ServiceError(
                 415, f"'Content-Type' must be application/json (got {shown(kind)})", "Content-Type"
             )
-        done = await asyncio.to_thread(state.reload)
-        if not done:
+        loading = asyncio.ensure_future(asyncio.to_thread(state.reload_all))
+        ended, _ = await asyncio.wait({loading}, timeout=config.timeout / 2)
+        if not ended:
+            return JSONResponse({"status": "loading", "model": state.current.version}, 202)
+        if not loading.result():
             assert state.last_reload is not None
             raise ServiceError(409, state.last_reload["message"], "folder")
-        if state.tell_others is not None:
-            state.tell_others()
         return JSONResponse({"status": "reloaded", "model": state.current.version})

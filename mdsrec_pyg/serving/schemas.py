@@ -167,7 +167,7 @@ class HealthModel(BaseModel):
 class ReloadAnswer(BaseModel):
     """What a reload led to."""
 
-    status: str = Field(examples=["reloaded"])
+    status: str = Field(description="'reloaded', or 'loading' where it takes long.")
     model: str
 
 

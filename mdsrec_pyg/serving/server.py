@@ -217,6 +217,7 @@ class Workers(Multiprocess):
 
         process.kill()
         process.join()
+        was_to_reload = process in self._to_reload
         self._to_reload.discard(process)
         if process.exitcode == STARTUP_FAILURE and not self._served:
             self.failed = True
@@ -226,3 +227,5 @@ class Workers(Multiprocess):
         log_event("worker died", logging.ERROR, worker=process.pid, exitcode=process.exitcode)
         self.processes[place] = Worker(self.config, self.sockets)
         self.processes[place].start()
+        if was_to_reload:  # it begins with what the others serve
+            self._to_reload.add(self.processes[place])

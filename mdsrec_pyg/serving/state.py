@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 import time
 from collections.abc import Callable
@@ -11,15 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from mdsrec_pyg.datasets import FolderDataset
-from mdsrec_pyg.io import settle
-from mdsrec_pyg.nn.models.saving.folder import CONFIG, check_files, read_config
+from mdsrec_pyg.nn.models.saving.folder import CONFIG, check_files, model_folder, read_config
 from mdsrec_pyg.retrieval import Retriever, read_history_file
+from mdsrec_pyg.retrieval.mapped import key_of
 from mdsrec_pyg.serving.catalog import Catalog, KnownUsers
 from mdsrec_pyg.serving.config import ServiceConfig
-from mdsrec_pyg.serving.snapshots import forget_others, mapped_retriever
+from mdsrec_pyg.serving.snapshots import forget_others, serve_from, served, snapshot
 from mdsrec_pyg.training.run_texts import read_texts
 
-__all__ = ["Loaded", "State", "load", "model_folder"]
+__all__ = ["Loaded", "State", "load"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +33,7 @@ class Loaded:
         histories: Users that are known by name, if any are.
         version: Class of the model and the first digits of the hash of what was saved.
         name: What people call it: the name of its folder.
-        key: The whole hash of what was saved.
+        copy: What of it is mapped, where workers share it.
     """
 
     retriever: Retriever
@@ -40,7 +41,7 @@ class Loaded:
     histories: KnownUsers | None
     version: str
     name: str
-    key: str = ""
+    copy: Path | None = None
 
     @property
     def modalities(self) -> list[str]:
@@ -48,21 +49,9 @@ class Loaded:
         return list(getattr(self.retriever.model, "modalities", ()))
 
 
-def model_folder(folder: str | PathLike[str]) -> Path:
-    """The saved model of a folder, which is one itself or that of a run.
-
-    Raises:
-        ValueError: There is none.
-    """
-    path = Path(folder)
-    for place in (path, path / "model"):
-        settle(place)
-        if (place / CONFIG).is_file():
-            return place
-    raise ValueError(f"'folder' must hold a saved model or a run that has ended (got {path})")
-
-
-def load(folder: str | PathLike[str], config: ServiceConfig, scratch: Path | None = None) -> Loaded:
+def load(
+    folder: Path, config: ServiceConfig, scratch: Path | None = None, copy: Path | None = None
+) -> Loaded:
     """Reads a saved model, its texts, and what ``config`` names.
 
     Args:
@@ -70,20 +59,28 @@ def load(folder: str | PathLike[str], config: ServiceConfig, scratch: Path | Non
         config: Names data set, histories and pictures.
         scratch: Folder in which workers share a copy of the model, whose tables they map; without,
             they are this process's own.
+        copy: A copy there that is taken instead of one of ``folder`` as it is now.
 
     Raises:
         ValueError: A file is missing, damaged, or of another model.
     """
-    place = model_folder(folder)
     if scratch is None:
-        key = str(read_config(place / CONFIG)["hashes"][CONFIG])
-        retriever = Retriever.from_folder(place)
+        place, texts_in = model_folder(folder), folder
     else:
-        retriever, key = mapped_retriever(place, scratch)
+        place = texts_in = copy = copy or snapshot(folder, scratch)
+    try:
+        key = key_of(place)
+        retriever = Retriever.from_folder(place, mmap=copy is not None)
+        texts = read_texts(texts_in, retriever.model.num_items)
+        if key_of(place) != key:
+            raise ValueError(f"{str(place)!r} must not be written while it is read")
+    except ValueError:
+        if copy is not None:  # it is mended under the same name, if at all
+            shutil.rmtree(copy, ignore_errors=True)
+        raise
     version = f"{type(retriever.model).__name__}-{key[:12]}"
-    texts = None if place == Path(folder) else read_texts(Path(folder), retriever.model.num_items)
-    found = _with_people(retriever, config, version, Path(folder).resolve().name, texts)
-    return replace(found, key=key)
+    found = _with_people(retriever, config, version, folder.resolve().name, texts)
+    return replace(found, copy=copy)
 
 
 def _with_people(
@@ -137,7 +134,12 @@ class State:
             name = type(source.model).__name__
             self.current = _with_people(source, config, name, name)
         else:
-            self.current = load(source, config, scratch)
+            # A worker in place of one that died serves what the others do, whatever the folder
+            # holds by now.
+            copy = None if scratch is None else served(scratch)
+            self.current = load(Path(source), config, scratch, copy)
+            if self.current.copy is not None and copy is None:
+                serve_from(self.current.copy)
         self.last_reload: dict[str, Any] | None = None
         self._lock = threading.Lock()
         #: Called where others must reload, too: the other workers.
@@ -164,9 +166,17 @@ class State:
             except Exception as error:  # whatever it is: the old model answers
                 return self._say(False, f"{type(error).__name__}: {error}")
             old, self.current = self.current, new
-            if self._scratch is not None:  # another worker may still be at the one before
-                forget_others(self._scratch, {old.key, new.key})
+            if old.copy is not None and new.copy is not None:
+                serve_from(new.copy)
+                forget_others({old.copy, new.copy})  # another worker may still be at the old one
             return self._say(True, f"{new.version} answers now")
+
+    def reload_all(self) -> bool:
+        """The same, and where it is done the other workers are told to."""
+        done = self.reload()
+        if done and self.tell_others is not None:
+            self.tell_others()
+        return done
 
     def _say(self, done: bool, message: str) -> bool:
         self.last_reload = {

@@ -17,6 +17,7 @@ from torch import nn
 
 from mdsrec_pyg.io import atomic_write
 from mdsrec_pyg.nn.models.base import Recommender
+from mdsrec_pyg.nn.models.saving.folder import MODEL
 from mdsrec_pyg.showing import json_text
 from mdsrec_pyg.training.checkpoint import check_readable, load_checkpoint, save_checkpoint
 from mdsrec_pyg.training.signature import first_difference
@@ -69,7 +70,7 @@ class RunFiles:
         self.last = self.directory / "last.pt"
         self.best = self.directory / "best.pt"
         self.metrics = self.directory / "metrics.jsonl"
-        self.model = self.directory / "model"
+        self.model = self.directory / MODEL
         self.saved = 0  # epochs in last.pt
 
     def prepare(self) -> None:

@@ -18,7 +18,7 @@ from mdsrec_pyg.io import claim, read_json, write_json
 from mdsrec_pyg.memory import named_memory_errors
 from mdsrec_pyg.nn.models.base import Recommender
 from mdsrec_pyg.nn.models.saving.card import ModelCard
-from mdsrec_pyg.nn.models.saving.folder import versions
+from mdsrec_pyg.nn.models.saving.folder import MODEL, versions
 from mdsrec_pyg.training.callbacks import Callback, TrainingContext, check_callbacks
 from mdsrec_pyg.training.config import TrainerConfig
 from mdsrec_pyg.training.loggers import Logger
@@ -30,8 +30,7 @@ from mdsrec_pyg.training.trainer import Trainer
 
 __all__ = ["Run", "TrainedRun", "train_run"]
 
-SETTINGS, MODEL = "settings.json", "model"
-RESULT, RANKS = "result.json", "ranks.parquet"
+SETTINGS, RESULT, RANKS = "settings.json", "result.json", "ranks.parquet"
 _NEEDED = ("data", "split", "preset", "seed", "options")
 
 

@@ -95,6 +95,28 @@ def test_no_request_is_dropped_while_models_change(make_app: Make, folder: Path)
     assert len(firsts) <= 2
 
 
+def test_a_reload_that_takes_long_goes_on_and_reaches_all(
+    make_app: Make, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = make_app(folder, admin=True, timeout=0.4)
+    state, told, release = app.state.service, threading.Event(), threading.Event()
+    state.tell_others = told.set
+    monkeypatch.setattr("mdsrec_pyg.serving.state._try", lambda loaded: release.wait(10))
+
+    async def talk(client: Any) -> Any:
+        loading = await client.post("/admin/reload", json={})
+        before = (await client.get("/health")).json()["reload"]
+        release.set()
+        assert await asyncio.to_thread(told.wait, 10)
+        return loading, before, (await client.get("/health")).json()["reload"]
+
+    loading, before, after = ask(app, talk)
+    assert loading.status_code == 202
+    assert loading.json() == {"status": "loading", "model": state.current.version}
+    assert before is None
+    assert after["ok"]
+
+
 @pytest.mark.parametrize("broken", ["cut", "gone", "other"])
 def test_a_broken_folder_keeps_the_old_model_and_says_so(
     make_app: Make, folder: Path, broken: str

@@ -29,15 +29,19 @@ __all__ = [
     "COUNTS",
     "FORMAT",
     "ITEMS",
+    "MODEL",
     "WEIGHTS",
     "SavedModel",
     "check_item_counts",
     "check_item_ids",
+    "model_folder",
 ]
 
 FORMAT = 1
 WEIGHTS, CONFIG, ITEMS, CARD = "model.safetensors", "config.json", "items.json", "README.md"
 GROWING = "growing.safetensors"
+#: Name of the folder in which a run keeps its model.
+MODEL = "model"
 #: Name of the item counts among the tensors: no module can have such a name.
 COUNTS = ".item_counts"
 
@@ -131,6 +135,20 @@ class SavedModel:
         return cls(config, tensors, item_ids, growing)
 
 
+def model_folder(folder: str | PathLike[str]) -> Path:
+    """The saved model of a folder, which is one itself or that of a run.
+
+    Raises:
+        ValueError: There is none.
+    """
+    path = Path(folder)
+    for place in (path, path / MODEL):
+        settle(place)
+        if (place / CONFIG).is_file():
+            return place
+    raise ValueError(f"'folder' must hold a saved model or a run that has ended (got {path})")
+
+
 def check_files(path: Path, config: Mapping[str, Any]) -> None:
     """Checks the files of a saved model against the hashes in its configuration.
 
@@ -167,7 +185,7 @@ def _load_tensors(path: Path) -> dict[str, Tensor]:
 def read_config(path: Path) -> dict[str, Any]:
     """The contents of ``config.json``, verified."""
     if not path.is_file():
-        inside = path.parent / "model"  # where a training run keeps its model
+        inside = path.parent / MODEL
         hint = f"; {str(inside)!r} holds one" if (inside / CONFIG).is_file() else ""
         raise ValueError(f"'folder' must hold a saved model (there is no {str(path)!r}){hint}")
     config: dict[str, Any] = read_json(path, dict, "the configuration of a saved model")
