@@ -43,30 +43,41 @@ def mapped_items(folder: Path, model: Any) -> Any:
         model: The model, loaded from there, its weights mapped.
     """
     path, key = folder / VECTORS, json.dumps([key_of(folder), versions()])
-    found = _read(path, key)
+    found, items = _read(path, key), None
     if found is not None:
         return found
-    with torch.no_grad():
-        items = model.encode_items()
-    parts = _parts(items)
-    owned = {tensor.data_ptr() for tensor in (*model.parameters(), *model.buffers())}
-    if all(part.data_ptr() in owned for part in parts.values()):
-        return items
     try:
-        # Of many that start at once one writes: the others wait for it, and map the same file.
+        # Of many that start at once one computes: the others wait for it, and map the same file.
         with claim(folder, wait=WAIT, name=CLAIM):
             found = _read(path, key)
             if found is not None:
                 return found
-            _write(path, key, parts)
+            items = _encoded(model)
+            if _all_in(items, model):
+                return items
+            _write(path, key, _parts(items))
+        found = _read(path, key)
+        return items if found is None else found
     except (OSError, ValueError) as error:
-        warnings.warn(
-            f"{path} could not be written ({error}): the item vectors are not shared between "
-            "processes",
-            stacklevel=3,
-        )
+        items = _encoded(model) if items is None else items
+        if not _all_in(items, model):
+            warnings.warn(
+                f"{path} could not be written ({error}): the item vectors are not shared between "
+                "processes",
+                stacklevel=3,
+            )
         return items
-    return _read(path, key) or items
+
+
+@torch.no_grad()
+def _encoded(model: Any) -> Any:
+    return model.encode_items()
+
+
+def _all_in(items: Any, model: Any) -> bool:
+    """Whether all tensors of a result are the model's own, which are mapped already."""
+    owned = {tensor.data_ptr() for tensor in (*model.parameters(), *model.buffers())}
+    return all(part.data_ptr() in owned for part in _parts(items).values())
 
 
 def _parts(items: Any) -> dict[str, Tensor]:

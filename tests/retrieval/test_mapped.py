@@ -7,6 +7,7 @@ import json
 import pickle
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -153,6 +154,37 @@ def test_vectors_that_are_weights_need_no_file(tmp_path) -> None:
     retriever = Retriever.from_folder(tmp_path / "model", mmap=True)
     assert is_mapped(retriever.items, places("model.safetensors"))
     assert not (tmp_path / "model" / VECTORS).exists()
+
+
+class Doubled(SASRec):
+    """A model whose item vectors are one tensor, and no weight."""
+
+    def encode_items(self) -> torch.Tensor:
+        found: torch.Tensor = 2 * super().encode_items()
+        return found
+
+
+def test_vectors_that_are_one_tensor_are_mapped(tmp_path) -> None:
+    Doubled(NUM_ITEMS, channels=8).save(tmp_path / "model")
+    for _ in range(2):
+        retriever = Retriever.from_folder(tmp_path / "model", mmap=True)
+        assert is_mapped(retriever.items, places(VECTORS))
+        assert torch.equal(retriever.items, retriever.model.encode_items())
+
+
+def test_of_many_that_start_at_once_one_computes(folder, monkeypatch) -> None:
+    own, calls = MDSRec.encode_items, []
+
+    def slow(self: MDSRec) -> Any:
+        calls.append(self)
+        time.sleep(0.3)
+        return own(self)
+
+    monkeypatch.setattr(MDSRec, "encode_items", slow)
+    with ThreadPoolExecutor(4) as pool:
+        opened = pool.map(lambda _: Retriever.from_folder(folder, mmap=True), range(4))
+        assert all(is_mapped(part.items.embedding, places(VECTORS)) for part in opened)
+    assert len(calls) == 1
 
 
 def test_vectors_of_another_model_are_written_anew(model, folder, toy_split) -> None:
