@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from os import PathLike
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -16,6 +17,7 @@ from mdsrec_pyg.data.splits import EvaluationSplit
 from mdsrec_pyg.nn.mode import Unchanged, model_device, scorer, scoring_copy, uncompiled
 from mdsrec_pyg.nn.models.base import Recommender
 from mdsrec_pyg.nn.models.one_modality import one_modality
+from mdsrec_pyg.nn.models.saving.card import ModelCard
 from mdsrec_pyg.retrieval.answerable import (
     Request,
     answerable,
@@ -29,15 +31,17 @@ from mdsrec_pyg.retrieval.candidates import decomposed
 from mdsrec_pyg.retrieval.faiss_index import FaissIndex
 from mdsrec_pyg.retrieval.histories import raw_ids, read_histories
 from mdsrec_pyg.retrieval.limits import ItemChoice, Limits, read_limits
-from mdsrec_pyg.retrieval.saved import InFolder
+from mdsrec_pyg.retrieval.saved import from_folder, reopened, save_retriever
 from mdsrec_pyg.retrieval.scoring import Scoring
 from mdsrec_pyg.retrieval.similar import Similarities, similar_table
 from mdsrec_pyg.retrieval.tables import Answers, with_popular
 
 __all__ = ["Retriever"]
 
+R = TypeVar("R", bound="Retriever")
 
-class Retriever(InFolder):
+
+class Retriever:
     """Answers requests for recommendations from item vectors that are computed once.
 
     Without an index every item is scored, and the results are those of
@@ -118,6 +122,52 @@ class Retriever(InFolder):
         self._scoring = Scoring(self.model, scorer(scoring), self.items, self.index)
         self._by_modality: dict[str, Scoring] = {}
         self._similar = Similarities(self.model, self.items)
+
+    @classmethod
+    def from_folder(
+        cls: type[R],
+        folder: str | PathLike[str],
+        *,
+        index: FaissIndex | bool | None = None,
+        device: str | torch.device = "cpu",
+        mmap: bool = False,
+        **own_parts: Any,
+    ) -> R:
+        """A retriever over a saved model; it needs no data set.
+
+        Args:
+            folder: What ``model.save`` or :meth:`save` wrote, such as ``runs/NAME/model``.
+            index: See above. ``None``: the one that :meth:`save` wrote there, if it did; ``True``:
+                that one, and an error where there is none; ``False``: none.
+            device: Where to compute.
+            mmap: Maps weights, tables, item vectors and a saved index into memory instead of
+                reading them: processes that serve the same folder share one copy. The item vectors
+                are computed by the first of them, which writes them beside the model
+                (``vectors.safetensors``). A pickle is then the path, and the other process maps the
+                same files. On the CPU only.
+            **own_parts: See :meth:`~mdsrec_pyg.nn.Recommender.load`.
+
+        Raises:
+            ValueError: See :meth:`~mdsrec_pyg.nn.Recommender.load` and
+                :meth:`~mdsrec_pyg.retrieval.FaissIndex.load`, or the saved index was built over
+                the vectors of another model.
+        """
+        return from_folder(cls, folder, index, device, mmap, own_parts)
+
+    def save(self, folder: str | PathLike[str], *, card: ModelCard | None = None) -> None:
+        """Writes model, raw ids, item counts and index; :meth:`from_folder` reads them again.
+
+        Args:
+            folder: Made if missing; a model in it is replaced, and its index with it.
+            card: See :meth:`~mdsrec_pyg.nn.Recommender.save`.
+        """
+        save_retriever(self, folder, card)
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """A mapped retriever is opened again: its copies and pickles hold no tensor."""
+        if self._reopening is None:
+            return super().__reduce_ex__(protocol)
+        return reopened, self._reopening
 
     @property
     def similarities(self) -> list[str]:
