@@ -172,7 +172,7 @@ def _add_searches(app: FastAPI, state: State, batcher: Batcher, config: ServiceC
     def image(item: str) -> Response:  # in a thread: it opens a file, which may be far away
         """The picture of an item."""
         found = state.current.catalog.image(item)
-        if found is None or not found[0].is_file():
+        if found is None:
             raise ServiceError(404, f"there is no picture of {shown(item)}", "item")
         path, kind = found
         headers = {

@@ -123,8 +123,10 @@ class Catalog:
     def image(self, item: str) -> tuple[Path, str] | None:
         """File and media type of an item's picture; looked up, never made of what is asked."""
         path = self._images.get(item)
-        kind = None if path is None else image_type(path)
-        return None if path is None or kind is None else (path, kind)
+        if path is None or not path.is_file():  # a pipe would be waited for
+            return None
+        kind = image_type(path)
+        return None if kind is None else (path, kind)
 
 
 def _images(source: Path, item_ids: Sequence[str]) -> dict[str, Path]:

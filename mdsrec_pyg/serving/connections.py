@@ -10,11 +10,10 @@ from uvicorn import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from mdsrec_pyg.serving.config import ServiceConfig
+from mdsrec_pyg.serving.limits import MAX_HEADER
 
 __all__ = ["BoundedH11", "Listening"]
 
-#: Longest request line with all headers.
-MAX_HEADER = 16 * 1024
 KEEP_ALIVE = 5
 
 

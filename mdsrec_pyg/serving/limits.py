@@ -7,6 +7,7 @@ import re
 import time
 import uuid
 from collections.abc import Awaitable, Callable, MutableMapping
+from contextlib import suppress
 from typing import Any
 
 from mdsrec_pyg.serving.config import ServiceConfig
@@ -18,6 +19,9 @@ __all__ = ["MAX_HEADER", "Guard"]
 
 #: Most bytes of all headers of a request.
 MAX_HEADER = 16 * 1024
+#: How much of a body that is too long is read and dropped after the answer: so many times what is
+#: allowed, and for so many seconds.
+LINGER, LINGER_SECONDS = 8, 1.0
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -108,7 +112,10 @@ class Guard:
             answered = self.app(scope, _replay(body, receive), noting)
             await asyncio.wait_for(answered, self.config.timeout)
         except ServiceError as error:
-            await _send_error(error, scope, noting)
+            if error.status == 413:
+                await _send_and_linger(error, scope, receive, noting, self.config.max_body)
+            else:
+                await _send_error(error, scope, noting)
         except asyncio.TimeoutError:
             if started:  # part of an answer is no answer: the connection is closed
                 raise
@@ -163,7 +170,7 @@ async def _read(receive: Receive, most: int) -> bytes:
 
 
 def _too_long(most: int) -> ServiceError:
-    # The rest is not read, so that nothing else can be said on the connection.
+    # The rest is not taken, so that nothing else can be said on the connection.
     return ServiceError(
         413, f"the body must have at most {most} bytes", headers={"Connection": "close"}
     )
@@ -188,6 +195,29 @@ async def _send_error(error: ServiceError, scope: Scope, send: Send) -> None:
         return {"type": "http.disconnect"}
 
     await error.response()(scope, nothing, send)
+
+
+async def _send_and_linger(
+    error: ServiceError, scope: Scope, receive: Receive, send: Send, most: int
+) -> None:
+    """Sends an error whole, then reads on: who still sends would lose it with the connection."""
+
+    async def holding(message: Message) -> None:
+        if message["type"] == "http.response.body":
+            message = {**message, "more_body": True}
+        await send(message)
+
+    async def drop() -> None:
+        left, more = LINGER * most, True
+        while more and left > 0:
+            message = await receive()
+            left -= len(message.get("body", b""))
+            more = message.get("more_body", False)
+
+    await _send_error(error, scope, holding)
+    with suppress(asyncio.TimeoutError):
+        await asyncio.wait_for(drop(), LINGER_SECONDS)
+    await send({"type": "http.response.body", "body": b""})
 
 
 def _request_id(scope: Scope) -> str:

@@ -164,6 +164,16 @@ def test_hostile_bytes_get_an_error(make_app: Make, sent: bytes, status: int, me
             assert said(after)[0] == 200
 
 
+def test_a_client_that_sends_too_much_reads_why(make_app: Make) -> None:
+    head = b"POST /recommend HTTP/1.1\r\nHost: shop\r\nContent-Type: application/json\r\n"
+    with served(make_app(max_body=1_000_000)) as port, connect(port) as one:
+        one.sendall(head + b"Content-Length: 4000000\r\n\r\n")
+        for _ in range(40):  # as clients do that read when all is sent
+            one.sendall(b"x" * 100_000)
+        time.sleep(0.2)
+        assert said(one)[0] == 413
+
+
 def test_what_was_asked_before_the_end_is_answered(make_app: Make) -> None:
     app = make_app(batch_wait=0.5)
     body = b'{"history": ["item-3"], "k": 3}'
