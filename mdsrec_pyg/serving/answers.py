@@ -68,6 +68,11 @@ def question_of(request: RecommendRequest, loaded: Loaded, config: ServiceConfig
         raise ServiceError(
             422, f"'modality' must be among {known} (got {shown(request.modality)})", "modality"
         )
+    if request.explain and not hasattr(loaded.retriever.model, "explain"):
+        kind = type(loaded.retriever.model).__name__
+        raise ServiceError(
+            422, f"'explain' must be false: a {kind} has no reasons to give (got true)", "explain"
+        )
     limits = {
         name: _allowed(name, given, loaded, config)
         for name, given in (("include", request.include), ("exclude", request.exclude))
@@ -186,11 +191,12 @@ def similar(request: SimilarRequest, loaded: Loaded) -> dict[str, Any]:
     known = list(retriever.similarities)
     unknown = [name for name in request.by or () if name not in known]
     if unknown:
-        raise ServiceError(
-            422, f"'by' must be among {', '.join(map(repr, known))} (got {shown(unknown[0])})", "by"
-        )
-    table = retriever.similar_items(str(request.item), request.k, by=request.by)
+        names = ", ".join(map(repr, known)) or "nothing: the model knows no likeness"
+        raise ServiceError(422, f"'by' must be among {names} (got {shown(unknown[0])})", "by")
     card = loaded.catalog.card
+    if not known:
+        return {"item": card(request.item), "similar": []}
+    table = retriever.similar_items(str(request.item), request.k, by=request.by)
     groups: Mapping[str, list[Any]] = {name: [] for name in request.by or known}
     for row in table.to_dict("records"):
         found = {**card(row["item"]), "rank": int(row["rank"]), "score": float(row["score"])}

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from mdsrec_pyg import FolderDataset, Retriever
+from mdsrec_pyg import EASE, FolderDataset, Popularity, Retriever, SASRec, SyntheticDataset
 from mdsrec_pyg.retrieval import user_histories
 from mdsrec_pyg.serving.schemas import (
     HealthModel,
@@ -237,3 +237,29 @@ def test_similar_items_are_those_of_the_retriever(make_app: Make, retriever: Ret
     assert [(part["by"], len(part["items"])) for part in one.json()["similar"]] == [("image", 10)]
     assert wrong.status_code == 422
     assert error_of(wrong)["message"].startswith("'by' must be among 'image', ")
+
+
+@pytest.mark.parametrize("ids", [None, range(100, 140), [f"i{i}" for i in range(40)]])
+@pytest.mark.parametrize("kind", [EASE, SASRec, Popularity])
+def test_any_model_with_any_ids_is_served(make_app: Make, kind: Any, ids: Any) -> None:
+    train = SyntheticDataset(60, 40, seed=0).interactions
+    model = SASRec(40, channels=8).eval() if kind is SASRec else kind(train)
+    retriever = Retriever(model, None if ids is None else list(ids))
+    item = 3 if ids is None else ids[3]
+    plain, as_text, why, similar, by, around = ask_each(
+        make_app(retriever, data=None, batch_size=1),
+        post("/recommend", history=[item], k=3),
+        post("/recommend", history=[str(item)], k=3),
+        post("/recommend", history=[item], k=3, explain=True),
+        post("/similar", item=item, k=2),
+        post("/similar", item=item, k=2, by=["smell"]),
+        get("/neighbors", item=str(item)),
+    )
+    table = retriever.recommend([[item]], 3, exclude_seen=True)
+    table["item"] = table["item"].map(str)
+    assert rows(plain.json()) == rows(as_text.json()) == expected(table)
+    assert (why.status_code, error_of(why)["argument"]) == (422, "explain")
+    names = [group["by"] for group in similar.json()["similar"]]
+    assert names == retriever.similarities
+    assert (by.status_code, error_of(by)["argument"]) == (422, "by")
+    assert around.json()["kinds"] == names
