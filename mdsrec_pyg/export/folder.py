@@ -122,21 +122,7 @@ class ExportedModel:
     def __init__(self, folder: str | PathLike[str], *, threads: int | None = None) -> None:
         path = Path(folder)
         settle(path)
-        if not (path / SETTINGS).is_file():
-            raise ValueError(f"'folder' must hold an export (there is no {path / SETTINGS})")
-        self.settings: dict[str, Any] = read_json(path / SETTINGS, dict, "settings of an export")
-        if self.settings.get("version") != VERSION or "hashes" not in self.settings:
-            raise ValueError(
-                f"{path / SETTINGS}: expected an export of version {VERSION} (got "
-                f"{self.settings.get('version')!r})"
-            )
-        for name, wanted in self.settings["hashes"].items():
-            if not (path / name).is_file():
-                raise ValueError(f"the export in {path} must have a file {name!r}")
-            if sha256(path / name) != wanted:
-                raise ValueError(
-                    f"{path / name} must be as it was exported (it was changed or cut since)"
-                )
+        self.settings = verified(path)
         named = self.settings["item_ids"]
         self.item_ids: list[Any] | None = None
         if named is not None:
@@ -153,3 +139,40 @@ class ExportedModel:
             mask: True where an item stands ``[B, L]``.
         """
         return self._answer(item_id, mask)
+
+
+def verified(path: Path) -> dict[str, Any]:
+    """The settings of an export, whose files are as they were written.
+
+    Raises:
+        ValueError: See :class:`ExportedModel`.
+    """
+    if not (path / SETTINGS).is_file():
+        raise ValueError(f"'folder' must hold an export (there is no {path / SETTINGS})")
+    settings: dict[str, Any] = read_json(path / SETTINGS, dict, "settings of an export")
+    if settings.get("version") != VERSION:
+        raise ValueError(
+            f"{path / SETTINGS}: expected an export of version {VERSION} (got "
+            f"{settings.get('version')!r})"
+        )
+    program, named = PROGRAMS.get(str(settings.get("format"))), settings.get("item_ids", "")
+    hashes = settings.get("hashes")
+    # A file that has no hash, or lies elsewhere, is none of an export.
+    known = {program, f"{program}.data", ITEMS}
+    if (
+        not isinstance(hashes, dict)
+        or settings.get("program") != program
+        or not {program, *([] if named is None else [str(named)])} <= set(hashes) <= known
+    ):
+        raise ValueError(
+            f"{path / SETTINGS}: expected format, program, item_ids and the hashes of these files "
+            "as they were exported (they were changed since)"
+        )
+    for name, wanted in hashes.items():
+        if not (path / name).is_file():
+            raise ValueError(f"the export in {path} must have a file {name!r}")
+        if sha256(path / name) != wanted:
+            raise ValueError(
+                f"{path / name} must be as it was exported (it was changed or cut since)"
+            )
+    return settings

@@ -81,6 +81,27 @@ def test_what_is_no_export_is_refused(folder: Path, tmp_path: Path) -> None:
         ExportedModel(folder)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"format": "tflite"},
+        {"format": ["torch"]},
+        {"item_ids": {}},
+        {"program": "../program.pt2"},
+        {"hashes": {}},
+        {"hashes": None},
+        {"item_ids": "other.json"},
+        {"program": None, "format": None},
+    ],
+)
+def test_settings_that_were_changed_are_refused(folder: Path, change: dict[str, Any]) -> None:
+    settings = json.loads((folder / "export.json").read_text())
+    (folder.parent / "program.pt2").write_bytes((folder / "program.pt2").read_bytes())
+    (folder / "export.json").write_text(json.dumps({**settings, **change}))
+    with pytest.raises(ValueError, match=r"export.json: expected format, program, item_ids"):
+        ExportedModel(folder)
+
+
 def test_another_export_replaces_all_of_it(folder: Path) -> None:
     needs("onnx")
     model = make("popularity")
