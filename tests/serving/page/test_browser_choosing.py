@@ -60,6 +60,22 @@ def test_unknown_items_of_a_history_are_named(browser: Any, address: str) -> Non
     assert "No item found" in browser.text("#item-combo .found")
 
 
+def test_many_ids_that_are_pasted_are_the_history(browser: Any, address: str) -> None:
+    pasted = [f"S{i % 24}" for i in range(80)]
+    browser.open()
+    browser.type("item", ", ".join(pasted))
+    assert len(", ".join(pasted)) > 200  # more than is searched for
+    browser.press("ENTER")
+    browser.settle()
+    assert len(browser.all("#history .past")) == 80
+    assert browser.items() == []  # all but a few are seen
+    browser.one("#clear").click()
+    browser.type("item", "S0;S5 S7")
+    browser.press("ENTER")
+    browser.settle()
+    assert browser.items() == asked(address, history=["S0", "S5", "S7"], k=10)
+
+
 def test_an_unknown_user_gets_a_clear_message_and_nothing_breaks(browser: Any) -> None:
     browser.type("user", "nobody")
     assert "No user found" in browser.text("#user-combo .found")

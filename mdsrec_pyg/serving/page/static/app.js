@@ -14,7 +14,7 @@ let drawnHistory = "[]";
 
 const context = () => ({
   modalities: state.service.modalities,
-  add: addItem,
+  add: (card) => addItems([card]),
   look: (card) => lookAt(card, context()),
   leaveOut,
 });
@@ -30,8 +30,8 @@ function chooseUser(user) {
   refresh();
 }
 
-function addItem(card) {
-  Object.assign(state, { user: null, history: [...state.history, card] });
+function addItems(cards) {
+  Object.assign(state, { user: null, history: [...state.history, ...cards] });
   say(`Added to the history, which now has ${counted(state.history.length, "item")}`);
   refresh();
 }
@@ -203,7 +203,7 @@ async function showStart() {
   const found = users === null
     ? (await ask("items", { limit: 3 })).items : (await ask("users", { limit: 6 })).users;
   const choices = users === null
-    ? [["The first items of the catalog", () => found.forEach(addItem)]]
+    ? [["The first items of the catalog", () => addItems(found)]]
     : found.map(({ user }) => [String(user), () => chooseUser(user)]);
   at("start-choices").replaceChildren(...choices.map(([text, choose]) =>
     el("button", { type: "button", dir: "auto", text: text.slice(0, 40), on: { click: choose } })));
@@ -216,7 +216,7 @@ async function start() {
     const { history, ...asked } = readAddress();
     Object.assign(state, asked);
     showService();
-    makePickers({ chooseUser, addItem, refresh });
+    makePickers({ chooseUser, addItems, refresh });
     makeViews();
     makeControls();
     state.history = history.map((item) => cardOf(item)); // the answer brings texts and pictures

@@ -7,11 +7,13 @@ import { at, counted, el } from "./dom.js";
 import { state } from "./state.js";
 
 const LIMIT = 12;
+const LONGEST = 200; // of words that are searched for: the service takes no more
 
 /** A card of which only the raw id is known. */
 export const cardOf = (item) => ({ item, text: null, image: null });
 
 async function findItems(query, signal) {
+  if (query.length > LONGEST) return { choices: [], total: 0 };
   const { items, total } = await ask("items", { query, limit: LIMIT }, signal);
   return { choices: items, total };
 }
@@ -30,16 +32,15 @@ function userLine({ user, items }) {
 
 /** What was typed or pasted: several ids, one id, or words whose best match is meant. */
 async function typedItems(words, take) {
+  const { choices } = await findItems(words).catch(() => ({ choices: [] }));
+  const exact = choices.find((card) => String(card.item) === words) ?? choices[0];
   const several = words.split(/[\s,;]+/).filter(Boolean);
-  const { items } = await ask("items", { query: words, limit: LIMIT });
-  const exact = items.find((card) => String(card.item) === words);
-  if (exact ?? items[0]) take(exact ?? items[0]);
-  else several.forEach((item) => take(cardOf(item))); // unknown ones are named by the answer
+  take(exact ? [exact] : several.map(cardOf)); // unknown ones are named by the answer
 }
 
 function itemPicker(id, hint, take) {
   combobox(at(`${id}-combo`), {
-    id, hint, word: "item", find: findItems, show: line, choose: take,
+    id, hint, word: "item", find: findItems, show: line, choose: (card) => take([card]),
     typed: (words) => typedItems(words, take),
   });
 }
@@ -61,21 +62,23 @@ export function showLimits(changed) {
 }
 
 function limitPicker(name, changed) {
-  itemPicker(name, "Search, or paste ids", (card) => {
-    if (!state[name].some((other) => other.item === card.item)) state[name].push(card);
+  itemPicker(name, "Search, or paste ids", (cards) => {
+    for (const card of cards) {
+      if (!state[name].some((other) => other.item === card.item)) state[name].push(card);
+    }
     showLimits(changed);
     changed();
   });
 }
 
 /** All fields. Without a histories file there is none for users. */
-export function makePickers({ chooseUser, addItem, refresh }) {
+export function makePickers({ chooseUser, addItems, refresh }) {
   at("user-field").hidden = state.service.users === null;
   combobox(at("user-combo"), {
     id: "user", hint: "Search users", word: "user", find: findUsers, show: userLine,
     choose: ({ user }) => chooseUser(user), typed: chooseUser,
   });
-  itemPicker("item", "Search text or id", addItem);
+  itemPicker("item", "Search text or id", addItems);
   limitPicker("include", refresh);
   limitPicker("exclude", refresh);
 }
