@@ -12,7 +12,6 @@ from typing import Annotated, Any
 
 from fastapi import FastAPI, Query, Request
 from fastapi.responses import FileResponse, JSONResponse, Response
-from pydantic import BaseModel, ConfigDict, Field
 
 from mdsrec_pyg.serving.answers import answer_questions, check_k, question_of, similar
 from mdsrec_pyg.serving.batching import Batcher
@@ -21,15 +20,17 @@ from mdsrec_pyg.serving.errors import ServiceError, add_error_handlers, error_re
 from mdsrec_pyg.serving.limits import Guard
 from mdsrec_pyg.serving.logs import log_event
 from mdsrec_pyg.serving.metrics import CONTENT_TYPE_LATEST, Metrics
-from mdsrec_pyg.serving.neighbors import MOST, neighborhood
+from mdsrec_pyg.serving.neighbors import neighborhood
 from mdsrec_pyg.serving.page.files import add_page
 from mdsrec_pyg.serving.schemas import (
     ErrorModel,
     HealthModel,
     ItemsModel,
+    NeighborsRequest,
     RecommendAnswer,
     RecommendRequest,
     ReloadAnswer,
+    SearchRequest,
     SimilarAnswer,
     SimilarRequest,
     UsersModel,
@@ -46,23 +47,6 @@ ERRORS: dict[int | str, dict[str, Any]] = {
 NOT_FOUND: dict[int | str, dict[str, Any]] = {
     404: {"model": ErrorModel, "description": "There is none of this name"}
 }
-
-
-class Search(BaseModel):
-    """A part of a name or a text, upper and lower case alike."""
-
-    model_config = ConfigDict(extra="forbid")
-    query: str = Field("", max_length=200, description="Part of a raw id or text; empty: all.")
-    limit: int = Field(20, ge=1, le=200, description="Most that are listed.")
-
-
-class Around(BaseModel):
-    """An item whose neighborhood is asked for."""
-
-    model_config = ConfigDict(extra="forbid")
-    item: str = Field(description="Raw id.")
-    kind: str | None = Field(None, description="Of graph; default: the first that there is.")
-    k: int = Field(8, ge=1, le=MOST, description="Most neighbors in each graph.")
 
 
 def make_app(state: State, config: ServiceConfig) -> FastAPI:
@@ -134,7 +118,7 @@ def _add_answers(app: FastAPI, state: State, batcher: Batcher, config: ServiceCo
         return JSONResponse(await batcher.call("similar", partial(similar, body, loaded)))
 
     @app.get("/neighbors", response_class=JSONResponse, responses={**NOT_FOUND, **ERRORS})
-    async def neighbors(around: Annotated[Around, Query()], request: Request) -> Response:
+    async def neighbors(around: Annotated[NeighborsRequest, Query()], request: Request) -> Response:
         """The nearest items in the graph of each modality, and the edges between them."""
         if config.log_contents:
             request.state.log.update(item=around.item)
@@ -146,7 +130,7 @@ def _add_searches(app: FastAPI, state: State, batcher: Batcher, config: ServiceC
     """What looks items and users up."""
 
     @app.get("/items", response_model=ItemsModel, responses=ERRORS)
-    async def items(search: Annotated[Search, Query()], request: Request) -> Response:
+    async def items(search: Annotated[SearchRequest, Query()], request: Request) -> Response:
         """Items whose raw id or text holds the query; the one of that raw id first."""
         if config.log_contents:
             request.state.log.update(query=search.query)
@@ -155,7 +139,7 @@ def _add_searches(app: FastAPI, state: State, batcher: Batcher, config: ServiceC
         return JSONResponse({"items": found, "total": total})
 
     @app.get("/users", response_model=UsersModel, responses={**NOT_FOUND, **ERRORS})
-    async def users(search: Annotated[Search, Query()], request: Request) -> Response:
+    async def users(search: Annotated[SearchRequest, Query()], request: Request) -> Response:
         """Users whose histories are known, and the number of their items."""
         histories = state.current.histories
         if histories is None:

@@ -12,10 +12,7 @@ from torch import Tensor
 from mdsrec_pyg.serving.errors import ServiceError, shown
 from mdsrec_pyg.serving.state import Loaded
 
-__all__ = ["MOST", "kinds", "neighborhood"]
-
-#: Most neighbors that are drawn in a graph.
-MOST = 20
+__all__ = ["kinds", "neighborhood"]
 
 #: Kinds of neighborhood, and how :attr:`mdsrec_pyg.Retriever.similarities` calls those of a
 #: modality; the first that the model has is shown first.

@@ -11,9 +11,11 @@ __all__ = [
     "ErrorModel",
     "HealthModel",
     "ItemsModel",
+    "NeighborsRequest",
     "RecommendAnswer",
     "RecommendRequest",
     "ReloadAnswer",
+    "SearchRequest",
     "SimilarAnswer",
     "SimilarRequest",
     "UsersModel",
@@ -43,7 +45,6 @@ class RecommendRequest(_Request):
     explain: StrictBool = Field(False, description="Whether 'why' is filled in.")
 
     model_config = ConfigDict(
-        extra="forbid",
         json_schema_extra={"examples": [{"history": ["B07X", "B03K"], "k": 3, "explain": True}]},
     )
 
@@ -56,6 +57,21 @@ class SimilarRequest(_Request):
     by: Annotated[list[StrictStr], Field(fail_fast=True)] | None = Field(
         None, max_length=100, description="Kinds of likeness; null: all.", examples=[["image"]]
     )
+
+
+class SearchRequest(_Request):
+    """A part of a name or a text, upper and lower case alike."""
+
+    query: str = Field("", max_length=200, description="Part of a raw id or text; empty: all.")
+    limit: int = Field(20, ge=1, le=200, description="Most that are listed.")
+
+
+class NeighborsRequest(_Request):
+    """An item whose neighborhood is drawn."""
+
+    item: str = Field(description="Raw id.")
+    kind: str | None = Field(None, description="Of graph; default: the first that there is.")
+    k: int = Field(8, ge=1, le=20, description="Most neighbors in each graph.")
 
 
 class CardModel(BaseModel):
