@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mdsrec_pyg.data.raw_ids import is_integer_id
+
+_INTEGER = re.compile(r"0|-?[1-9][0-9]{0,18}")
 
 
 def look_up(items: pd.Index, catalog: pd.Index) -> NDArray[np.int64]:
@@ -24,14 +27,27 @@ def look_up(items: pd.Index, catalog: pd.Index) -> NDArray[np.int64]:
     if kinds in ({"integer"}, {"string"}):
         return catalog.get_indexer(items).astype(np.int64)
     if _kind_of(catalog) in ("string", "integer"):
-        place = {str(value): row for row, value in enumerate(catalog.tolist())}
-        keys: list[Any] = [
-            str(value) if isinstance(value, str) or is_integer_id(value) else None
-            for value in items.tolist()
-        ]
-        return np.array([place.get(key, -1) for key in keys], np.int64)
+        # The few items take the type of the catalog, which may hold millions.
+        as_text = _kind_of(catalog) == "string"
+        keys = [_text_of(value) if as_text else _integer_of(value) for value in items.tolist()]
+        there = np.array([key is not None for key in keys], bool)
+        found = np.full(len(keys), -1)
+        kind = catalog.dtype if as_text else np.int64
+        wanted = pd.Index([key for key in keys if key is not None], dtype=kind)
+        found[there] = catalog.get_indexer(wanted)
+        return found
     typed = {_typed(value): row for row, value in enumerate(catalog.tolist())}
     return np.array([typed.get(_typed(value), -1) for value in items.tolist()], np.int64)
+
+
+def _text_of(value: Any) -> str | None:
+    return str(value) if isinstance(value, str) or is_integer_id(value) else None
+
+
+def _integer_of(value: Any) -> int | None:
+    if isinstance(value, str):
+        value = int(value) if _INTEGER.fullmatch(value) else None
+    return int(value) if is_integer_id(value) else None
 
 
 def _typed(value: Any) -> tuple[type, Any] | None:
