@@ -24,6 +24,8 @@ def look_up(items: pd.Index, catalog: pd.Index) -> NDArray[np.int64]:
     kinds = {_kind_of(items), _kind_of(catalog)}
     if kinds == {"integer"} and all(map(is_integer_id, items.tolist())):
         items = items.astype(np.int64)
+    if kinds == {"string"}:  # or pandas turns the whole catalog, each time
+        items = items.astype(catalog.dtype)
     if kinds in ({"integer"}, {"string"}):
         return catalog.get_indexer(items).astype(np.int64)
     if _kind_of(catalog) in ("string", "integer"):

@@ -42,11 +42,35 @@ def test_an_item_is_found_by_what_is_written(kind: str) -> None:
         assert look_up(alone, catalog).tolist() == [row]
 
 
-def test_a_few_items_cost_no_pass_over_the_catalog(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refused(self: Any) -> list[Any]:
-        raise AssertionError("the catalog was listed")
+@pytest.mark.parametrize(
+    "catalog",
+    [
+        pd.RangeIndex(1000),
+        pd.Index(range(1000)),
+        pd.Index([str(i) for i in range(1000)]),
+        pd.Index([str(i) for i in range(1000)], dtype=object),
+    ],
+    ids=["range", "integers", "text", "objects"],
+)
+@pytest.mark.parametrize("items", [["7", "1000"], [7, 1000], ["7", 1000]])
+def test_a_few_items_cost_no_pass_over_the_catalog(
+    monkeypatch: pytest.MonkeyPatch, catalog: pd.Index, items: list[Any]
+) -> None:
+    given = pd.Index(items, dtype=object)
+    look_up(given, catalog)  # pandas makes its table
+    passed: list[int] = []
 
-    catalog = pd.RangeIndex(1000)
-    items = pd.Index(["7", "999", "1000"], dtype=object)
-    monkeypatch.setattr(pd.RangeIndex, "tolist", refused)
-    assert look_up(items, catalog).tolist() == [7, 999, -1]
+    def watch(kind: type[pd.Index], name: str) -> None:
+        own = getattr(kind, name)
+
+        def noted(self: Any, *args: Any, **more: Any) -> Any:
+            passed.append(len(self))
+            return own(self, *args, **more)
+
+        monkeypatch.setattr(kind, name, noted)
+
+    for kind in (pd.Index, pd.RangeIndex):
+        watch(kind, "astype")
+        watch(kind, "tolist")
+    assert look_up(given, catalog).tolist() == [7, -1]
+    assert max(passed, default=0) <= len(items)
