@@ -13,6 +13,7 @@ from torch import Tensor
 
 from mdsrec_pyg.retrieval.histories import show
 from mdsrec_pyg.retrieval.lookup import look_up
+from mdsrec_pyg.retrieval.topk import top_items
 
 __all__ = ["Similarities", "similar_table"]
 
@@ -60,8 +61,10 @@ class Similarities:
         others, score = self._ways()[name](item)
         known = (others != item) & score.isfinite()
         others, score = others[known], score[known]
-        order = score.argsort(descending=True, stable=True)
-        return others[order[:k]], score[order[:k]]
+        if not len(others):
+            return others, score
+        best, place = top_items(score[None], min(k, len(others)))
+        return others[place[0]], best[0]
 
     def _ways(self) -> dict[str, Find]:
         ways: dict[str, Find] = {}
