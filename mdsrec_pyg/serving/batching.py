@@ -45,7 +45,7 @@ class Batcher:
     def __init__(self, config: ServiceConfig, on_batch: Callable[[int], None] | None = None):
         self.config, self._on_batch = config, on_batch
         self._pool = ThreadPoolExecutor(config.threads + 1, thread_name_prefix="scoring")
-        self._groups: dict[Hashable, _Group] = {}  # the oldest first
+        self._groups: dict[Hashable, _Group] = {}  # those first that have waited longest
         self._running: Counter[Hashable] = Counter()
         self.num_waiting = 0
 
@@ -87,7 +87,7 @@ class Batcher:
         self._start()
 
     def _start(self) -> None:
-        """Starts what may run: as many batches as there are threads, oldest group first."""
+        """Starts what may run: as many batches as there are threads, group after group."""
         for key, group in list(self._groups.items()):
             while group.ready and self._may_run(key):
                 batch = self._take(key, group)
@@ -108,8 +108,9 @@ class Batcher:
             self.num_waiting -= 1
             if not future.done():
                 batch.append((question, future))
-        if not group.waiting:
-            del self._groups[key]
+        del self._groups[key]
+        if group.waiting:  # the others come first now
+            self._groups[key] = group
         return batch
 
     def _run(

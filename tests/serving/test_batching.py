@@ -71,6 +71,23 @@ def test_without_waiting_a_question_goes_at_once() -> None:
     assert with_batcher(talk, batch_wait=0.0) < 0.3 < with_batcher(talk, batch_wait=0.4)
 
 
+def test_two_that_are_asked_much_do_not_keep_a_third_waiting() -> None:
+    order: list[str] = []
+
+    def answer(questions: Sequence[Any]) -> list[Any]:
+        order.extend(questions)
+        time.sleep(0.01)
+        return list(questions)
+
+    async def talk(batcher: Batcher) -> None:
+        much = [batcher.ask(key, key, answer) for _ in range(12) for key in "ab"]
+        await asyncio.gather(*much, batcher.ask("c", "c", answer))
+
+    with_batcher(talk, threads=1, batch_size=1, batch_wait=0.0)
+    assert order.index("c") < 8  # of 25
+    assert sorted(order) == ["a"] * 12 + ["b"] * 12 + ["c"]
+
+
 def test_slow_answers_do_not_keep_others_waiting() -> None:
     release = threading.Event()
 
