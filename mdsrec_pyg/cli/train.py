@@ -104,6 +104,11 @@ def _add_run(parser: Parser, preset: str) -> None:
     parser.add_argument(
         "--resume", action="store_true", help="continue; an error if there is no run yet"
     )
+    parser.add_argument(
+        "--growable",
+        action="store_true",
+        help="the saved model keeps features and training interactions, to take in new items later",
+    )
     parser.add_argument("--device", metavar="DEVICE", help="default: the GPU if there is one")
     parser.add_argument(
         "--threads", type=int, metavar="INT", help="of the CPU; default: what torch takes"
@@ -191,6 +196,7 @@ def _train(args: Namespace, config: RunConfig, trainer: TrainerConfig) -> int:
         trainer,
         folder,
         resume=args.resume,
+        growable=args.growable,
         device=args.device,
         log=log,
         loggers=[_logger(name, Path(folder)) for name in args.logger],

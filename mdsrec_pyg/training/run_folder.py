@@ -17,6 +17,7 @@ from torch import nn
 
 from mdsrec_pyg.io import atomic_write
 from mdsrec_pyg.nn.models.base import Recommender
+from mdsrec_pyg.nn.models.saving.save_load import cannot_grow
 from mdsrec_pyg.showing import json_text
 from mdsrec_pyg.training.checkpoint import check_readable, load_checkpoint, save_checkpoint
 from mdsrec_pyg.training.signature import first_difference
@@ -139,7 +140,9 @@ class RunFiles:
         content = {"model": averaged(state), **{key: state[key] for key in keys}}
         save_checkpoint(self.best, content)
 
-    def save_model(self, model: nn.Module, log: Callable[[str], None]) -> None:
+    def save_model(
+        self, model: nn.Module, log: Callable[[str], None], growable: bool = False
+    ) -> None:
         """Writes the model as one that stands alone; a reason why it cannot is logged.
 
         The weights are in ``best.pt`` already: a run must not fail at its end for want of a model
@@ -149,7 +152,7 @@ class RunFiles:
             log(f"{self.model} is not written: {type(model).__name__} is no Recommender")
             return
         try:
-            model.save(self.model)
+            model.save(self.model, growable=growable)
         except (NotImplementedError, ValueError) as error:
             log(f"{self.model} is not written: {error}")
 
@@ -158,6 +161,14 @@ class RunFiles:
         text = "".join(json_text(row) + "\n" for row in rows)
         with atomic_write(self.metrics) as temporary:
             Path(temporary).write_text(text, encoding="utf-8")
+
+
+def check_growable(model: nn.Module, directory: str | PathLike[str] | None) -> None:
+    """Raises a ValueError, before the training, where no growable model can be left behind."""
+    if directory is None:
+        raise ValueError("'growable' needs the 'directory' of the run (got None)")
+    if not isinstance(model, Recommender) or model.kept() is None:
+        raise cannot_grow(type(model))
 
 
 def averaged(state: dict[str, Any]) -> dict[str, Any]:

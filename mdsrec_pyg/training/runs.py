@@ -62,6 +62,7 @@ def train_run(
     directory: str | PathLike[str] | None = None,
     *,
     resume: bool = False,
+    growable: bool = False,
     device: str | torch.device | None = None,
     progress: bool = True,
     log: Callable[[str], None] = print,
@@ -81,6 +82,9 @@ def train_run(
         trainer: Options of the training.
         directory: The folder; default: ``runs/`` and :meth:`RunConfig.name`.
         resume: Whether a run must be there to continue.
+        growable: Whether ``model`` keeps what it was built from, the training interactions, too, so
+            that it takes in further items and newer interactions. The same call again with
+            another value writes the model of a run that has ended anew.
         device: Where to build and train; default: CUDA if there is one, else the CPU.
         progress: Shows progress bars while on a terminal.
         log: Takes what a person wants to read: data set, split, settings, a line an epoch.
@@ -116,6 +120,7 @@ def train_run(
             training,
             device=device,
             directory=folder,
+            growable=growable,
             progress=progress,
             log=log,
             callbacks=[_Outdated(folder), *check_callbacks(callbacks)],
