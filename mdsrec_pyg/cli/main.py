@@ -22,7 +22,7 @@ __all__ = ["COMMANDS", "main"]
 
 #: The commands and what each does.
 COMMANDS = {
-    "prepare": "raw files of a public source -> a data set folder",
+    "prepare": "raw files of a public source, or made-up data -> a data set folder",
     "encode": "texts and images of a data set folder -> features, by pretrained models",
     "inspect": "look before you train: counts, figures, warnings that say what to do",
     "train": "train MDSRec on a data set folder, evaluate it, leave a run folder",

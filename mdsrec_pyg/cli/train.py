@@ -242,4 +242,7 @@ def _say_what_next(directory: Path, user: Any, config: RunConfig) -> None:
     print(f"  mdsrec evaluate {folder}")
     print(f"  mdsrec recommend {folder} --user {name} --explain")
     if config.data is None:
+        print(f"  mdsrec serve {folder}")
         print("  mdsrec train --data FOLDER")
+    else:
+        print(f"  mdsrec serve {folder} --data {shlex.quote(config.data)}")

@@ -59,7 +59,10 @@ def model_folder(folder: str | PathLike[str]) -> Path:
         settle(place)
         if (place / CONFIG).is_file():
             return place
-    raise ValueError(f"'folder' must hold a saved model or a run that has ended (got {path})")
+    found = "" if path.exists() else ", which does not exist"
+    raise ValueError(
+        f"'folder' must hold a saved model or a run that has ended (got {path}{found})"
+    )
 
 
 def load(folder: str | PathLike[str], config: ServiceConfig, scratch: Path | None = None) -> Loaded:
@@ -98,6 +101,8 @@ def _with_people(
     ids = range(num_items) if retriever.item_ids is None else retriever.item_ids.tolist()
     users, images = None, config.images
     if config.data is not None:
+        if not Path(config.data).is_dir():
+            raise ValueError(f"'data' must be the folder of a data set (got {config.data})")
         data = FolderDataset(config.data, [], min_interactions=1)
         if texts is None and data.item_text is not None:
             known = dict(zip(map(str, data.item_ids), data.item_text, strict=True))
