@@ -28,10 +28,10 @@ import torch
 
 from benchmarks.about import about
 from benchmarks.accuracy_rows import (
-    BEFORE,
     RESULTS,
     RULE,
-    RULES,
+    SEEN,
+    USUAL_SPLIT,
     append,
     chosen,
     has,
@@ -54,7 +54,7 @@ TRAINER = {
     "batch_size": 128,
     "epochs": 100,
     "patience": 6,
-    "exclude_seen": RULES[RULE] == "masked",
+    "exclude_seen": True,
 }
 
 
@@ -66,7 +66,7 @@ def parse() -> argparse.Namespace:
         "--models", nargs="+", choices=list(TRIALS), help="default: all that the data have"
     )
     parser.add_argument("--modalities", nargs="+", help="default: all in the folder")
-    parser.add_argument("--split", choices=sorted(SPLITS), default=BEFORE["split"])
+    parser.add_argument("--split", choices=sorted(SPLITS), default=USUAL_SPLIT)
     parser.add_argument("--seeds", nargs="+", type=int, default=list(range(5)))
     parser.add_argument("--trials-of", help="whose winners data sets without trials take")
     parser.add_argument("--ablations", action="store_true", help="each part of MDSRec off")
@@ -198,7 +198,7 @@ def main() -> None:
             row["seconds"] = round(time.perf_counter() - start, 1)
             row["ranks"] = keep_ranks(args.rows, key, test, dataset).name
             append(args.rows, {**key, "kind": kind, **row, **rules, **about(args.threads)})
-            val, best = (row[part][RULES[RULE]]["ndcg@10"] for part in ("val", "test"))
+            val, best = (row[part][SEEN]["ndcg@10"] for part in ("val", "test"))
             print(
                 f"{dataset.name:16} {kind:10} {model:16} seed {seed}  {RULE} val {val:.4f} "
                 f"test {best:.4f}  {row['seconds']:.0f} s  {options}",

@@ -11,16 +11,10 @@ from mdsrec_pyg.datasets import RecommendationDataset
 from mdsrec_pyg.showing import file_name, json_text
 
 RESULTS = Path(__file__).parent / "results" / "accuracy.jsonl"
-#: What trials and epochs were chosen by, and the figures of a row that say it. Rows chosen by the
-#: former rule stay in the file, and no cell mixes the two.
-RULES = {"ndcg@10, seen items masked": "masked", "ndcg@10, seen items kept": "kept"}
-RULE, FORMER_RULE = RULES
-#: Rows that say nothing of these are from before there was a choice.
-BEFORE: dict[str, Any] = {
-    "split": "leave_last_out",
-    "modalities": ["image", "text"],
-    "chosen_by": FORMER_RULE,
-}
+#: What trials and epochs are chosen by, which every row says, and the figures of a row that judge.
+RULE, SEEN = "ndcg@10, seen items masked", "masked"
+#: The split where nothing else is asked for.
+USUAL_SPLIT = "leave_last_out"
 
 Row = dict[str, Any]
 
@@ -29,7 +23,8 @@ def read_rows(path: Path) -> list[Row]:
     """Finished runs.
 
     Raises:
-        ValueError: A line is no JSON object; file and line are named.
+        ValueError: A line is no JSON object, or of a run that was chosen by anything but ``RULE``:
+            its figures belong to other tables. File and line are named.
     """
     if not path.exists():
         return []
@@ -40,9 +35,13 @@ def read_rows(path: Path) -> list[Row]:
         if not line.strip():
             continue
         try:
-            rows.append({**BEFORE, **json.loads(line)})
+            row = {**json.loads(line)}
         except (ValueError, TypeError) as error:
             raise ValueError(f"{path}, line {number}: expected a JSON object ({error})") from error
+        if row.get("chosen_by") != RULE:
+            given = row.get("chosen_by", "nothing")
+            raise ValueError(f"{path}, line {number}: 'chosen_by' must be {RULE!r} (got {given!r})")
+        rows.append(row)
     return rows
 
 
@@ -65,20 +64,11 @@ def setting(row: Row) -> str:
     return json.dumps({"trainer": row.get("trainer"), "modalities": modalities}, sort_keys=True)
 
 
-def of_one_rule(rows: list[Row], rule: str | None = None) -> list[Row]:
-    """The rows that were chosen by a rule; by default the first of ``RULES`` that has any."""
-    if rule is None:
-        found = {row["chosen_by"] for row in rows}
-        rule = next((known for known in RULES if known in found), RULE)
-    return [row for row in rows if row["chosen_by"] == rule]
-
-
 def winner(
     rows: list[Row],
     dataset: str,
     model: str,
-    split: str = BEFORE["split"],
-    rule: str = RULE,
+    split: str = USUAL_SPLIT,
     like: Row | None = None,
 ) -> dict[str, Any] | None:
     """Options of the trial with the best validation NDCG@10; None until all trials are done.
@@ -90,12 +80,10 @@ def winner(
         dataset: Name of the data set.
         model: Name of the model.
         split: Name of the split.
-        rule: What judges; only trials whose epochs were chosen by the same take part. Trials of
-            a former rule are those that were run then.
         like: Modalities and trainer of the trials that are wanted. Where there are none such, the
             nearest that are complete count: the same modalities first, then the same trainer.
     """
-    key = {"dataset": dataset, "model": model, "kind": "trial", "split": split, "chosen_by": rule}
+    key = {"dataset": dataset, "model": model, "kind": "trial", "split": split}
     wanted: Row = {name: like[name] for name in ("modalities", "trainer") if like and name in like}
     groups: dict[str, list[Row]] = {}
     for row in rows:
@@ -105,22 +93,21 @@ def winner(
         groups.values(),
         key=lambda trials: [not has(trials[0], {name: wanted[name]}) for name in wanted],
     )
-    found = (_best(trials, TRIALS[model] if rule == RULE else None, rule) for trials in near)
+    found = (_best(trials, TRIALS[model]) for trials in near)
     return next((options for options in found if options is not None), None)
 
 
-def _best(trials: list[Row], wanted: list[Row] | None, rule: str) -> Row | None:
+def _best(trials: list[Row], wanted: list[Row]) -> Row | None:
     """Options of the best of comparable trials; None where one that is wanted is missing."""
-    wanted = [row["options"] for row in trials] if wanted is None else wanted
     current = [row for row in trials if row["options"] in wanted]
     if any(options not in [row["options"] for row in current] for options in wanted):
         return None
-    best: Row = max(current, key=lambda row: row["val"][RULES[rule]]["ndcg@10"] or 0.0)
+    best: Row = max(current, key=lambda row: row["val"][SEEN]["ndcg@10"] or 0.0)
     return best["options"]
 
 
 def chosen(path: Path, dataset: str, model: str, settings: Row) -> Row:
-    """Options of the winning trial among the rows of a file, by today's rule.
+    """Options of the winning trial among the rows of a file.
 
     Those of a run without a search are given.
 
@@ -156,29 +143,17 @@ def tuned_on(path: Path, dataset: str, model: str, split: str, trials_of: str | 
         split: Name of the split.
         trials_of: Name of the data set that stands in for one without trials; None for no other.
     """
-    own = {"dataset": dataset, "model": model, "kind": "trial", "split": split, "chosen_by": RULE}
+    own = {"dataset": dataset, "model": model, "kind": "trial", "split": split}
     if trials_of is None or any(has(row, own) for row in read_rows(path)):
         return dataset
     return trials_of
-
-
-def rule_of(rows: list[Row]) -> str:
-    """By what the trials and epochs of all the rows were chosen.
-
-    Raises:
-        ValueError: By different rules: their figures belong to different tables.
-    """
-    rules = sorted({row["chosen_by"] for row in rows})
-    if len(rules) != 1:
-        raise ValueError(f"the rows of a table must be chosen by one rule (got {rules})")
-    return str(rules[0])
 
 
 def parts(rows: list[Row], modalities: list[str] | None = None) -> dict[str, list[Row]]:
     """The rows of each table: a data set, its modalities, settings of the trainer; by its name.
 
     Args:
-        rows: Finished runs, chosen by one rule.
+        rows: Finished runs.
         modalities: Of data sets that were run with several sets of modalities only this one;
             None for a table each.
 
@@ -233,17 +208,16 @@ def final_rows(rows: list[Row], model: str, others: list[Row]) -> list[Row]:
         others: Rows whose winner a data set without trials of the model takes, all of another one.
 
     Raises:
-        ValueError: The rows were chosen by different rules, or the runs found differ in modalities
-            or in settings of the trainer.
+        ValueError: The runs found differ in modalities or in settings of the trainer.
     """
-    rule, split = rule_of(rows), rows[0]["split"]
+    split = rows[0]["split"]
     options: Row | None
     like = {"modalities": modality_sets(rows)[0], "trainer": rows[0].get("trainer")}
     tuned = rows if any(has(row, {"model": model, "kind": "trial"}) for row in rows) else others
     if model in UNTUNED:
         model, options = UNTUNED[model]
     else:
-        options = winner(tuned, tuned[0]["dataset"], model, split, rule, like) if tuned else None
+        options = winner(tuned, tuned[0]["dataset"], model, split, like) if tuned else None
     found = [row for row in rows if (row["model"], row["options"]) == (model, options)]
     final = [row for row in found if row["kind"] == "final"]
     final = final or [row for row in found if row["kind"] == "trial"]

@@ -3,10 +3,10 @@
     python -m benchmarks.accuracy_table --write
 
 ``--write`` puts them where people read them: one table of NDCG@10 into the README, all of them into
-``docs/results.md``. All rows of the tables have had their trials and epochs chosen by one rule,
-which stands above them. A table is of one data set, its modalities, which stand beside its name,
-and settings of the trainer: a file that holds several gives several tables, and the models of IDs,
-which read no modality, stand in each. ``--modalities`` takes one of them.
+``docs/results.md``. By what trials and epochs were chosen stands above them. A table is of one data
+set, its modalities, which stand beside its name, and settings of the trainer: a file that holds
+several gives several tables, and the models of IDs, which read no modality, stand in each.
+``--modalities`` takes one of them.
 """
 
 from __future__ import annotations
@@ -21,16 +21,14 @@ import pandas as pd
 from scipy import stats
 
 from benchmarks.accuracy_rows import (
-    BEFORE,
     RESULTS,
     RULE,
-    RULES,
+    SEEN,
+    USUAL_SPLIT,
     final_rows,
-    of_one_rule,
     parts,
     ranks_folder,
     read_rows,
-    rule_of,
 )
 from benchmarks.trials import ABLATIONS, TRIALS, UNTUNED
 from mdsrec_pyg.cli.ending import run_script
@@ -45,8 +43,8 @@ BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
 METRICS = ("recall@10", "recall@20", "ndcg@10", "ndcg@20")
 LABELS = {
     "MDSRec-paper": "MDSRec, paper's form",
-    "MDSRec": "**MDSRec**",
-    "MDSRec-default": "**MDSRec**, not tuned",
+    "MDSRec": "**MDSRec**, tuned",
+    "MDSRec-default": "**MDSRec**, defaults",
 }
 Rows = list[dict[str, Any]]
 
@@ -55,10 +53,7 @@ def parse() -> argparse.Namespace:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--rows", type=Path, default=RESULTS)
-    parser.add_argument("--split", choices=sorted(SPLITS), default=BEFORE["split"])
-    parser.add_argument(
-        "--chosen-by", choices=list(RULES), help="default: the first of these that has rows"
-    )
+    parser.add_argument("--split", choices=sorted(SPLITS), default=USUAL_SPLIT)
     parser.add_argument(
         "--modalities", nargs="+", help="of data sets that were run with several: only with these"
     )
@@ -108,7 +103,7 @@ def dataset_table(name: str, rows: Rows, others: Rows) -> str:
         if not found:
             continue
         cells = [both_cells(found, metric) for metric in METRICS]
-        cells.append(cell(found, RULES[rule_of(found)], "ndcg@10", "val"))
+        cells.append(cell(found, SEEN, "ndcg@10", "val"))
         lines.append([LABELS.get(model, model), *cells, str(len(found))])
     return markdown(lines) + tied_note(rows)
 
@@ -116,7 +111,7 @@ def dataset_table(name: str, rows: Rows, others: Rows) -> str:
 def ablation_table(tables: dict[str, Rows], others: Rows, ranks: Path) -> str:
     """Each part of MDSRec off in turn: NDCG@10 and the change against the whole model.
 
-    The whole model is that of the defaults; by the former rule, which had none, the winner's.
+    The whole model is that of the defaults.
 
     Args:
         tables: Rows of each table.
@@ -125,7 +120,7 @@ def ablation_table(tables: dict[str, Rows], others: Rows, ranks: Path) -> str:
     """
     head, columns = ["NDCG@10"], []
     for name, rows in tables.items():
-        whole = final_rows(rows, "MDSRec-default", others) or final_rows(rows, "MDSRec", others)
+        whole = final_rows(rows, "MDSRec-default", others)
         found = {kind: ablation_rows(rows, kind, whole) for kind in kinds_of(rows)}
         found = {kind: cut for kind, cut in found.items() if cut}
         if found:
@@ -133,18 +128,17 @@ def ablation_table(tables: dict[str, Rows], others: Rows, ranks: Path) -> str:
             columns.append((whole, found))
     if not columns:
         return ""
-    seen = RULES[rule_of(columns[0][0])]
-    head[0] += f", seen items {seen}"
+    head[0] += f", seen items {SEEN}"
     lines = [head, ["whole"]]
     for whole, found in columns:
         seeds = {row["seed"] for cut in found.values() for row in cut}
         same = [row for row in whole if row["seed"] in seeds]
-        lines[1] += [*(cell(same, seen, "ndcg@10", part) for part in ("val", "test"))]
+        lines[1] += [*(cell(same, SEEN, "ndcg@10", part) for part in ("val", "test"))]
         lines[1].append(str(len(same)))
     for kind in dict.fromkeys(kind for _, found in columns for kind in found):
         lines.append([kind.removeprefix("ablation: ")])
         for whole, found in columns:
-            lines[-1] += ablation_cells(found.get(kind, []), whole, seen, ranks)
+            lines[-1] += ablation_cells(found.get(kind, []), whole, ranks)
     note = (
         "In brackets the change against the whole model over the same seeds, its standard error "
         "over them, and t of a paired test over the test's queries, each query's mean over the "
@@ -164,16 +158,14 @@ def ablation_rows(rows: Rows, kind: str, whole: Rows) -> Rows:
     seeds = {row["seed"] for row in whole}
     cut = [row for row in rows if row["kind"] == kind and row["seed"] in seeds]
     change = ABLATIONS.get(kind.removeprefix("ablation: "))
-    if cut and rule_of(cut) == RULE:  # by a former rule the ablations were others
-        if change is None:
-            return []
-        wanted = {**whole[0]["options"], **change}
-        cut = [row for row in cut if row["options"] == wanted]
-    cut = [row for row in cut if row["options"] == cut[-1]["options"]]
+    if change is None or not whole:
+        return []
+    wanted = {**whole[0]["options"], **change}
+    cut = [row for row in cut if row["options"] == wanted]
     return list({row["seed"]: row for row in cut}.values())
 
 
-def ablation_cells(cut: Rows, whole: Rows, seen: str, ranks: Path) -> list[str]:
+def ablation_cells(cut: Rows, whole: Rows, ranks: Path) -> list[str]:
     """Validation, test and number of seeds of an ablation."""
     if not cut:
         return [""] * 3
@@ -181,18 +173,18 @@ def ablation_cells(cut: Rows, whole: Rows, seen: str, ranks: Path) -> list[str]:
     same = [by_seed[row["seed"]] for row in cut]
     cells = []
     for part in ("val", "test"):
-        one, two = ([row[part][seen]["ndcg@10"] for row in rows] for rows in (cut, same))
+        one, two = ([row[part][SEEN]["ndcg@10"] for row in rows] for rows in (cut, same))
         change = np.subtract(one, two)
         words = f"{change.mean().round(4) + 0.0:+.4f}".replace("0.", ".", 1)  # not -.0000
         if len(change) > 1:
             words += f" ± {stats.sem(change):.4f}".replace("0.", ".", 1)
-        t = paired_t(cut, same, seen, ranks) if part == "test" else None
+        t = paired_t(cut, same, ranks) if part == "test" else None
         words += "" if t is None else f", t {t:.1f}"
         cells.append(f"{np.mean(one):.4f}".removeprefix("0") + f" ({words})")
     return [*cells, str(len(cut))]
 
 
-def paired_t(a: Rows, b: Rows, seen: str, folder: Path) -> float | None:
+def paired_t(a: Rows, b: Rows, folder: Path) -> float | None:
     """Paired t over the test's queries, each query's NDCG@10 averaged over the runs.
 
     None where ranks are missing, or no query differs.
@@ -207,8 +199,7 @@ def paired_t(a: Rows, b: Rows, seen: str, folder: Path) -> float | None:
     for name, table in zip(names, kept, strict=True):
         if not table[["user", "target"]].equals(kept[0][["user", "target"]]):
             raise ValueError(f"{folder / str(name)} must hold the queries of {names[0]}")
-    column = {"masked": "rank_masked", "kept": "rank"}[seen]
-    values = np.array([per_user_metric(table[column], "ndcg@10") for table in kept])
+    values = np.array([per_user_metric(table["rank_masked"], "ndcg@10") for table in kept])
     one, two = values[: len(a)].mean(0), values[len(a) :].mean(0)
     return float(stats.ttest_rel(one, two).statistic) if (one != two).any() else None
 
@@ -239,12 +230,9 @@ def main() -> None:
     """Prints the tables."""
     args = parse()
     rows = [row for row in read_rows(args.rows) if row["split"] == args.split]
-    rows = of_one_rule(rows, args.chosen_by)
     if not rows:
         raise ValueError(f"no rows of the split {args.split} in {args.rows}: run accuracy.py first")
-    rule = (
-        f"Trials and epochs were chosen on validation by {rule_of(rows).replace('ndcg', 'NDCG')}."
-    )
+    rule = f"Trials and epochs were chosen on validation by {RULE.replace('ndcg', 'NDCG')}."
     tables, others = (
         parts(rows, args.modalities),
         [row for row in rows if row["dataset"] == args.trials_of],

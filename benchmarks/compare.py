@@ -38,10 +38,10 @@ from benchmarks.accuracy import (
     train_model,
 )
 from benchmarks.accuracy_rows import (
-    BEFORE,
     RESULTS,
     RULE,
-    RULES,
+    SEEN,
+    USUAL_SPLIT,
     chosen,
     kept_ranks,
     models_for,
@@ -82,9 +82,9 @@ def parse() -> argparse.Namespace:
         "--models", nargs="+", choices=every, help="(b); default: all that have trials"
     )
     parser.add_argument("--modalities", nargs="+", help="default: all in the folder")
-    parser.add_argument("--split", choices=sorted(SPLITS), default=BEFORE["split"])
+    parser.add_argument("--split", choices=sorted(SPLITS), default=USUAL_SPLIT)
     parser.add_argument("--seeds", nargs="+", type=int, default=list(range(5)))
-    parser.add_argument("--seen", choices=list(COLUMNS), default=RULES[RULE], help="seen items")
+    parser.add_argument("--seen", choices=list(COLUMNS), default=SEEN, help="seen items")
     parser.add_argument("--trials-of", help="whose winners data sets without trials take")
     parser.add_argument("--metric", default="ndcg@10")
     parser.add_argument("--rows", type=Path, default=RESULTS)

@@ -43,6 +43,7 @@ def commands(folder: Path, peers: str) -> dict[str, list[str]]:
         "ridge_quality": [data, "--short"],
         "new_items": [data, "--short"],
         "recommend": short,
+        "one_user": [data, "--short", "--peers", peers],
         "serving": ["--short"],
         "export": [*short, "--models", "Popularity", "SASRec"],
         "step": [data, *short],

@@ -119,7 +119,10 @@ def common_spec(args: argparse.Namespace, folder: Path, split: Split) -> dict[st
 
 
 def start(
-    args: argparse.Namespace, spec: Mapping[str, Any], folder: Path
+    args: argparse.Namespace,
+    spec: Mapping[str, Any],
+    folder: Path,
+    theirs: Mapping[str, tuple[str, int | None]] = THEIRS,
 ) -> tuple[dict[str, Worker], dict[str, str]]:
     """A process for each system, set up; and why peers are missing."""
     workers: dict[str, Worker] = {}
@@ -130,7 +133,7 @@ def start(
         place = folder / str(len(workers))
         module = "benchmarks.peers.ours_training"
         workers[name] = Worker(name, Path(sys.executable), module, own, place, args.threads)
-    for name, (peer, batch_size) in THEIRS.items():
+    for name, (peer, batch_size) in theirs.items():
         if peer not in chosen(args.peers) or peer in skipped:
             continue
         own = {**spec, "batch_size": batch_size or spec["batch_size"]}

@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.peers.worker import Command, Meter, first, read_spec, serve
+from benchmarks.peers.worker import Command, Meter, first, read_spec, seconds_of_each, serve
 from benchmarks.trials import make_model
 from mdsrec_pyg import FolderDataset, seed_everything
 from mdsrec_pyg.data import SequenceLoader
 from mdsrec_pyg.datasets import SPLITS
 from mdsrec_pyg.evaluation import target_ranks
 from mdsrec_pyg.nn.models import SequentialRecommender
+from mdsrec_pyg.retrieval import Retriever
 from mdsrec_pyg.training.optimizer import make_optimizer
 
 spec = read_spec()
@@ -51,7 +52,16 @@ def set_up() -> Mapping[str, Command]:
         np.savez(path, ranks=target_ranks(model, part, exclude_seen=False))
         return {}
 
-    return {"epoch": epoch, "rank": rank}
+    def recommend(calls: int, k: int) -> dict[str, Any]:
+        retriever = Retriever(model)
+
+        def one(number: int) -> list[int]:
+            history = split.test.history(number % len(split.test)).tolist()
+            return retriever.recommend([history], k, exclude_seen=True)["item"].tolist()
+
+        return {"seconds": seconds_of_each(one, calls), "first": one(0)}
+
+    return {"epoch": epoch, "rank": rank, "recommend": recommend}
 
 
 if __name__ == "__main__":

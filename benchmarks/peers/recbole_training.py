@@ -8,10 +8,11 @@ from typing import Any
 import torch
 from recbole.model.sequential_recommender import SASRec
 from recbole.trainer import Trainer
+from recbole.utils.case_study import full_sort_topk
 
 from benchmarks.peers.recbole_data import item_ids, load
 from benchmarks.peers.sequences import Sequences, save_vectors
-from benchmarks.peers.worker import Command, Meter, first, read_spec, serve
+from benchmarks.peers.worker import Command, Meter, first, read_spec, seconds_of_each, serve
 
 spec = read_spec()
 
@@ -30,7 +31,7 @@ def set_up() -> Mapping[str, Command]:
         "learning_rate": spec["lr"],
         "train_batch_size": spec["batch_size"],
     }
-    config, dataset, (loader, *_) = load(spec, data, "SASRec", options)
+    config, dataset, (loader, _, test) = load(spec, data, "SASRec", options)
     model = SASRec(config, loader.dataset).to(config["device"])
     trainer = Trainer(config, model)
     item_id = item_ids(dataset, data.num_items)
@@ -63,7 +64,21 @@ def set_up() -> Mapping[str, Command]:
         save_vectors(path, torch.cat(users), model.item_embedding.weight, item_id)
         return {}
 
-    return {"epoch": epoch, "rank": rank}
+    def recommend(calls: int, k: int) -> dict[str, Any]:
+        # No seen item is masked: RecBole does so for none of its sequential models.
+        users = dataset.token2id("user_id", [str(user) for user in data.users])
+        model.eval()
+
+        def one(number: int) -> list[str]:
+            user = users[number % len(users)]
+            _, items = full_sort_topk([user], model, test, k, device=config["device"])
+            return list(dataset.id2token("item_id", items[0].cpu()))
+
+        with torch.no_grad():
+            seconds = seconds_of_each(one, calls)
+            return {"seconds": seconds, "first": [int(item) for item in one(0)]}
+
+    return {"epoch": epoch, "rank": rank, "recommend": recommend}
 
 
 if __name__ == "__main__":

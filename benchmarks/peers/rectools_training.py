@@ -14,7 +14,7 @@ from rectools.dataset import Dataset
 from rectools.models import SASRecModel
 
 from benchmarks.peers.sequences import Sequences, save_vectors
-from benchmarks.peers.worker import Command, Meter, read_spec, serve
+from benchmarks.peers.worker import Command, Meter, read_spec, seconds_of_each, serve
 
 spec = read_spec()
 
@@ -67,7 +67,8 @@ def set_up() -> Mapping[str, Command]:
         batch_size=spec["batch_size"],
         recommend_torch_device=spec["device"],
     )
-    model._build_model_from_dataset(training_part(data))
+    dataset = training_part(data)
+    model._build_model_from_dataset(dataset)
     loader = model.data_preparator.get_dataloader_train()
     module, network = model.lightning_model, model.lightning_model.torch_model
     item_id = np.zeros(data.num_items, np.int64)  # items without training interactions have no id
@@ -104,7 +105,18 @@ def set_up() -> Mapping[str, Command]:
         save_vectors(path, torch.cat(users), items, item_id)
         return {}
 
-    return {"epoch": epoch, "rank": rank}
+    def recommend(calls: int, k: int) -> dict[str, Any]:
+        users = data.users[np.isin(data.users, dataset.user_id_map.external_ids)]
+        model.is_fitted = True  # untrained weights take as long
+
+        def one(number: int) -> list[int]:
+            user = users[number % len(users)]
+            found = model.recommend([user], dataset, k, filter_viewed=True)
+            return list(map(int, found["item_id"]))
+
+        return {"seconds": seconds_of_each(one, calls), "first": one(0)}
+
+    return {"epoch": epoch, "rank": rank, "recommend": recommend}
 
 
 if __name__ == "__main__":

@@ -58,6 +58,16 @@ def first(batches: Iterable[Any], steps: int | None) -> Iterator[Any]:
     return islice(iter(batches), steps)
 
 
+def seconds_of_each(call: Callable[[int], Any], calls: int) -> list[float]:
+    """Seconds of each of so many calls one after the other; the first one is not counted."""
+    seconds = []
+    for number in range(calls + 1):
+        start = time.perf_counter()
+        call(number)
+        seconds.append(time.perf_counter() - start)
+    return seconds[1:]
+
+
 class Meter:
     """Seconds and peak memory of what runs in a ``with`` block.
 

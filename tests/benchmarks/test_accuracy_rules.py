@@ -1,4 +1,4 @@
-"""Which rule chose the trials and epochs of a row, and that no figure mixes two."""
+"""By what trials and epochs were chosen: rows say it, and no other rows are read."""
 
 from __future__ import annotations
 
@@ -10,22 +10,21 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from benchmarks.accuracy_rows import RULE, RULES, final_rows, read_rows, winner
+from benchmarks.accuracy_rows import RULE, read_rows, winner
 from benchmarks.compare_tables import over_sets
 from benchmarks.trials import TRIALS
 
-MASKED, KEPT = RULES
-FIRST, SECOND, *_ = TRIALS["EASE"]
+OTHER = "ndcg@10, seen items kept"
 COUNT = len(TRIALS["EASE"])
 
 
-def row(options: dict[str, Any], kept: float, masked: float, **more: Any) -> dict[str, Any]:
-    """A row whose figures are all the same under each rule."""
+def row(options: dict[str, Any], kept: float, masked: float) -> dict[str, Any]:
+    """A trial whose figures are all the same under each rule for seen items."""
     names = ("recall@10", "recall@20", "ndcg@10", "ndcg@20")
     figures = {"kept": dict.fromkeys(names, kept), "masked": dict.fromkeys(names, masked)}
     parts = {"val": {**figures, "tied": 0.0}, "test": {**figures, "tied": 0.0}}
     known = {"dataset": "shop", "model": "EASE", "kind": "trial", "seed": 0, "options": options}
-    return {**known, **parts, **more}
+    return {**known, **parts, "chosen_by": RULE, "split": "leave_last_out", "modalities": []}
 
 
 def write(path: Path, rows: list[dict[str, Any]]) -> Path:
@@ -33,48 +32,38 @@ def write(path: Path, rows: list[dict[str, Any]]) -> Path:
     return path
 
 
-FORMER = [row(options, 0.3 - i / 10, 0.31) for i, options in enumerate(TRIALS["EASE"])]
-TODAY = [
-    row(options, 0.4, 0.45 - (COUNT - i) / 100, chosen_by=MASKED)
+# Seen items kept, the first is the best; masked, the last.
+ROWS = [
+    row(options, 0.4 - i / 100, 0.45 - (COUNT - i) / 100)
     for i, options in enumerate(TRIALS["EASE"])
 ]
 
 
-def test_rows_without_a_rule_were_chosen_with_seen_items_kept(tmp_path: Path) -> None:
-    rows = read_rows(write(tmp_path / "rows.jsonl", [*FORMER, *TODAY]))
-    assert [line["chosen_by"] for line in rows] == [KEPT] * COUNT + [MASKED] * COUNT
+@pytest.mark.parametrize("given", [OTHER, None])
+def test_a_row_that_was_chosen_otherwise_is_refused_by_its_line(
+    tmp_path: Path, given: str | None
+) -> None:
+    other = {**ROWS[0], "chosen_by": given}
+    if given is None:
+        del other["chosen_by"]
+    path = write(tmp_path / "rows.jsonl", [ROWS[0], other])
+    with pytest.raises(ValueError, match=r"rows\.jsonl, line 2: 'chosen_by' must be .*masked"):
+        read_rows(path)
 
 
-def test_a_winner_is_judged_by_its_rule_among_the_rows_of_that_rule(tmp_path: Path) -> None:
-    rows = read_rows(write(tmp_path / "rows.jsonl", [*FORMER, *TODAY]))
-    assert winner(rows, "shop", "EASE", rule=KEPT) == FIRST
-    assert winner(rows, "shop", "EASE") == TRIALS["EASE"][-1]  # by the figures masked
-    assert winner(rows[:-1], "shop", "EASE") is None  # a trial is missing
-    assert winner(rows[:-1], "shop", "EASE", rule=KEPT) == FIRST
-    other = row({"l2": 7.0}, 0.9, 0.9, split="leave_last_out", chosen_by=KEPT)  # no trial today
-    assert winner([*rows, other], "shop", "EASE", rule=KEPT) == {"l2": 7.0}
+def test_a_winner_is_judged_with_seen_items_masked_once_all_trials_are_done(tmp_path: Path) -> None:
+    rows = read_rows(write(tmp_path / "rows.jsonl", ROWS))
+    assert winner(rows, "shop", "EASE") == TRIALS["EASE"][-1]
+    assert winner(rows[:-1], "shop", "EASE") is None
 
 
-def test_rows_of_two_rules_make_no_cell(tmp_path: Path) -> None:
-    rows = read_rows(write(tmp_path / "rows.jsonl", [*FORMER, *TODAY]))
-    with pytest.raises(ValueError, match="must be chosen by one rule"):
-        final_rows(rows, "EASE", [])
-
-
-def test_a_table_holds_the_rows_of_one_rule_and_says_which(
+def test_a_table_says_by_what_its_rows_were_chosen(
     run_benchmark: Callable[..., str], tmp_path: Path
 ) -> None:
-    path = write(tmp_path / "rows.jsonl", FORMER)
-    kept = run_benchmark("accuracy_table.py", "--rows", path)
-    assert "chosen on validation by NDCG@10, seen items kept" in kept
-    assert "| .3000 / .3100" in kept
-    write(path, [*FORMER, *TODAY])
-    masked = run_benchmark("accuracy_table.py", "--rows", path)
-    assert "chosen on validation by NDCG@10, seen items masked" in masked
-    assert "| .4000 / .4400" in masked
-    assert "| .4400 " in masked  # the figure that chose
-    assert ".3000" not in masked
-    assert run_benchmark("accuracy_table.py", "--rows", path, "--chosen-by", KEPT) == kept
+    printed = run_benchmark("accuracy_table.py", "--rows", write(tmp_path / "rows.jsonl", ROWS))
+    assert "chosen on validation by NDCG@10, seen items masked" in printed
+    assert "| .3300 / .4400" in printed
+    assert "| .4400 " in printed  # the figure that chose
 
 
 def test_holm_goes_over_the_data_sets_of_each_baseline() -> None:
@@ -83,4 +72,3 @@ def test_holm_goes_over_the_data_sets_of_each_baseline() -> None:
     found = over_sets({"a": one, "b": two})
     assert found["a"]["p_holm_sets"].tolist() == [0.02, 0.2]
     assert found["b"]["p_holm_sets"].tolist() == [0.03]
-    assert RULE == MASKED
