@@ -39,8 +39,8 @@ class SavedModel(Run):
         """
         if self.config.data is None:
             raise ValueError(
-                f"'data' must name a data set for users of {self.directory}, as a saved model has "
-                "none of its own (got None)"
+                f"'data' must name the data set of {self.directory}, as a saved model does not "
+                "(got None)"
             )
         return self.config.read_data()
 

@@ -59,10 +59,7 @@ def model_folder(folder: str | PathLike[str]) -> Path:
         settle(place)
         if (place / CONFIG).is_file():
             return place
-    found = "" if path.exists() else ", which does not exist"
-    raise ValueError(
-        f"'folder' must hold a saved model or a run that has ended (got {path}{found})"
-    )
+    raise ValueError(f"'folder' must hold a saved model or a run that has ended (got {path})")
 
 
 def load(folder: str | PathLike[str], config: ServiceConfig, scratch: Path | None = None) -> Loaded:

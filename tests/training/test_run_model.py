@@ -123,7 +123,7 @@ def test_a_compiled_model_is_searched_by_an_index() -> None:
 def test_a_growable_model_is_left_where_one_is_asked_for(tmp_path: Path) -> None:
     data = SyntheticDataset(40, 40, num_interests=4, seed=0)
     split = leave_last_out(data.interactions)
-    new = {name: feature.take([0]) for name, feature in data.features.items()}
+    new = {name: feature.take(torch.tensor([0])) for name, feature in data.features.items()}
     small: dict[str, Any] = {"channels": 4, "num_centers": 2}
     for growable in (False, True):
         model = build_mdsrec(data.features, split.train, **small)
