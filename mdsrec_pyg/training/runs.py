@@ -141,8 +141,7 @@ def train_run(
             "versions": versions(),
         }
         write_json(folder / RESULT, result)
-        ids = {"user_ids": dataset.user_ids, "item_ids": dataset.item_ids}
-        save_ranks(folder / RANKS, test, **ids)
+        save_ranks(folder / RANKS, test, user_ids=dataset.user_ids, item_ids=dataset.item_ids)
         if (folder / MODEL).is_dir():
             made = command or f"train_run({config}, {training})"
             masked = masks_seen(training, model)
