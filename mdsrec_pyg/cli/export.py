@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mdsrec_pyg.cli.parser import Namespace, Parser
-from mdsrec_pyg.cli.source import open_run
 from mdsrec_pyg.export.folder import SETTINGS
 from mdsrec_pyg.export.formats import FORMATS
+from mdsrec_pyg.nn import Recommender
+from mdsrec_pyg.nn.models.saving.folder import CONFIG
 from mdsrec_pyg.showing import counted, json_text, showable
+from mdsrec_pyg.training import Run
 
 EXAMPLES = """\
   mdsrec export runs/shop --format onnx --out shop-onnx -k 20
@@ -44,7 +46,8 @@ def parse(argv: Sequence[str]) -> Namespace:
 
 def run(args: Namespace) -> int:
     """Writes the folder; says what is in it."""
-    model = open_run(args.run).model
+    saved = (Path(args.run) / CONFIG).is_file()  # a model without its run
+    model = Recommender.load(args.run) if saved else Run(args.run).model
     print("the program is traced, written and checked ...", file=sys.stderr)
     settings = model.export(args.out, format=args.format, k=args.k, exclude_seen=not args.keep_seen)
     if args.json:
