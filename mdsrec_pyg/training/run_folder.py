@@ -17,7 +17,6 @@ from torch import nn
 
 from mdsrec_pyg.io import atomic_write
 from mdsrec_pyg.nn.models.base import Recommender
-from mdsrec_pyg.nn.models.saving.save_load import cannot_grow
 from mdsrec_pyg.showing import json_text
 from mdsrec_pyg.training.checkpoint import check_readable, load_checkpoint, save_checkpoint
 from mdsrec_pyg.training.signature import first_difference
@@ -161,14 +160,6 @@ class RunFiles:
         text = "".join(json_text(row) + "\n" for row in rows)
         with atomic_write(self.metrics) as temporary:
             Path(temporary).write_text(text, encoding="utf-8")
-
-
-def check_growable(model: nn.Module, directory: str | PathLike[str] | None) -> None:
-    """Raises a ValueError, before the training, where no growable model can be left behind."""
-    if directory is None:
-        raise ValueError("'growable' needs the 'directory' of the run (got None)")
-    if not isinstance(model, Recommender) or model.kept() is None:
-        raise cannot_grow(type(model))
 
 
 def averaged(state: dict[str, Any]) -> dict[str, Any]:

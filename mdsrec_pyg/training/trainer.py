@@ -29,10 +29,11 @@ from mdsrec_pyg.training.config import TrainerConfig
 from mdsrec_pyg.training.loggers import LineLogger, Logger, check_loggers
 from mdsrec_pyg.training.loop import make_loader, train_epoch, validate
 from mdsrec_pyg.training.optimizer import make_optimizer
-from mdsrec_pyg.training.run_folder import History, RunFiles, check_growable
+from mdsrec_pyg.training.run_folder import History, RunFiles
 from mdsrec_pyg.training.schedule import MakeScheduler, Schedule, check_scheduler_options
 from mdsrec_pyg.training.settings import (
     check_data,
+    check_growable,
     describe_training,
     masks_seen,
     training_settings,
