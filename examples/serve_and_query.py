@@ -24,11 +24,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import uvicorn
-
 from mdsrec_pyg import Retriever, SyntheticDataset, Trainer, build_mdsrec, leave_last_out
 from mdsrec_pyg.cli.ending import run_script
 from mdsrec_pyg.serving import create_app
+from mdsrec_pyg.serving.start import require_extra
 
 
 def train(num_users: int, num_items: int, epochs: int) -> Retriever:
@@ -41,8 +40,10 @@ def train(num_users: int, num_items: int, epochs: int) -> Retriever:
     return Retriever(model, dataset.item_ids, item_counts=counts)
 
 
-def serve(app: Any) -> tuple[uvicorn.Server, threading.Thread, str]:
+def serve(app: Any) -> tuple[Any, threading.Thread, str]:
     """Runs an app at a free port of this machine; the server, its thread and its address."""
+    import uvicorn
+
     listener = socket.create_server(("127.0.0.1", 0))
     server = uvicorn.Server(uvicorn.Config(app, log_level="warning"))
     thread = threading.Thread(target=server.run, args=([listener],))
@@ -81,6 +82,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--epochs", type=int, default=1, help="of the training")
     args = parser.parse_args(argv)
 
+    require_extra()  # said before a model is trained
     source = args.directory or train(args.users, args.items, args.epochs)
     server, thread, url = serve(create_app(source, max_k=50))
     history = args.history.split(",")

@@ -157,6 +157,11 @@ MISUSE: dict[str, list[tuple[str, int, str]]] = {
         ("--device gpu", 2, "--device must be one that torch has here"),
         ("--parts all", 2, "invalid choice: 'all'"),
     ],
+    "benchmarks/one_user.py": [
+        ("nowhere --peers none", 1, NOWHERE),
+        (". --calls 0", 2, "from 1"),
+        (". --ours Best", 2, "invalid choice: 'Best'"),
+    ],
     "benchmarks/gpu_parts.py": [("tests", 2, "--rows"), ("all --rows r", 2, "'all'")],
     "benchmarks/item_graph.py": [("--num-items 0", 2, "from 1"), ("--targets x", 2, "'x'")],
     "benchmarks/kernel_tilings.py": [("--channels 0", 2, "from 1"), ("--dtype int", 2, "'int'")],

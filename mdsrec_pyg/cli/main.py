@@ -22,11 +22,12 @@ __all__ = ["COMMANDS", "main"]
 
 #: The commands and what each does.
 COMMANDS = {
-    "prepare": "raw files of a public source -> a data set folder",
+    "prepare": "raw files of a public source, or made-up data -> a data set folder",
     "encode": "texts and images of a data set folder -> features, by pretrained models",
     "inspect": "look before you train: counts, figures, warnings that say what to do",
     "train": "train MDSRec on a data set folder, evaluate it, leave a run folder",
     "evaluate": "metrics of a run again, by popularity, and against another run",
+    "update": "a run over a data set that has grown, without training it again",
     "recommend": "the best items for a history, from a run",
     "serve": "a run as a service over HTTP, and a page to look at",
     "similar": "the items that are most like one, from a run",

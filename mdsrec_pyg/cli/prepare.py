@@ -1,8 +1,9 @@
-"""``mdsrec prepare``: raw files of a public source -> a data set folder."""
+"""``mdsrec prepare``: raw files of a public source, or made-up data -> a data set folder."""
 
 from __future__ import annotations
 
 import inspect
+import shlex
 import types
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from mdsrec_pyg.cli.parser import Namespace, Parser, argument_texts, metavar_of, plain
 from mdsrec_pyg.datasets import SOURCES as OTHERS
-from mdsrec_pyg.datasets import AmazonReviewsDataset, RecommendationDataset
+from mdsrec_pyg.datasets import AmazonReviewsDataset, RecommendationDataset, SyntheticDataset
 from mdsrec_pyg.datasets.movielens import VERSIONS
 from mdsrec_pyg.io import claim
 from mdsrec_pyg.showing import json_text
@@ -19,11 +20,13 @@ from mdsrec_pyg.showing import json_text
 SOURCES: dict[str, Callable[..., RecommendationDataset]] = {
     "amazon": AmazonReviewsDataset,
     **OTHERS,
+    "synthetic": SyntheticDataset,
 }
 
 EXAMPLES = """\
   mdsrec prepare amazon --root downloads --category Pantry --generation 2018 --out pantry
   mdsrec prepare movielens ml-100k --min-rating 4 --out movies
+  mdsrec prepare synthetic --out data/shop --num-users 300 --num-items 300
   mdsrec prepare movielens --help               the options of a source"""
 
 TABLES = """
@@ -46,7 +49,7 @@ def make_parser(source: str | None = None) -> Parser:
         lines = [f"  {name:<10} {_first_line(reader)}" for name, reader in SOURCES.items()]
         parser = Parser(
             "prepare",
-            "Read the raw files of a public source and write a data set folder.",
+            "Read the raw files of a public source, or make data up; write a data set folder.",
             EXAMPLES + "\n\nsources:\n" + "\n".join(lines) + TABLES,
             usage="mdsrec prepare SOURCE [OPTIONS]",
         )
@@ -67,7 +70,7 @@ def _first_line(reader: Callable[..., RecommendationDataset]) -> str:
 
 
 def _usage(source: str) -> str:
-    folder = "" if source == "amazon" else " FOLDER"
+    folder = "" if source in ("amazon", "synthetic") else " FOLDER"
     return f"mdsrec prepare {source}{folder} --out FOLDER [OPTIONS]"
 
 
@@ -130,10 +133,12 @@ def _prepare(args: Namespace) -> int:
     given = {name: value for name, value in settings.items() if value not in (None, [], ())}
     width = max(map(len, given))
     for name, value in given.items():
-        print(f"{name:<{width}}  {value}")
-    print(f"\n{dataset.steps_table()}")
-    # The steps stand in the table.
-    dataset.report = [*dataset.meta["notes"], *dataset.meta["items"]]
+        shown = " ".join(map(str, value)) if isinstance(value, (list, tuple)) else value
+        print(f"{name:<{width}}  {shown}")
+    if "steps" in dataset.meta:  # made-up data have none
+        print(f"\n{dataset.steps_table()}")
+        # The steps stand in the table.
+        dataset.report = [*dataset.meta["notes"], *dataset.meta["items"]]
     print(f"\n{dataset}\n\nwritten to {out}")
     _print_next(dataset, out)
     return 0
@@ -141,12 +146,13 @@ def _prepare(args: Namespace) -> int:
 
 def _print_next(dataset: RecommendationDataset, folder: Path) -> None:
     """The commands that come next."""
-    print(f"\nNext:\n  mdsrec inspect {folder}")
+    place = shlex.quote(str(folder))
+    print(f"\nNext:\n  mdsrec inspect {place}")
     if not dataset.features:  # without, the model is one of IDs
         if dataset.item_text is not None:
             model = "sentence-transformers/all-MiniLM-L6-v2"
-            print(f"  mdsrec encode {folder} --text {model}")
+            print(f"  mdsrec encode {place} --text {model}")
         if dataset.image_urls is not None:
             model = "openai/clip-vit-base-patch32"
-            print(f"  mdsrec encode {folder} --download --image-model {model}")
-    print(f"  mdsrec train --data {folder}")
+            print(f"  mdsrec encode {place} --download --image-model {model}")
+    print(f"  mdsrec train --data {place}")

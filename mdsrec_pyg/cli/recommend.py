@@ -14,6 +14,7 @@ import pandas as pd
 
 from mdsrec_pyg.cli.device import check_device
 from mdsrec_pyg.cli.parser import Namespace, Parser
+from mdsrec_pyg.cli.source import open_run
 from mdsrec_pyg.retrieval import (
     explain_row,
     read_history_file,
@@ -48,7 +49,7 @@ def make_parser() -> Parser:
         usage="mdsrec recommend RUN (--history IDS | --item ID ... | --histories FILE | "
         "--user ID ...) [OPTIONS]",
     )
-    parser.add_argument("run", metavar="RUN", help="folder of the run")
+    parser.add_argument("run", metavar="RUN", help="folder of the run, or of a saved model")
     parser.add_argument("--history", metavar="ID,ID,...", help="items of a user, oldest first")
     parser.add_argument(
         "--item", nargs="+", metavar="ID", help="the same, an item a word: ids may hold commas"
@@ -121,7 +122,7 @@ def parse(argv: Sequence[str]) -> Namespace:
 def run(args: Namespace) -> int:
     """Reads histories, prints a table or writes one."""
     check_device(args.device)
-    trained = Run(args.run, args.data)
+    trained = open_run(args.run, args.data)
     counts = None
     if args.empty == "popularity" and (args.data or trained.model.item_counts is None):
         trained.check_items()

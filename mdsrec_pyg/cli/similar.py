@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from mdsrec_pyg.cli.device import check_device
 from mdsrec_pyg.cli.parser import Namespace, Parser
 from mdsrec_pyg.cli.recommend import for_a_terminal, with_texts
+from mdsrec_pyg.cli.source import open_run
 from mdsrec_pyg.retrieval import Retriever
 from mdsrec_pyg.showing import json_text, showable
-from mdsrec_pyg.training import Run
 
 EXAMPLES = """\
   mdsrec similar runs/shop B001
@@ -30,7 +30,7 @@ def make_parser() -> Parser:
         EXAMPLES,
         usage="mdsrec similar RUN ITEM [OPTIONS]",
     )
-    parser.add_argument("run", metavar="RUN", help="folder of the run")
+    parser.add_argument("run", metavar="RUN", help="folder of the run, or of a saved model")
     parser.add_argument("item", metavar="ITEM", help="id of the item")
     parser.add_argument("-k", type=int, default=10, metavar="INT", help="items by each similarity")
     parser.add_argument("--by", nargs="+", metavar="NAME", help="similarities; default: all")
@@ -47,7 +47,7 @@ def parse(argv: Sequence[str]) -> Namespace:
 def run(args: Namespace) -> int:
     """Prints a table a similarity."""
     check_device(args.device)
-    trained = Run(args.run)
+    trained = open_run(args.run)
     retriever = Retriever(trained.model, trained.item_ids, device=args.device)
     table = retriever.similar_items(args.item, args.k, by=args.by)
     table = with_texts(table, trained)

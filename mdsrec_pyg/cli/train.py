@@ -104,6 +104,11 @@ def _add_run(parser: Parser, preset: str) -> None:
     parser.add_argument(
         "--resume", action="store_true", help="continue; an error if there is no run yet"
     )
+    parser.add_argument(
+        "--growable",
+        action="store_true",
+        help="the saved model keeps features and training interactions, to take in new items later",
+    )
     parser.add_argument("--device", metavar="DEVICE", help="default: the GPU if there is one")
     parser.add_argument(
         "--threads", type=int, metavar="INT", help="of the CPU; default: what torch takes"
@@ -191,6 +196,7 @@ def _train(args: Namespace, config: RunConfig, trainer: TrainerConfig) -> int:
         trainer,
         folder,
         resume=args.resume,
+        growable=args.growable,
         device=args.device,
         log=log,
         loggers=[_logger(name, Path(folder)) for name in args.logger],
@@ -236,4 +242,7 @@ def _say_what_next(directory: Path, user: Any, config: RunConfig) -> None:
     print(f"  mdsrec evaluate {folder}")
     print(f"  mdsrec recommend {folder} --user {name} --explain")
     if config.data is None:
+        print(f"  mdsrec serve {folder}")
         print("  mdsrec train --data FOLDER")
+    else:
+        print(f"  mdsrec serve {folder} --data {shlex.quote(config.data)}")

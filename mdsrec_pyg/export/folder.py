@@ -26,6 +26,8 @@ VERSION = 1
 SETTINGS, ITEMS = "export.json", "items.json"
 #: Largest difference of a score that is taken for rounding, where scores are of order 1.
 TOLERANCE = 1e-4
+#: What an export may consist of besides its settings.
+_NAMES = (*PROGRAMS.values(), f"{PROGRAMS['onnx']}.data", ITEMS)
 
 
 def write_export(
@@ -51,9 +53,11 @@ def write_export(
         The settings as they stand in :data:`SETTINGS`.
 
     Raises:
-        ValueError: The program as written answers otherwise than the model.
+        ValueError: The program as written answers otherwise than the model, or the folder holds
+            files of the same names that are no export's, such as a saved model's.
         OSError: The folder cannot be written.
     """
+    _check_place(Path(folder))
     with atomic_folder(folder, SETTINGS) as temporary:
         write(program, format, temporary)
         answer = load(temporary / PROGRAMS[format], format)
@@ -82,10 +86,21 @@ def write_export(
         }
         text = json.dumps(settings, indent=2, allow_nan=False, ensure_ascii=False)
         (temporary / SETTINGS).write_text(text + "\n", encoding="utf-8")
-    for name in (*PROGRAMS.values(), f"{PROGRAMS['onnx']}.data", ITEMS):  # of an earlier export
+    for name in _NAMES:  # of an earlier export
         if name not in settings["hashes"]:
             (Path(folder) / name).unlink(missing_ok=True)
     return settings
+
+
+def _check_place(folder: Path) -> None:
+    """Raises a ValueError where files of something else would be replaced."""
+    settle(folder)
+    other = [name for name in _NAMES if (folder / name).exists()]
+    if other and not (folder / SETTINGS).is_file():
+        raise ValueError(
+            f"'folder' must not hold files that are no export's (got {folder}, which has "
+            f"{other[0]!r}): give another folder"
+        )
 
 
 def versions(format: str) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import logging.config
 import math
@@ -79,7 +80,7 @@ def announce(listener: socket.socket, config: ServiceConfig) -> None:
     """Says where the service is."""
     url = f"http://{config.url_host}:{listener.getsockname()[1]}"
     log_event("listening", url=url, workers=config.workers)
-    print(f"serving at {url} (Ctrl-C stops, SIGHUP reloads)", flush=True)
+    print(f"serving at {url} (Ctrl-C stops, kill -HUP {os.getpid()} reloads)", flush=True)
 
 
 def listening_socket(config: ServiceConfig) -> socket.socket:
@@ -88,14 +89,23 @@ def listening_socket(config: ServiceConfig) -> socket.socket:
     Raises:
         OSError: The address is taken, or not this machine's.
     """
-    found = socket.getaddrinfo(
-        config.host, config.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-    )
+    try:
+        found = socket.getaddrinfo(
+            config.host, config.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
+    except socket.gaierror as error:
+        raise OSError(f"cannot listen at {config.host} ({error.strerror})") from error
     family, address = found[0][0], found[0][4]
     try:
         return socket.create_server(address[:2], family=family, backlog=BACKLOG)
     except OSError as error:
-        raise OSError(f"cannot listen at {config.host}:{config.port} ({error.strerror})") from error
+        # Python's own text holds the address once more.
+        reason = os.strerror(error.errno) if error.errno else error.strerror
+        taken = "; another 'port' may be free, and 0 takes one that is"
+        raise OSError(
+            f"cannot listen at {config.host}:{config.port} ({reason})"
+            + (taken if error.errno == errno.EADDRINUSE else "")
+        ) from error
 
 
 def allow_files(number: int) -> None:

@@ -95,6 +95,8 @@ def _with_people(
     ids = range(num_items) if retriever.item_ids is None else retriever.item_ids.tolist()
     users, images = None, config.images
     if config.data is not None:
+        if not Path(config.data).is_dir():
+            raise ValueError(f"'data' must be the folder of a data set (got {config.data})")
         data = FolderDataset(config.data, [], min_interactions=1)
         if texts is None and data.item_text is not None:
             known = dict(zip(map(str, data.item_ids), data.item_text, strict=True))

@@ -17,6 +17,7 @@ from mdsrec_pyg.training.run_folder import History
 from mdsrec_pyg.training.run_texts import write_texts
 from mdsrec_pyg.training.runs import Run, TrainedRun, train_run
 from mdsrec_pyg.training.trainer import Trainer
+from mdsrec_pyg.training.updates import update_model
 
 __all__ = [
     "Callback",
@@ -38,5 +39,6 @@ __all__ = [
     "preset_options",
     "synthetic_settings",
     "train_run",
+    "update_model",
     "write_texts",
 ]

@@ -140,7 +140,9 @@ class RunFiles:
         content = {"model": averaged(state), **{key: state[key] for key in keys}}
         save_checkpoint(self.best, content)
 
-    def save_model(self, model: nn.Module, log: Callable[[str], None]) -> None:
+    def save_model(
+        self, model: nn.Module, log: Callable[[str], None], growable: bool = False
+    ) -> None:
         """Writes the model as one that stands alone; a reason why it cannot is logged.
 
         The weights are in ``best.pt`` already: a run must not fail at its end for want of a model
@@ -150,7 +152,7 @@ class RunFiles:
             log(f"{self.model} is not written: {type(model).__name__} is no Recommender")
             return
         try:
-            model.save(self.model)
+            model.save(self.model, growable=growable)
         except (NotImplementedError, ValueError) as error:
             log(f"{self.model} is not written: {error}")
 

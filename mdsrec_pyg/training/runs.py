@@ -61,6 +61,7 @@ def train_run(
     directory: str | PathLike[str] | None = None,
     *,
     resume: bool = False,
+    growable: bool = False,
     device: str | torch.device | None = None,
     progress: bool = True,
     log: Callable[[str], None] = print,
@@ -80,6 +81,9 @@ def train_run(
         trainer: Options of the training.
         directory: The folder; default: ``runs/`` and :meth:`RunConfig.name`.
         resume: Whether a run must be there to continue.
+        growable: Whether ``model`` keeps what it was built from, the training interactions, too, so
+            that it takes in further items and newer interactions. The same call again with
+            another value writes the model of a run that has ended anew.
         device: Where to build and train; default: CUDA if there is one, else the CPU.
         progress: Shows progress bars while on a terminal.
         log: Takes what a person wants to read: data set, split, settings, a line an epoch.
@@ -115,6 +119,7 @@ def train_run(
             training,
             device=device,
             directory=folder,
+            growable=growable,
             progress=progress,
             log=log,
             callbacks=[_Outdated(folder), *check_callbacks(callbacks)],
@@ -135,8 +140,7 @@ def train_run(
             "versions": versions(),
         }
         write_json(folder / RESULT, result)
-        ids = {"user_ids": dataset.user_ids, "item_ids": dataset.item_ids}
-        save_ranks(folder / RANKS, test, **ids)
+        save_ranks(folder / RANKS, test, user_ids=dataset.user_ids, item_ids=dataset.item_ids)
         if (folder / MODEL).is_dir():
             made = command or f"train_run({config}, {training})"
             masked = masks_seen(training, model)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from os import PathLike
 from typing import Any
 
 import torch
@@ -11,7 +12,8 @@ from torch import nn
 from mdsrec_pyg.data.interactions import Interactions
 from mdsrec_pyg.data.splits import EvaluationSplit
 from mdsrec_pyg.nn.history_bias import learns_history_bias
-from mdsrec_pyg.nn.models.base import SequentialRecommender
+from mdsrec_pyg.nn.models.base import Recommender, SequentialRecommender
+from mdsrec_pyg.nn.models.saving.save_load import cannot_grow
 from mdsrec_pyg.showing import counted, showable
 from mdsrec_pyg.training.config import TrainerConfig
 from mdsrec_pyg.training.optimizer import describe_groups
@@ -29,6 +31,14 @@ def masks_seen(config: TrainerConfig, model: nn.Module) -> bool:
 def chosen_by(config: TrainerConfig, model: nn.Module) -> str:
     """By which figure on validation the weights of a run are chosen."""
     return f"{config.monitor}, seen items {'masked' if masks_seen(config, model) else 'kept'}"
+
+
+def check_growable(model: nn.Module, directory: str | PathLike[str] | None) -> None:
+    """Raises a ValueError, before the training, where no growable model can be left behind."""
+    if directory is None:
+        raise ValueError("'growable' needs the 'directory' of the run (got None)")
+    if not isinstance(model, Recommender) or model.kept() is None:
+        raise cannot_grow(type(model))
 
 
 def check_data(model: SequentialRecommender, train: Interactions, val: EvaluationSplit) -> None:

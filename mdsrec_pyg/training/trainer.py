@@ -33,6 +33,7 @@ from mdsrec_pyg.training.run_folder import History, RunFiles
 from mdsrec_pyg.training.schedule import MakeScheduler, Schedule, check_scheduler_options
 from mdsrec_pyg.training.settings import (
     check_data,
+    check_growable,
     describe_training,
     masks_seen,
     training_settings,
@@ -72,6 +73,8 @@ class Trainer:
         directory: Folder for ``last.pt``, ``best.pt``, ``metrics.jsonl`` and, when the run ends,
             ``model``, which stands alone (:meth:`~mdsrec_pyg.nn.Recommender.load`), with the raw
             ids in ``model.item_ids``; ``None``: no files.
+        growable: Whether ``model`` keeps what it was built from, so that it takes in further items
+            and newer interactions (:meth:`~mdsrec_pyg.nn.Recommender.save`).
         progress: Shows a progress bar while on a terminal.
         log: Takes the settings and the line of each epoch.
         callbacks: See :class:`~mdsrec_pyg.training.Callback`; called in their order. Their states
@@ -85,8 +88,8 @@ class Trainer:
         **options: Some of the options by name, such as ``epochs=20``.
 
     Raises:
-        ValueError: If an option is unknown or out of range, or bfloat16 or TF32 is asked for
-            without CUDA.
+        ValueError: If an option is unknown or out of range, bfloat16 or TF32 is asked for
+            without CUDA, or ``growable`` without a folder or of a model that cannot grow.
     """
 
     def __init__(
@@ -96,6 +99,7 @@ class Trainer:
         *,
         device: str | torch.device | None = None,
         directory: str | PathLike[str] | None = None,
+        growable: bool = False,
         progress: bool = True,
         log: Callable[[str], None] = print,
         callbacks: Iterable[Callback] = (),
@@ -106,6 +110,9 @@ class Trainer:
     ) -> None:
         self.model, self.config = uncompiled(model), configure(TrainerConfig(), config, **options)
         self.directory, self.progress, self.log = directory, progress, log
+        self.growable = growable
+        if growable:
+            check_growable(self.model, directory)
         self.callbacks, self.loggers = check_callbacks(callbacks), check_loggers(loggers)
         self.scheduler, self.scheduler_interval = scheduler, scheduler_interval
         check_scheduler_options(scheduler, scheduler_interval)
@@ -192,7 +199,7 @@ class Trainer:
         stopped = "finished" if history.stopped_by is None else "stopped"
         context.status = "interrupted" if history.interrupted else stopped
         if run.files is not None and run.best_weights is not None:
-            run.files.save_model(self.model, self.log)
+            run.files.save_model(self.model, self.log, self.growable)
 
     def _start(self, train: Interactions, val: EvaluationSplit, resume: bool) -> RunState:
         model, config = self.model, self.config

@@ -86,7 +86,26 @@ def test_a_port_that_is_taken_is_a_line(call: Call, tmp_path: Path) -> None:
         port = other.getsockname()[1]
         done = call("serve", tmp_path, "--port", port)
     assert done.code == 1
-    assert f"error: cannot listen at 127.0.0.1:{port} (" in done.err
+    assert done.err == (
+        f"error: cannot listen at 127.0.0.1:{port} (Address already in use); another 'port' may be "
+        "free, and 0 takes one that is\n"
+    )
+
+
+def test_a_host_that_is_none_is_a_line(call: Call, tmp_path: Path) -> None:
+    pytest.importorskip("uvicorn", reason="the extra serve is not installed")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        done = call("serve", tmp_path, "--host", "no host", "--port", 0)
+    assert done.code == 1
+    assert "error: cannot listen at no host (" in done.err
+
+
+def test_a_data_set_that_is_none_is_named(call: Call, trained: Path) -> None:
+    pytest.importorskip("uvicorn", reason="the extra serve is not installed")
+    done = call("serve", trained, "--data", "nowhere", "--port", 0)
+    assert done.code == 1
+    assert "error: 'data' must be the folder of a data set (got nowhere)" in done.err
 
 
 def test_more_connections_than_files_are_refused(call: Call, tmp_path: Path) -> None:

@@ -221,3 +221,12 @@ def test_a_full_disk_leaves_nothing(format: str, tmp_path: Path) -> None:
     with files_of_at_most(100), pytest.raises(OSError, match="nothing is written"):
         model.export(tmp_path / "export", format=format, k=3, exclude_seen=True)
     assert os.listdir(tmp_path) == []
+
+
+def test_files_of_something_else_are_not_replaced(tmp_path: Path) -> None:
+    model = make("popularity")
+    model.item_ids = range(100, 100 + NUM_ITEMS)
+    model.save(tmp_path / "model")
+    with pytest.raises(ValueError, match=r"that are no export's \(got .*model, which has 'items"):
+        model.export(tmp_path / "model", format="torch", k=3, exclude_seen=True)
+    assert Recommender.load(tmp_path / "model").item_ids is not None

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 import torch
 
+from mdsrec_pyg import SyntheticDataset, build_mdsrec
 from mdsrec_pyg.data import leave_last_out
 from mdsrec_pyg.evaluation import evaluate
-from mdsrec_pyg.nn import GRU4Rec, Recommender, SASRec
+from mdsrec_pyg.nn import GRU4Rec, MDSRec, Recommender, SASRec
 from mdsrec_pyg.retrieval import FaissIndex, Retriever
 from mdsrec_pyg.testing import SmallData
 from mdsrec_pyg.training import Trainer, load_weights
@@ -117,3 +118,28 @@ def test_a_compiled_model_is_searched_by_an_index() -> None:
     table = Retriever(compiled, index=FaissIndex(24)).recommend([["i1"]], 3, exclude_seen=True)
     exact = Retriever(make()).recommend([["i1"]], 3, exclude_seen=True)
     assert list(table["item"]) == list(exact["item"])
+
+
+def test_a_growable_model_is_left_where_one_is_asked_for(tmp_path: Path) -> None:
+    data = SyntheticDataset(40, 40, num_interests=4, seed=0)
+    split = leave_last_out(data.interactions)
+    new = {name: feature.take(torch.tensor([0])) for name, feature in data.features.items()}
+    small: dict[str, Any] = {"channels": 4, "num_centers": 2}
+    for growable in (False, True):
+        model = build_mdsrec(data.features, split.train, **small)
+        run = tmp_path / str(growable)
+        options: dict[str, Any] = {"epochs": 1, "progress": False, "log": lambda line: None}
+        Trainer(model, directory=run, growable=growable, **options).fit(split.train, split.val)
+        loaded = MDSRec.load(run / "model")
+        if growable:
+            assert loaded.with_items([40], new).num_items == 41
+        else:
+            with pytest.raises(ValueError, match="must keep what it was built from"):
+                loaded.with_items([40], new)
+
+
+def test_a_model_that_cannot_grow_is_refused_before_it_is_trained(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"'growable' must be False .* \(got a SASRec\)"):
+        Trainer(make(), directory=tmp_path, growable=True)
+    with pytest.raises(ValueError, match=r"'growable' needs the 'directory' of the run"):
+        Trainer(make(), growable=True)

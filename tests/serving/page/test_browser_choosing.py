@@ -177,3 +177,11 @@ def test_the_address_keeps_the_view(browser: Any) -> None:
     assert browser.items() == items
     assert browser.one("#seen").is_selected()
     assert browser.text("#modality-choices label:has(:checked)") == "Only text"
+
+
+def test_an_address_that_is_pasted_into_the_page_is_shown(browser: Any, address: str) -> None:
+    browser.open(user="user-3")
+    browser.driver.get(f"{address}#user=user-10&k=4")  # no load of the page: only the end is new
+    browser.until(lambda: "user-10" in browser.text("#history-about"), "the other user")
+    browser.settle()
+    assert browser.items() == asked(address, user="user-10", k=4)

@@ -16,7 +16,7 @@ from mdsrec_pyg.nn.models.saving.folder import COUNTS, SavedModel, check_item_id
 from mdsrec_pyg.nn.models.saving.tensors import collect, place
 from mdsrec_pyg.seed import drawn_apart
 
-__all__ = ["load_model", "save_model"]
+__all__ = ["cannot_grow", "load_model", "save_model"]
 
 
 def save_model(
@@ -35,10 +35,7 @@ def save_model(
     kind = type(model)
     kept = model.kept() if growable else None
     if growable and kept is None:
-        raise ValueError(
-            "'growable' must be False for a model that does not keep what it was built from (got a "
-            f"{kind.__name__}): an MDSRec of build_mdsrec does"
-        )
+        raise cannot_grow(kind)
     config = {
         "class": kind.__name__,
         "module": kind.__module__,
@@ -49,6 +46,14 @@ def save_model(
     }
     text = (card or ModelCard()).text(kind.__name__, model.num_items)
     SavedModel(config, tensors, ids, None if kept is None else kept[1]).write(folder, text)
+
+
+def cannot_grow(kind: type) -> ValueError:
+    """The error for ``growable`` and a model that keeps nothing."""
+    return ValueError(
+        "'growable' must be False for a model that does not keep what it was built from (got a "
+        f"{kind.__name__}): an MDSRec of build_mdsrec does"
+    )
 
 
 def _plain(model: Any) -> dict[str, Any]:

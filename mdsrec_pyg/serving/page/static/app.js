@@ -228,4 +228,9 @@ async function start() {
   busy(false);
 }
 
+// An address that is pasted into the page itself; #results is the skip link's.
+window.addEventListener("hashchange", () => {
+  if (location.hash.includes("=")) location.reload();
+});
+
 start();
