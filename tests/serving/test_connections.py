@@ -60,6 +60,25 @@ def is_open(connection: socket.socket) -> bool:
 GET = b"GET /health HTTP/1.1\r\nHost: shop\r\nConnection: close\r\n\r\n"
 
 
+def test_no_part_of_an_answer_waits_for_the_receipt_of_another(
+    make_app: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mdsrec_pyg.serving.connections import BoundedH11
+
+    made, at_once = BoundedH11.connection_made, []
+
+    def noting(self: Any, transport: Any) -> None:
+        made(self, transport)
+        taken = transport.get_extra_info("socket")
+        at_once.append(taken.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+
+    monkeypatch.setattr(BoundedH11, "connection_made", noting)
+    with served(make_app()) as port, connect(port) as connection:
+        connection.sendall(GET)
+        assert said(connection)[0] == 200
+    assert at_once == [1]
+
+
 def test_a_flood_of_connections_is_bounded(make_app: Make) -> None:
     with served(make_app(max_connections=20)) as port:
         flood = [connect(port) for _ in range(300)]
