@@ -61,7 +61,7 @@ def test_accuracy_and_what_is_made_of_it(
     summary, *tables = [part for part in table.split("\n\n") if part.startswith("| ")]
     for part, metric in ((summary, "ndcg@10"), (tables[0], "recall@10")):
         mean = sum(row["test"]["kept"][metric] for row in final) / 2
-        (line,) = [line for line in part.splitlines() if line.startswith("| **MDSRec** ")]
+        (line,) = [line for line in part.splitlines() if line.startswith("| **MDSRec**, tuned ")]
         assert f"| {mean:.4f}".replace("0.", ".", 1) in line
         assert len({len(line) for line in part.splitlines()}) == 1  # it lines up
     out = tmp_path / "compare.json"
