@@ -32,6 +32,7 @@ from benchmarks.about import about
 from benchmarks.harness import (
     RESULTS,
     add_common_arguments,
+    digits,
     interleave,
     positive,
     table,
@@ -230,11 +231,6 @@ def _timed(
             f"{of}to_retriever": digits(median[way] / median["Retriever"]),
             f"{of}calls": calls,
         }
-
-
-def digits(value: float) -> float:
-    """Four digits."""
-    return float(f"{value:.4g}")
 
 
 def main() -> None:

@@ -130,6 +130,11 @@ def _status(field: str) -> int:
     raise OSError(f"no {field} in /proc/self/status")
 
 
+def digits(value: float) -> float:
+    """Four digits."""
+    return float(f"{value:.4g}")
+
+
 def megabytes(size: int | None) -> float | None:
     """Bytes as MB, with three digits."""
     return None if size is None else float(f"{size / 1e6:.3g}")

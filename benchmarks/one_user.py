@@ -24,6 +24,7 @@ from benchmarks.about import about
 from benchmarks.harness import (
     add_common_arguments,
     device,
+    digits,
     positive,
     result_path,
     save,
@@ -89,11 +90,6 @@ def rows_of(workers: Mapping[str, Worker], args: argparse.Namespace) -> list[dic
     for row in rows:
         row["times"] = digits(row["p50_ms"] / rows[0]["p50_ms"])
     return rows
-
-
-def digits(value: float) -> float:
-    """Four digits."""
-    return float(f"{value:.4g}")
 
 
 def main() -> None:

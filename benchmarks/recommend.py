@@ -28,6 +28,7 @@ from benchmarks.about import about
 from benchmarks.harness import (
     Seconds,
     add_common_arguments,
+    digits,
     interleave,
     megabytes,
     peak_memory,
@@ -260,11 +261,6 @@ def measure(name: str, num_items: int, args: argparse.Namespace) -> list[dict[st
             row["build_peak_mb"] = megabytes(catalog.index_peak)
         rows.append(row)
     return rows
-
-
-def digits(value: float) -> float:
-    """Four digits."""
-    return float(f"{value:.4g}")
 
 
 def main() -> None:
