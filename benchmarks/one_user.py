@@ -32,15 +32,13 @@ from benchmarks.harness import (
 )
 from benchmarks.peers.environments import CHOICES, Worker, take_turns
 from benchmarks.training import OURS, USUAL_SPLIT, close, common_spec, start
+from benchmarks.training import THEIRS as TRAINED
 from mdsrec_pyg import FolderDataset, leave_last_out
 from mdsrec_pyg.cli.ending import run_script
 from mdsrec_pyg.memory import use_huge_pages
 
-#: Name of the row, peer, batch size other than the common one.
-THEIRS: dict[str, tuple[str, int | None]] = {
-    "RecBole SASRec": ("recbole", None),
-    "RecTools SASRec": ("rectools", None),
-}
+#: The peers' rows of the training benchmark, once each: no batch is trained here.
+THEIRS = {name: found for name, found in TRAINED.items() if found[1] is None}
 COLUMNS = ("system", "p50_ms", "p99_ms", "times", "calls")
 
 

@@ -1,6 +1,6 @@
 """Loads the service with bounded clients over large synthetic catalogs: throughput and latency.
 
-python -m benchmarks.serving --sizes 10000 100000 1000000 --clients 1 16 64 --seconds 4
+python -m benchmarks.serving --sizes 10000 100000 1000000 --clients 1 16 64 --seconds 10
 
 One process serves with threads, another one asks over real connections that stay open, each client
 one request after the other. Models and histories are those of benchmarks.recommend; before the

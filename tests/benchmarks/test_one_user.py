@@ -11,17 +11,10 @@ from typing import Any
 import pytest
 
 from benchmarks.one_user import THEIRS
-from benchmarks.peers import environments as peers
 from mdsrec_pyg import SyntheticDataset
-from tests.benchmarks.test_peers import BENCHMARKS
+from tests.benchmarks.test_peers import BENCHMARKS, installed
 
 Run = Callable[..., dict[str, Any]]
-installed = [
-    pytest.param(
-        name, marks=pytest.mark.skipif(not peers.is_ready(name), reason=f"no environment of {name}")
-    )
-    for name in peers.PEERS
-]
 
 
 @pytest.fixture
